@@ -1,0 +1,219 @@
+//go:build !android
+
+package tundev
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"os"
+	"os/exec"
+	"strings"
+	"time"
+
+	"github.com/mdlayher/ethtool"
+	"golang.org/x/sys/unix"
+	"golang.zx2c4.com/wireguard/tun"
+
+	"tstun/logger"
+)
+
+const (
+	clonePath = "/dev/net/tun" // Documentation/networking/tuntap.rst
+
+	// queueLength is how many packets wait in the interface for Read. It is
+	// the kernel's own TUN_READQ_SIZE (drivers/net/tun.c), set because a
+	// persistent interface or a distribution's default may differ: a shorter
+	// queue loses packets of a burst while the reader is busy, a longer one
+	// only adds delay (12 ms at 500 packets of 1,280 bytes and 400 Mbit/s).
+	queueLength = 500
+
+	modprobeLimit = 10 * time.Second
+
+	// After modprobe the node appears when udev has made it.
+	nodeTries = 10
+	nodePause = 50 * time.Millisecond
+)
+
+// kernel is what create asks of the system, so that tests can make each step
+// fail. Functions that return a descriptor hand it over.
+type kernel struct {
+	open       func() (int, error)
+	loadModule func() error
+	pause      func(time.Duration)
+	attach     func(fd int, name string, flags uint16) (string, error)
+	offload    func(fd int) error
+	nonblock   func(fd int) error
+	control    func() (*control, error)
+	notices    func() (*os.File, error)
+	setMTU     func(c *control, name string, mtu int) error
+	setQueue   func(c *control, name string, packets int) error
+	setSpeed   func(name string) error
+	device     func(fd int, c *control, notice *os.File, mtu int) (tun.Device, error)
+}
+
+func linuxKernel() kernel {
+	return kernel{
+		open:       openClone,
+		loadModule: loadModule,
+		pause:      time.Sleep,
+		attach:     attach,
+		offload:    setOffload,
+		nonblock:   func(fd int) error { return unix.SetNonblock(fd, true) },
+		control:    openControl,
+		notices:    openNotices,
+		setMTU:     func(c *control, name string, mtu int) error { return c.set(unix.SIOCSIFMTU, name, mtu) },
+		setQueue:   func(c *control, name string, n int) error { return c.set(unix.SIOCSIFTXQLEN, name, n) },
+		setSpeed:   setSpeedUnknown,
+		device:     newLinuxDevice,
+	}
+}
+
+func create(logf logger.Logf, name string, mtu int) (tun.Device, error) {
+	if err := checkName("linux", name); err != nil {
+		return nil, err
+	}
+	return linuxKernel().create(logf, name, mtu)
+}
+
+func (k kernel) create(logf logger.Logf, name string, mtu int) (tun.Device, error) {
+	fd, real, err := k.attached(logf, name)
+	if err != nil {
+		return nil, err
+	}
+	ctl, err := k.control()
+	if err != nil {
+		unix.Close(fd)
+		return nil, err
+	}
+	k.configure(logf, ctl, real, mtu)
+	notice, err := k.notices()
+	if err != nil {
+		logf("tundev: %s: link changes are polled for: %v", real, err)
+		notice = nil
+	}
+	return k.device(fd, ctl, notice, mtu)
+}
+
+// configure sets the link's attributes. The device works without each of
+// them, and a restricted container may set none.
+func (k kernel) configure(logf logger.Logf, ctl *control, name string, mtu int) {
+	if mtu > 0 {
+		if err := k.setMTU(ctl, name, mtu); err != nil {
+			logf("tundev: %s: MTU %d not set, going on: %v", name, mtu, err)
+		}
+	}
+	if err := k.setQueue(ctl, name, queueLength); err != nil {
+		logf("tundev: %s: transmit queue length %d not set, going on: %v", name, queueLength, err)
+	}
+	if err := k.setSpeed(name); err != nil {
+		logf("tundev: %s: link speed stays the kernel's 10 Mb/s: %v", name, err)
+	}
+}
+
+// attached returns a non-blocking descriptor attached to the interface, with
+// virtio headers and offloads where the kernel has both.
+func (k kernel) attached(logf logger.Logf, name string) (int, string, error) {
+	fd, real, err := k.attachedWith(logf, name, unix.IFF_TUN|unix.IFF_NO_PI|unix.IFF_VNET_HDR)
+	if errors.Is(err, unix.EINVAL) || errors.Is(err, errNoOffload) {
+		logf("tundev: %v: trying without offloads", createError(name, err))
+		fd, real, err = k.attachedWith(logf, name, unix.IFF_TUN|unix.IFF_NO_PI)
+	}
+	return fd, real, err
+}
+
+// errNoOffload marks a kernel that has virtio headers but no offloads.
+var errNoOffload = errors.New("no offloads")
+
+func (k kernel) attachedWith(logf logger.Logf, name string, flags uint16) (fd int, real string, err error) {
+	fd, err = k.openLoading(logf)
+	if err != nil {
+		return -1, "", err
+	}
+	defer func() {
+		if err != nil {
+			unix.Close(fd)
+			fd = -1
+		}
+	}()
+	if real, err = k.attach(fd, name, flags); err != nil {
+		return fd, "", err
+	}
+	if flags&unix.IFF_VNET_HDR != 0 {
+		if err = k.offload(fd); err != nil {
+			return fd, "", fmt.Errorf("%w: %w", errNoOffload, err)
+		}
+	}
+	// Before the file is made: os.NewFile registers only a non-blocking
+	// descriptor with the poller, without which Close cannot end a Read.
+	if err = k.nonblock(fd); err != nil {
+		return fd, "", fmt.Errorf("set non-blocking: %w", err)
+	}
+	return fd, real, nil
+}
+
+// openLoading opens the clone device and, where there is none, loads the
+// module once and waits for the node to appear. Access comes first: in a
+// container the module cannot be loaded although the TUN may work.
+func (k kernel) openLoading(logf logger.Logf) (int, error) {
+	fd, err := k.open()
+	if !errors.Is(err, unix.ENOENT) && !errors.Is(err, unix.ENODEV) && !errors.Is(err, unix.ENXIO) {
+		return fd, err
+	}
+	logf("tundev: %v: loading the tun module", err)
+	if loadErr := k.loadModule(); loadErr != nil {
+		return -1, fmt.Errorf("%w (%v)", err, loadErr)
+	}
+	for range nodeTries {
+		if fd, err = k.open(); err == nil {
+			return fd, nil
+		}
+		k.pause(nodePause)
+	}
+	return -1, err
+}
+
+func openClone() (int, error) {
+	fd, err := unix.Open(clonePath, unix.O_RDWR|unix.O_CLOEXEC, 0)
+	if err != nil {
+		return -1, &os.PathError{Op: "open", Path: clonePath, Err: err}
+	}
+	return fd, nil
+}
+
+func attach(fd int, name string, flags uint16) (string, error) {
+	ifr, err := unix.NewIfreq(name)
+	if err != nil {
+		return "", err
+	}
+	ifr.SetUint16(flags)
+	if err := unix.IoctlIfreq(fd, unix.TUNSETIFF, ifr); err != nil {
+		return "", os.NewSyscallError("TUNSETIFF", err)
+	}
+	return ifr.Name(), nil
+}
+
+func loadModule() error {
+	ctx, cancel := context.WithTimeout(context.Background(), modprobeLimit)
+	defer cancel()
+	out, err := exec.CommandContext(ctx, "modprobe", "tun").CombinedOutput()
+	if text := strings.TrimSpace(string(out)); err != nil && text != "" {
+		return fmt.Errorf("modprobe tun: %w: %s", err, text)
+	}
+	if err != nil {
+		return fmt.Errorf("modprobe tun: %w", err)
+	}
+	return nil
+}
+
+// setSpeedUnknown keeps monitoring from taking the kernel's default of
+// 10 Mb/s for the truth.
+func setSpeedUnknown(name string) error {
+	c, err := ethtool.New()
+	if err != nil {
+		return fmt.Errorf("ethtool netlink: %w", err)
+	}
+	defer c.Close()
+	speed := unix.SPEED_UNKNOWN
+	return c.UpdateLinkMode(ethtool.Interface{Name: name}, &ethtool.LinkModeUpdate{SpeedMegabits: &speed})
+}

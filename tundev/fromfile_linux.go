@@ -1,0 +1,37 @@
+package tundev
+
+import (
+	"fmt"
+	"os"
+
+	"golang.org/x/sys/unix"
+	"golang.zx2c4.com/wireguard/tun"
+)
+
+// fromFile also serves Android, where neither a netlink socket nor the MTU is
+// to be had and the VPN service has set up everything.
+func fromFile(f *os.File, mtu int) (tun.Device, error) {
+	fd, err := duplicate(f)
+	if err != nil {
+		return nil, err
+	}
+	name, _, err := tunInterface(fd)
+	if err != nil {
+		unix.Close(fd)
+		return nil, fmt.Errorf("not a TUN: %w", err)
+	}
+	ctl, err := openControl()
+	if err != nil {
+		unix.Close(fd)
+		return nil, err
+	}
+	if mtu > 0 {
+		// Refused without rights; MTU then tells the interface's own.
+		ctl.set(unix.SIOCSIFMTU, name, mtu)
+	}
+	notice, err := openNotices()
+	if err != nil {
+		notice = nil // the monitor does without
+	}
+	return newLinuxDevice(fd, ctl, notice, mtu)
+}
