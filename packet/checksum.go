@@ -1,0 +1,74 @@
+package packet
+
+import (
+	"encoding/binary"
+	"math/bits"
+	"net/netip"
+
+	"tstun/ipproto"
+)
+
+// Checksum returns the one's-complement sum (RFC 1071) of the big-endian
+// 16-bit words of b and of initial, folded to 16 bits and not inverted: the
+// value for a header's checksum field is its complement. An odd last byte
+// counts as the upper half of a word. A sum can be continued by passing it
+// as initial, as long as the parts before the last have even lengths. The
+// result is 0 only if everything summed is.
+func Checksum(b []byte, initial uint16) uint16 {
+	// Byte order does not matter to the sum but for the order of its own
+	// two bytes (RFC 1071 §2B), and little-endian is what most machines load.
+	var sum, carry uint64
+	for len(b) >= 32 {
+		sum, carry = bits.Add64(sum, binary.LittleEndian.Uint64(b), carry)
+		sum, carry = bits.Add64(sum, binary.LittleEndian.Uint64(b[8:]), carry)
+		sum, carry = bits.Add64(sum, binary.LittleEndian.Uint64(b[16:]), carry)
+		sum, carry = bits.Add64(sum, binary.LittleEndian.Uint64(b[24:]), carry)
+		b = b[32:]
+	}
+	for len(b) >= 8 {
+		sum, carry = bits.Add64(sum, binary.LittleEndian.Uint64(b), carry)
+		b = b[8:]
+	}
+	var last [8]byte
+	copy(last[:], b)
+	sum, carry = bits.Add64(sum, binary.LittleEndian.Uint64(last[:]), carry)
+	sum, carry = bits.Add64(sum, uint64(bits.ReverseBytes16(initial)), carry)
+	// Adding the carry cannot wrap: it is there only if sum wrapped itself.
+	return bits.ReverseBytes16(fold(sum + carry))
+}
+
+// fold adds the four 16-bit words of sum in one's complement.
+func fold(sum uint64) uint16 {
+	sum = sum>>32 + sum&0xffffffff
+	sum = sum>>32 + sum&0xffffffff
+	sum = sum>>16 + sum&0xffff
+	sum = sum>>16 + sum&0xffff
+	return uint16(sum)
+}
+
+// PseudoHeaderSum returns the one's-complement sum, folded and not inverted,
+// of the pseudo-header that TCP, UDP and ICMPv6 checksums cover: RFC 9293
+// §3.1, RFC 8200 §8.1. length is that of transport header and payload in
+// bytes. src and dst are of one family; zones do not count.
+func PseudoHeaderSum(proto ipproto.Proto, src, dst netip.Addr, length int) uint16 {
+	sum := uint64(proto) + uint64(uint32(length))
+	return fold(sum + uint64(addrSum(src)) + uint64(addrSum(dst)))
+}
+
+// addrSum returns the folded sum of a's 4 or 16 bytes.
+func addrSum(a netip.Addr) uint16 {
+	if a.Is4() {
+		b := a.As4()
+		return fold(uint64(binary.BigEndian.Uint32(b[:])))
+	}
+	b := a.As16()
+	sum, carry := bits.Add64(binary.BigEndian.Uint64(b[:]), binary.BigEndian.Uint64(b[8:]), 0)
+	return fold(sum + carry)
+}
+
+// updateChecksum replaces, in the checksum field at field[0:2], the part that
+// was summed to before by one that sums to after: RFC 1624 equation 3.
+func updateChecksum(field []byte, before, after uint16) {
+	sum := ^binary.BigEndian.Uint16(field)
+	binary.BigEndian.PutUint16(field, ^fold(uint64(sum)+uint64(^before)+uint64(after)))
+}

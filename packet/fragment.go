@@ -1,0 +1,88 @@
+package packet
+
+import (
+	"encoding/binary"
+
+	"tstun/ipproto"
+)
+
+// Fragment describes which part of a datagram a packet carries.
+type Fragment struct {
+	// ID is the datagram's identification: 16 bits in IPv4, 32 in IPv6.
+	ID uint32
+	// Offset is where the fragment's data belong in the datagram, and Len
+	// how many there are, both in bytes.
+	Offset, Len int
+	// More says that this is not the last fragment.
+	More bool
+}
+
+// Fragment returns which part of a datagram p is. ok is false if p is not a
+// fragment, or is malformed. An IPv6 packet with a fragment header that says
+// offset 0 and no more is a whole datagram (RFC 6946).
+func (p *Parsed) Fragment() (f Fragment, ok bool) {
+	if p.kind&(kindFirst|kindLater) == 0 {
+		return Fragment{}, false
+	}
+	f.Len = len(p.b) - int(p.fragStart)
+	if p.IPVersion == 4 {
+		field := binary.BigEndian.Uint16(p.b[6:])
+		f.ID = uint32(binary.BigEndian.Uint16(p.b[4:]))
+		f.Offset, f.More = int(field&0x1fff)*8, field&0x2000 != 0
+		return f, true
+	}
+	h := p.b[p.fragStart-8:]
+	field := binary.BigEndian.Uint16(h[2:])
+	f.ID = binary.BigEndian.Uint32(h[4:])
+	f.Offset, f.More = int(field&^7), field&1 != 0
+	return f, true
+}
+
+const maxDatagram = 65535 // RFC 791 §3.1, RFC 8200 §4.5
+
+// fragment marks p as a fragment whose data start at start and belong at
+// offset of the datagram. It reports whether that is possible: the datagram
+// must not grow past its limit, toward which the limit bytes of header count
+// too; the length of all but the last fragment is a multiple of eight; a
+// later fragment carries something.
+func (p *Parsed) fragment(start, head, offset int, more bool) bool {
+	p.fragStart = uint16(start)
+	p.kind |= kindFirst
+	if offset != 0 {
+		p.kind ^= kindFirst | kindLater
+	}
+	if p.kind&kindQuote != 0 {
+		return true // its end may be missing
+	}
+	n := len(p.b) - start
+	if head+offset+n > maxDatagram || more && n%8 != 0 {
+		return false
+	}
+	return offset == 0 || n > 0
+}
+
+// fragmentTransport is transport for fragments.
+func (p *Parsed) fragmentTransport(b []byte, off int) (ports uint32) {
+	if p.kind&kindFirst != 0 {
+		return p.transport(b, off)
+	}
+	p.IPProto = ipproto.Fragment
+	if f, _ := p.Fragment(); f.Offset < minTransport(p.proto) {
+		p.problem = ProblemTinyFragment
+		return 0
+	}
+	p.payOff = p.fragStart
+	return 0
+}
+
+// minTransport returns how much of a datagram of this protocol only a first
+// fragment may carry.
+func minTransport(proto ipproto.Proto) int {
+	switch proto {
+	case ipproto.TCP:
+		return tcpLen
+	case ipproto.SCTP:
+		return sctpLen
+	}
+	return 8 // the smallest offset there is
+}

@@ -1,0 +1,112 @@
+package packet
+
+import (
+	"encoding/binary"
+	"net/netip"
+
+	"tstun/ipproto"
+)
+
+// Parsed is a decoded IP packet. Its zero value is a packet that was not
+// decoded: IPVersion 0. It is meant to be reused: Decode sets every field.
+//
+// The exported fields are for reading; change addresses with SetSrcAddr and
+// SetDstAddr. A Parsed refers to the buffer given to Decode and is valid as
+// long as that buffer is. It must not be used concurrently with Decode,
+// SetSrcAddr or SetDstAddr.
+type Parsed struct {
+	// IPVersion is 4 or 6, or 0 if the packet is malformed.
+	IPVersion uint8
+	// IPProto is the transport protocol: ipproto.Fragment for fragments
+	// without a whole transport header, and ipproto.Unknown if there is a
+	// problem other than ProblemTinyFragment. See Proto.
+	IPProto ipproto.Proto
+	// Src and Dst are the addresses of the IP header and, for TCP, UDP and
+	// SCTP, the ports; all other packets have port 0. Valid if IPVersion is
+	// not 0. An IPv4-mapped IPv6 address in an IPv6 packet stays one.
+	Src, Dst netip.AddrPort
+	// TCPFlags are the control bits if IPProto is ipproto.TCP, else 0.
+	TCPFlags TCPFlag
+
+	problem Problem
+	kind    kind
+	proto   ipproto.Proto // what the IP header chain says follows it
+
+	transOff  uint16 // of the transport header; 0: no whole one is present
+	payOff    uint16 // of the payload; 0: none
+	fragStart uint16 // of the fragment's data if kind has kindFirst or kindLater
+
+	b []byte // the packet, cut to its total length
+}
+
+// kind says what part of a datagram a Parsed is.
+type kind uint8
+
+const (
+	kindFirst kind = 1 << iota // fragment at offset 0, more follow
+	kindLater                  // fragment at another offset
+	kindQuote                  // quoted in an ICMP error, perhaps cut short
+)
+
+// Lengths of headers without options.
+const (
+	ip4Len  = 20 // RFC 791 §3.1
+	ip6Len  = 40 // RFC 8200 §3
+	tcpLen  = 20 // RFC 9293 §3.1
+	udpLen  = 8  // RFC 768
+	sctpLen = 12 // RFC 9260 §3.1
+	icmpLen = 8  // RFC 792, RFC 4443 §2.1: type, code, checksum, four bytes by type
+)
+
+// Problem returns why the packet could not be decoded in full.
+func (p *Parsed) Problem() Problem { return p.problem }
+
+// Proto returns the protocol number that the IP header, or the last IPv6
+// extension header, gives for what follows. Unlike IPProto it is also known
+// for later fragments and for truncated packets. It is ipproto.Unknown for
+// ProblemMalformed and ProblemExtensionHeaders.
+//
+// Of a later IPv6 fragment it is what the fragment claims: its sender may
+// write anything there, and it is an extension header's number if the first
+// fragment has one behind the fragment header (RFC 8200 §4.5).
+func (p *Parsed) Proto() ipproto.Proto { return p.proto }
+
+// Buffer returns the packet, without bytes that followed it in the buffer
+// given to Decode. A malformed packet's is that buffer. The memory is the
+// caller's of Decode.
+func (p *Parsed) Buffer() []byte { return p.b }
+
+// Transport returns the transport header and what it carries: a UDP
+// datagram to its own length, anything else to the packet's end. It is nil
+// if the packet has no whole transport header, so for later fragments.
+// The memory is the caller's of Decode.
+func (p *Parsed) Transport() []byte {
+	if p.transOff == 0 {
+		return nil
+	}
+	return p.b[p.transOff:p.end()]
+}
+
+// Payload returns what follows the transport header; for protocols without
+// ports, what follows the IP headers; for ICMP, what follows the eight bytes
+// that every ICMP message begins with; for a later fragment, the fragment's
+// data. It is nil for a packet with a problem. The memory is the caller's of
+// Decode.
+func (p *Parsed) Payload() []byte {
+	if p.payOff == 0 {
+		return nil
+	}
+	return p.b[p.payOff:p.end()]
+}
+
+// end returns where the transport's data end. Only UDP says so itself.
+func (p *Parsed) end() int {
+	if p.proto == ipproto.UDP && p.kind == 0 {
+		return int(p.transOff) + int(binary.BigEndian.Uint16(p.b[p.transOff+4:]))
+	}
+	return len(p.b)
+}
+
+// IsTCPSyn reports whether p is a TCP segment that opens a connection: SYN
+// set, ACK not set.
+func (p *Parsed) IsTCPSyn() bool { return p.TCPFlags&TCPSynAck == TCPSyn }
