@@ -1,0 +1,90 @@
+package flow
+
+import (
+	"encoding/binary"
+	"net/netip"
+
+	"tstun/ipproto"
+	"tstun/packet"
+)
+
+// Key names a flow: its protocol, the host's address and port and the peer's
+// address and port. Keys are comparable, hold no pointers and take 40 bytes.
+// IPv4 addresses and the IPv6 addresses that map them are told apart; zones
+// are left out. The zero Key names no flow.
+type Key struct {
+	hostHi, hostLo uint64
+	peerHi, peerLo uint64
+	// host port 16 bits, peer port 16, unused 8, protocol 8, family of
+	// the host's address 8, of the peer's address 8.
+	rest uint64
+}
+
+// Families as Key.rest holds them.
+const (
+	familyNone = iota
+	family4
+	family6
+)
+
+// MakeKey returns the key of the flow between host and peer.
+func MakeKey(proto ipproto.Proto, host, peer netip.AddrPort) Key {
+	var k Key
+	var hostFamily, peerFamily uint64
+	k.hostHi, k.hostLo, hostFamily = split(host.Addr())
+	k.peerHi, k.peerLo, peerFamily = split(peer.Addr())
+	k.rest = uint64(host.Port())<<48 | uint64(peer.Port())<<32 |
+		uint64(proto)<<16 | hostFamily<<8 | peerFamily
+	return k
+}
+
+// In returns the key of the flow that the inbound packet p belongs to: the
+// host's side is p.Dst. Ports are 0 where the packet carries none.
+func In(p *packet.Parsed) Key { return MakeKey(p.Proto(), p.Dst, p.Src) }
+
+// Out returns the key of the flow that the outbound packet p belongs to: the
+// host's side is p.Src. Ports are 0 where the packet carries none.
+func Out(p *packet.Parsed) Key { return MakeKey(p.Proto(), p.Src, p.Dst) }
+
+// Proto returns the flow's protocol.
+func (k Key) Proto() ipproto.Proto { return ipproto.Proto(k.rest >> 16) }
+
+// Host returns the host's address and port.
+func (k Key) Host() netip.AddrPort {
+	return netip.AddrPortFrom(join(k.hostHi, k.hostLo, uint8(k.rest>>8)), uint16(k.rest>>48))
+}
+
+// Peer returns the peer's address and port.
+func (k Key) Peer() netip.AddrPort {
+	return netip.AddrPortFrom(join(k.peerHi, k.peerLo, uint8(k.rest)), uint16(k.rest>>32))
+}
+
+// String returns the key in the form "tcp 100.64.0.1:443 <> 100.64.0.2:5000",
+// the host's side first.
+func (k Key) String() string {
+	return k.Proto().String() + " " + k.Host().String() + " <> " + k.Peer().String()
+}
+
+func split(a netip.Addr) (hi, lo, family uint64) {
+	b := a.As16()
+	switch {
+	case a.Is4():
+		family = family4
+	case a.Is6():
+		family = family6
+	}
+	return binary.BigEndian.Uint64(b[:8]), binary.BigEndian.Uint64(b[8:]), family
+}
+
+func join(hi, lo uint64, family uint8) netip.Addr {
+	var b [16]byte
+	binary.BigEndian.PutUint64(b[:8], hi)
+	binary.BigEndian.PutUint64(b[8:], lo)
+	switch family {
+	case family4:
+		return netip.AddrFrom16(b).Unmap()
+	case family6:
+		return netip.AddrFrom16(b)
+	}
+	return netip.Addr{}
+}

@@ -1,0 +1,119 @@
+package flow
+
+import "sync/atomic"
+
+// gauge is a count that does not exceed max.
+type gauge struct {
+	n   atomic.Int64
+	max int64
+}
+
+// take adds one and returns true, or changes nothing at the maximum.
+func (g *gauge) take() bool {
+	for {
+		n := g.n.Load()
+		if n >= g.max {
+			return false
+		}
+		if g.n.CompareAndSwap(n, n+1) {
+			return true
+		}
+	}
+}
+
+// give takes one away.
+func (g *gauge) give() { g.n.Add(-1) }
+
+// sweepStep is the number of entries an insertion looks at for expiry, apart
+// from those longest unused in their class.
+const sweepStep = 2
+
+// makeRoom claims a place for the key k in s, which is locked. fresh: the
+// place is claimed and k is not in the table. If it had to let go of the lock
+// meanwhile and somebody else inserted k, it returns that entry. Neither:
+// there is no room.
+func (t *Table[V]) makeRoom(s *shard[V], h uint32, k Key, class uint8, now int64) (r ref, fresh bool) {
+	t.sweep(s, class, now)
+	if t.claim(s, class) {
+		return none, true
+	}
+	if t.refuse {
+		return none, false
+	}
+	s.mu.Unlock()
+	claimed := t.claimElsewhere(class)
+	s.mu.Lock()
+	if !claimed {
+		return none, false
+	}
+	if r := t.findLive(s, h, k, now); r != none {
+		t.total.give()
+		t.classes[class].give()
+		return r, false
+	}
+	return none, true
+}
+
+// claim takes a place in the table's count and in the class's, if need be
+// that of an entry of the locked shard s, which it evicts.
+func (t *Table[V]) claim(s *shard[V], class uint8) bool {
+	if !t.classes[class].take() {
+		return !t.refuse && t.evict(s, s.oldestOf(class))
+	}
+	if t.total.take() {
+		return true
+	}
+	if !t.refuse {
+		if victim := s.oldest(); victim != none {
+			t.classes[s.at(victim).class].give()
+			return t.evict(s, victim)
+		}
+	}
+	t.classes[class].give()
+	return false
+}
+
+// claimElsewhere is claim on every shard in turn. No lock is held.
+func (t *Table[V]) claimElsewhere(class uint8) bool {
+	for i := range t.shards {
+		s := &t.shards[i]
+		s.mu.Lock()
+		ok := t.claim(s, class)
+		s.mu.Unlock()
+		if ok {
+			return true
+		}
+	}
+	return false
+}
+
+// evict removes the victim from the locked s, without giving back its place,
+// which is the new entry's.
+func (t *Table[V]) evict(s *shard[V], victim ref) bool {
+	if victim == none {
+		return false
+	}
+	t.evicted.Add(1)
+	s.remove(victim)
+	return true
+}
+
+// sweep drops expired entries of the locked s, looking at a few only: the
+// longest unused of the class, and those that the shard's hand, going round
+// over all slots, comes to.
+func (t *Table[V]) sweep(s *shard[V], class uint8, now int64) {
+	for _, assured := range [...]bool{false, true} {
+		if r := s.lists[listOf(class, assured)].oldest; r != none && s.at(r).Expires <= now {
+			t.expire(s, r)
+		}
+	}
+	if s.used == 0 {
+		return
+	}
+	for range sweepStep {
+		s.hand = s.hand%s.used + 1
+		if e := s.at(s.hand); e.live && e.Expires <= now {
+			t.expire(s, s.hand)
+		}
+	}
+}
