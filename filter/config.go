@@ -1,0 +1,100 @@
+package filter
+
+import (
+	"net/netip"
+	"strconv"
+
+	"tstun/ipproto"
+	"tstun/logger"
+)
+
+// Config is what New makes a Filter of. The zero value lets no inbound packet
+// in, since nothing is local, and no flow but what the host opens.
+type Config struct {
+	// Matches are the rules. What none of them allows is refused. Their
+	// order means nothing to the verdict.
+	Matches []Match
+	// Local are the host's addresses. Inbound packets to others are
+	// dropped.
+	Local []netip.Prefix
+	// LogIPs: only packets with both addresses in these are logged.
+	LogIPs []netip.Prefix
+	// Logf gets the log lines. nil: none are made.
+	Logf logger.Logf
+	// State is that of a previous filter, whose open flows live on. nil:
+	// the filter starts with none.
+	State *State
+	// Keep, with State: flows that peers opened live on even if the rules
+	// do not allow them. Otherwise they are cut.
+	Keep bool
+	// LooseTCP accepts every inbound TCP segment to Local that is not a
+	// SYN, flow or no flow, so that a restarted program can take over
+	// connections in mid-stream. Such a segment opens no flow. Jailed
+	// peers, and flows that were revoked, do not profit.
+	LooseTCP bool
+	// ShieldsUp refuses all new inbound flows, whatever Matches says.
+	ShieldsUp bool
+	// Permit lets in and out what is dropped otherwise.
+	Permit Permit
+	// Limits bound memory and idle time.
+	Limits Limits
+}
+
+// Permit names kinds of addresses that a Filter drops unless told otherwise.
+// A permitted inbound packet still needs a rule or a flow.
+type Permit struct {
+	// Multicast: multicast destinations. They need not be in Local.
+	Multicast bool
+	// LinkLocal: 169.254.0.0/16 and fe80::/10.
+	LinkLocal bool
+	// Mapped: ::ffff:0:0/96, IPv4 addresses in IPv6 packets.
+	Mapped bool
+	// Martian: 0.0.0.0/8, 127.0.0.0/8, 240.0.0.0/4 with the broadcast
+	// address, ::, ::1, and multicast sources.
+	Martian bool
+}
+
+// Match is one rule: it allows new inbound flows from any of Srcs to any of
+// Dsts with any of the protocols.
+type Match struct {
+	// IPProto are the protocols. None: TCP, UDP, ICMPv4 and ICMPv6.
+	IPProto []ipproto.Proto
+	// Srcs are the peers' addresses.
+	Srcs []netip.Prefix
+	// Dsts are the host's addresses and ports. For ICMP the ports are not
+	// looked at. Other protocols without ports need AllPorts.
+	Dsts []NetPortRange
+}
+
+// PortRange is the ports from First to Last, both included.
+type PortRange struct{ First, Last uint16 }
+
+// AllPorts is every port, 0 included. It must not be changed.
+var AllPorts = PortRange{First: 0, Last: 65535}
+
+func (r PortRange) contains(port uint16) bool { return r.First <= port && port <= r.Last }
+
+// String returns "80", "8000-8999", or "*" for all ports.
+func (r PortRange) String() string {
+	switch {
+	case r.First == 0 && r.Last == 65535:
+		return "*"
+	case r.First == r.Last:
+		return strconv.Itoa(int(r.First))
+	}
+	return strconv.Itoa(int(r.First)) + "-" + strconv.Itoa(int(r.Last))
+}
+
+// NetPortRange is ports of the addresses in a prefix.
+type NetPortRange struct {
+	Net   netip.Prefix
+	Ports PortRange
+}
+
+// String returns a form such as "100.64.0.0/10:80-443" or "[fd7a::/48]:*".
+func (n NetPortRange) String() string {
+	if n.Net.Addr().Is6() {
+		return "[" + n.Net.String() + "]:" + n.Ports.String()
+	}
+	return n.Net.String() + ":" + n.Ports.String()
+}

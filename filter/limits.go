@@ -1,0 +1,120 @@
+package filter
+
+import (
+	"fmt"
+	"time"
+)
+
+// Defaults of Limits.
+const (
+	DefaultFlows     = 1 << 18
+	DefaultFragments = 4096
+
+	// DefaultTCPEstablished is the least that RFC 5382 REQ-5 allows.
+	DefaultTCPEstablished = 2*time.Hour + 4*time.Minute
+	// DefaultTCPTransitory is the least that RFC 5382 REQ-5 allows.
+	DefaultTCPTransitory = 4 * time.Minute
+	// DefaultUDPUnreplied is the least that RFC 4787 REQ-5 allows.
+	DefaultUDPUnreplied = 2 * time.Minute
+	// DefaultUDPReplied is what RFC 4787 REQ-5 recommends.
+	DefaultUDPReplied = 5 * time.Minute
+	// DefaultSCTP is several times the heartbeat interval of RFC 9260 §16.
+	DefaultSCTP = 10 * time.Minute
+	// DefaultICMPEcho is the least that RFC 5508 REQ-2 allows.
+	DefaultICMPEcho = 60 * time.Second
+	// DefaultOther is for protocols without ports, such as GRE and ESP.
+	DefaultOther = 10 * time.Minute
+	// DefaultFragment is the reassembly time of Linux,
+	// net.ipv4.ipfrag_time.
+	DefaultFragment = 30 * time.Second
+)
+
+// maxIdle bounds the idle timeouts, far from where times overflow.
+const maxIdle = 365 * 24 * time.Hour
+
+// Limits bound a filter's memory and how long it remembers an idle flow. A
+// zero field is its default. Numbers of flows apply to a State when it is
+// made: a filter that takes over the State of another leaves them as they
+// are, and follows its own timeouts.
+type Limits struct {
+	// Flows is the number of flows in all, DefaultFlows unless set. A flow
+	// takes about 100 bytes, and only while it is there. When there are as
+	// many, new flows evict old ones, first those never replied to.
+	Flows int
+	// TCP, UDP, ICMP and Other bound the flows of these kinds: Other is
+	// SCTP and all protocols without ports. Defaults: TCP and UDP up to
+	// Flows, ICMP an eighth and Other a quarter of it.
+	TCP, UDP, ICMP, Other int
+	// Fragments is the number of fragmented datagrams remembered.
+	Fragments int
+
+	// TCPEstablished is for connections whose handshake is complete,
+	// TCPTransitory for those opening or closing (RFC 5382 REQ-5).
+	TCPEstablished, TCPTransitory time.Duration
+	// UDPUnreplied is for flows with packets of one direction only,
+	// UDPReplied for those with both (RFC 4787 REQ-5).
+	UDPUnreplied, UDPReplied time.Duration
+	// SCTP is for SCTP flows.
+	SCTP time.Duration
+	// ICMPEcho is for pings (RFC 5508 REQ-2).
+	ICMPEcho time.Duration
+	// OtherIdle is for flows of protocols without ports.
+	OtherIdle time.Duration
+	// Fragment is how long the verdict on a first fragment holds for those
+	// that follow.
+	Fragment time.Duration
+}
+
+// withDefaults returns l with its zero fields filled in, or an error that
+// names the field that cannot be.
+func (l Limits) withDefaults() (Limits, error) {
+	counts := []struct {
+		name string
+		n    *int
+		def  int
+	}{
+		{"Flows", &l.Flows, DefaultFlows},
+		{"TCP", &l.TCP, 0},
+		{"UDP", &l.UDP, 0},
+		{"ICMP", &l.ICMP, 0},
+		{"Other", &l.Other, 0},
+		{"Fragments", &l.Fragments, DefaultFragments},
+	}
+	for _, c := range counts {
+		if *c.n < 0 {
+			return l, fmt.Errorf("filter: Limits.%s is %d, less than 0", c.name, *c.n)
+		}
+		if *c.n == 0 {
+			*c.n = c.def
+		}
+	}
+	if l.ICMP == 0 {
+		l.ICMP = max(l.Flows/8, 1)
+	}
+	if l.Other == 0 {
+		l.Other = max(l.Flows/4, 1)
+	}
+	times := []struct {
+		name string
+		d    *time.Duration
+		def  time.Duration
+	}{
+		{"TCPEstablished", &l.TCPEstablished, DefaultTCPEstablished},
+		{"TCPTransitory", &l.TCPTransitory, DefaultTCPTransitory},
+		{"UDPUnreplied", &l.UDPUnreplied, DefaultUDPUnreplied},
+		{"UDPReplied", &l.UDPReplied, DefaultUDPReplied},
+		{"SCTP", &l.SCTP, DefaultSCTP},
+		{"ICMPEcho", &l.ICMPEcho, DefaultICMPEcho},
+		{"OtherIdle", &l.OtherIdle, DefaultOther},
+		{"Fragment", &l.Fragment, DefaultFragment},
+	}
+	for _, t := range times {
+		if *t.d < 0 || *t.d > maxIdle {
+			return l, fmt.Errorf("filter: Limits.%s is %v, not between 0 and %v", t.name, *t.d, maxIdle)
+		}
+		if *t.d == 0 {
+			*t.d = t.def
+		}
+	}
+	return l, nil
+}

@@ -1,0 +1,4 @@
+package filter
+
+// State holds open flows.
+type State struct{}
