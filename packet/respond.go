@@ -1,0 +1,111 @@
+package packet
+
+import (
+	"encoding/binary"
+	"net/netip"
+
+	"tstun/ipproto"
+)
+
+// EchoReply returns a newly allocated reply to the ICMP echo request p. It
+// returns false if p is anything else, a fragment, or not between two single
+// hosts.
+func (p *Parsed) EchoReply() ([]byte, bool) {
+	if !p.IsEchoRequest() || p.kind != 0 || !p.betweenHosts() {
+		return nil, false
+	}
+	typ := uint8(icmp4EchoReply)
+	if p.IPVersion == 6 {
+		typ = icmp6EchoReply
+	}
+	h := ICMPHeader{
+		Src:  p.Dst.Addr(),
+		Dst:  p.Src.Addr(),
+		Type: typ,
+		Rest: [4]byte(p.icmp()[4:]),
+	}
+	return generated(h, p.Payload())
+}
+
+// TCPReset returns a newly allocated segment that resets the connection p
+// belongs to, as a host without that connection answers: RFC 9293 §3.10.7.1.
+// It returns false if p is not TCP, is a reset itself, is a fragment, or is
+// not between two single hosts.
+func (p *Parsed) TCPReset() ([]byte, bool) {
+	if p.IPProto != ipproto.TCP || p.kind != 0 || p.TCPFlags&TCPRst != 0 || !p.betweenHosts() {
+		return nil, false
+	}
+	h := TCPHeader{Src: p.Dst, Dst: p.Src, Flags: TCPRst}
+	t := p.Transport()
+	if len(t) < tcpLen {
+		return nil, false
+	}
+	if p.TCPFlags&TCPAck != 0 {
+		h.Seq = binary.BigEndian.Uint32(t[8:])
+		return generated(h, nil)
+	}
+	h.Flags |= TCPAck
+	h.Ack = binary.BigEndian.Uint32(t[4:]) + p.segmentLen()
+	return generated(h, nil)
+}
+
+// segmentLen returns how much of the sequence space p takes: RFC 9293 §3.4.
+func (p *Parsed) segmentLen() uint32 {
+	n := uint32(len(p.Payload()))
+	if p.TCPFlags&TCPSyn != 0 {
+		n++
+	}
+	if p.TCPFlags&TCPFin != 0 {
+		n++
+	}
+	return n
+}
+
+// How long an ICMP error may be. RFC 1812 §4.3.2.3, RFC 4443 §2.4(c).
+const (
+	maxError4 = 576
+	maxError6 = 1280
+)
+
+// AdminProhibited returns a newly allocated ICMP error that tells p's sender
+// that policy forbids p: destination unreachable, with code 13 in IPv4
+// (RFC 1812 §5.2.7.1) and code 1 in IPv6 (RFC 4443 §3.1). It quotes as much
+// of p as an ICMP error may. It returns false where no error may be sent
+// (RFC 1122 §3.2.2, RFC 4443 §2.4(e)): p has a problem, is an ICMP error or
+// a redirect, is a later fragment, or is not between two single hosts.
+func (p *Parsed) AdminProhibited() ([]byte, bool) {
+	if p.problem != ProblemNone || p.kind&^kindFirst != 0 || p.isAnyError() || !p.betweenHosts() {
+		return nil, false
+	}
+	h := ICMPHeader{Src: p.Dst.Addr(), Dst: p.Src.Addr(), Type: icmp4Unreachable, Code: 13}
+	limit := maxError4
+	if p.IPVersion == 6 {
+		h.Type, h.Code, limit = icmp6Unreachable, 1, maxError6
+	}
+	return generated(h, p.b[:min(len(p.b), limit-h.Len())])
+}
+
+// isAnyError is IsError and the types of ICMPv6 errors yet to be defined.
+func (p *Parsed) isAnyError() bool {
+	m := p.icmp()
+	return p.IsError() || m != nil && p.IPVersion == 6 && m[0] < icmp6FirstInfo
+}
+
+// betweenHosts reports whether both of p's addresses can be one host's, and
+// the source one that an answer reaches. RFC 1122 §3.2.1.3.
+func (p *Parsed) betweenHosts() bool {
+	return p.IPVersion != 0 && isHost(p.Src.Addr()) && isHost(p.Dst.Addr()) && !p.Src.Addr().Unmap().IsLoopback()
+}
+
+func isHost(a netip.Addr) bool {
+	a = a.Unmap()
+	if !a.IsValid() || a.IsUnspecified() || a.IsMulticast() {
+		return false
+	}
+	return !a.Is4() || a.As4()[0] < 240 // class E and broadcast, RFC 1112 §4
+}
+
+func generated(h Header, payload []byte) ([]byte, bool) {
+	b := Generate(h, payload)
+	return b, b != nil
+}

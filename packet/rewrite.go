@@ -1,0 +1,132 @@
+package packet
+
+import (
+	"encoding/binary"
+	"net/netip"
+
+	"tstun/ipproto"
+)
+
+// Transport protocols without a name in ipproto whose checksums cover the
+// pseudo-header.
+const (
+	protoDCCP    ipproto.Proto = 33  // RFC 4340 §5.1
+	protoUDPLite ipproto.Proto = 136 // RFC 3828 §3.1
+)
+
+// side is one of a packet's two addresses.
+type side uint8
+
+const (
+	source side = iota
+	destination
+)
+
+// SetSrcAddr replaces p's source address, in p and in its buffer, and updates
+// every checksum that covers it: that of the IPv4 header and those of TCP,
+// UDP and ICMPv6, also in first fragments. A checksum that was wrong stays
+// wrong, and a UDP checksum of 0 stays 0. If p is an ICMP error, the packet
+// it quotes was sent to the old address: that becomes the new one there, too.
+//
+// It changes nothing and returns false if a is not of the family of the old
+// address or p has a problem. A zone in a is ignored.
+func (p *Parsed) SetSrcAddr(a netip.Addr) bool { return p.setAddr(source, a.WithZone("")) }
+
+// SetDstAddr is SetSrcAddr for p's destination address. In the packet that an
+// ICMP error quotes, it is the source address that is replaced.
+func (p *Parsed) SetDstAddr(a netip.Addr) bool { return p.setAddr(destination, a.WithZone("")) }
+
+func (p *Parsed) setAddr(s side, a netip.Addr) bool {
+	if p.problem != ProblemNone || p.IPVersion == 0 || !a.IsValid() || a.Is4() != (p.IPVersion == 4) {
+		return false
+	}
+	old := p.addrBytes(s)
+	if p.IsError() {
+		// The quote is a packet that went the other way.
+		p.setQuotedAddr(1-s, old, a)
+	}
+	before := Checksum(old, 0)
+	if p.IPVersion == 4 {
+		b := a.As4()
+		copy(old, b[:])
+		updateChecksum(p.b[10:], before, addrSum(a))
+	} else {
+		b := a.As16()
+		copy(old, b[:])
+	}
+	if field := p.pseudoChecksum(); field != nil {
+		p.updateTransportChecksum(field, before, addrSum(a))
+	}
+	if s == source {
+		p.Src = netip.AddrPortFrom(a, p.Src.Port())
+	} else {
+		p.Dst = netip.AddrPortFrom(a, p.Dst.Port())
+	}
+	return true
+}
+
+// addrBytes returns the place of an address in p's buffer.
+func (p *Parsed) addrBytes(s side) []byte {
+	if p.IPVersion == 4 {
+		return p.b[12+4*int(s):][:4]
+	}
+	return p.b[8+16*int(s):][:16]
+}
+
+// setQuotedAddr replaces the address on side s of the packet that p quotes,
+// if it is old, and updates p's ICMP checksum, which covers the quote.
+func (p *Parsed) setQuotedAddr(s side, old []byte, a netip.Addr) {
+	var q Parsed
+	if !p.quote(&q) || string(q.addrBytes(s)) != string(old) {
+		return
+	}
+	// All of q that changes lies in front of q's payload, or in the first
+	// bytes of what has no header that Decode knows.
+	changed := q.b[:min(len(q.b), max(int(q.payOff), int(q.transOff)+udpLen))]
+	before := Checksum(changed, 0)
+	q.setAddr(s, a)
+	updateChecksum(p.b[p.transOff+2:], before, Checksum(changed, 0))
+}
+
+// pseudoChecksum returns the checksum field of p's transport header if there
+// is one, it is in the buffer, and it covers the pseudo-header.
+func (p *Parsed) pseudoChecksum() []byte {
+	if p.transOff == 0 {
+		return nil
+	}
+	at := 0
+	switch p.proto {
+	case ipproto.TCP:
+		at = 16
+	case ipproto.UDP, protoUDPLite, protoDCCP:
+		at = 6
+	case ipproto.ICMPv6:
+		if p.IPVersion != 6 {
+			return nil
+		}
+		at = 2
+	default:
+		return nil
+	}
+	t := p.b[p.transOff:]
+	if len(t) < at+2 {
+		return nil // cut by the quote, or too short to be what it says
+	}
+	return t[at : at+2]
+}
+
+// updateTransportChecksum is updateChecksum with UDP's meaning of 0: no
+// checksum (RFC 768, RFC 6935), so that a sum of 0 is written as 0xffff.
+func (p *Parsed) updateTransportChecksum(field []byte, before, after uint16) {
+	if p.proto != ipproto.UDP {
+		updateChecksum(field, before, after)
+		return
+	}
+	if binary.BigEndian.Uint16(field) == 0 {
+		return
+	}
+	updateChecksum(field, before, after)
+	if binary.BigEndian.Uint16(field) == 0 {
+		binary.BigEndian.PutUint16(field, 0xffff)
+	}
+}
