@@ -1,0 +1,199 @@
+package netns
+
+import (
+	"fmt"
+	"net"
+	"net/netip"
+	"os"
+	"runtime"
+	"sync"
+
+	"github.com/vishvananda/netlink"
+	"github.com/vishvananda/netns"
+	"golang.org/x/sys/unix"
+)
+
+type handle struct {
+	*state
+}
+
+type state struct {
+	mu sync.RWMutex   // held for reading while fd is in use
+	fd netns.NsHandle // netns.None() once closed
+}
+
+func create() (handle, error) {
+	h := handle{&state{fd: netns.None()}}
+	err := onThread(func() error {
+		if err := unix.Unshare(unix.CLONE_NEWNET); err != nil {
+			return os.NewSyscallError("unshare", err)
+		}
+		fd, err := netns.Get()
+		if err != nil {
+			return fmt.Errorf("open: %w", err)
+		}
+		h.fd = fd
+		return nil
+	})
+	if err != nil {
+		h.close()
+		return handle{}, err
+	}
+	if err := h.linkUp("lo"); err != nil {
+		h.close()
+		return handle{}, err
+	}
+	return h, nil
+}
+
+// onThread runs f on a thread of its own choosing of namespace, and puts the
+// thread back. A thread that cannot be put back stays locked, so that the
+// runtime ends it with its goroutine and nobody else gets it.
+func onThread(f func() error) (err error) {
+	runtime.LockOSThread()
+	old, err := netns.Get()
+	if err != nil {
+		runtime.UnlockOSThread()
+		return fmt.Errorf("open own network namespace: %w", err)
+	}
+	defer old.Close()
+	defer func() {
+		if backErr := netns.Set(old); backErr != nil {
+			err = fmt.Errorf("return to own network namespace: %w", backErr)
+			return
+		}
+		runtime.UnlockOSThread()
+	}()
+	return f()
+}
+
+func (h handle) close() error {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	if !h.fd.IsOpen() {
+		return nil
+	}
+	return h.fd.Close()
+}
+
+func (h handle) do(f func() error) error {
+	return onThread(func() error {
+		if err := h.enter(); err != nil {
+			return err
+		}
+		return f()
+	})
+}
+
+// enter switches the calling thread.
+func (h handle) enter() error {
+	h.mu.RLock()
+	defer h.mu.RUnlock()
+	if !h.fd.IsOpen() {
+		return os.ErrClosed
+	}
+	if err := netns.Set(h.fd); err != nil {
+		return fmt.Errorf("enter network namespace: %w", err)
+	}
+	return nil
+}
+
+// with runs f with a netlink connection of the namespace.
+func (h handle) with(f func(nl *netlink.Handle) error) error {
+	h.mu.RLock()
+	defer h.mu.RUnlock()
+	if !h.fd.IsOpen() {
+		return os.ErrClosed
+	}
+	nl, err := netlink.NewHandleAt(h.fd, unix.NETLINK_ROUTE)
+	if err != nil {
+		return fmt.Errorf("netlink: %w", err)
+	}
+	defer nl.Close()
+	return f(nl)
+}
+
+// withLink is with, for one interface.
+func (h handle) withLink(op, name string, f func(nl *netlink.Handle, link netlink.Link) error) error {
+	return h.with(func(nl *netlink.Handle) error {
+		link, err := nl.LinkByName(name)
+		if err == nil {
+			err = f(nl, link)
+		}
+		if err != nil {
+			return fmt.Errorf("%s %s: %w", op, name, err)
+		}
+		return nil
+	})
+}
+
+func (h handle) linkUp(name string) error {
+	return h.withLink("link up", name, func(nl *netlink.Handle, link netlink.Link) error {
+		return nl.LinkSetUp(link)
+	})
+}
+
+func (h handle) linkDown(name string) error {
+	return h.withLink("link down", name, func(nl *netlink.Handle, link netlink.Link) error {
+		return nl.LinkSetDown(link)
+	})
+}
+
+func (h handle) addAddr(name string, prefix netip.Prefix) error {
+	return h.withLink("add address to", name, func(nl *netlink.Handle, link netlink.Link) error {
+		addr := &netlink.Addr{IPNet: ipNet(prefix)}
+		if prefix.Addr().Is6() {
+			addr.Flags = unix.IFA_F_NODAD
+		}
+		return nl.AddrAdd(link, addr)
+	})
+}
+
+func (h handle) addRoute(name string, prefix netip.Prefix) error {
+	return h.withLink("add route to", name, func(nl *netlink.Handle, link netlink.Link) error {
+		return nl.RouteAdd(&netlink.Route{
+			LinkIndex: link.Attrs().Index,
+			Scope:     netlink.SCOPE_LINK,
+			Dst:       ipNet(prefix.Masked()),
+		})
+	})
+}
+
+func ipNet(p netip.Prefix) *net.IPNet {
+	return &net.IPNet{
+		IP:   p.Addr().AsSlice(),
+		Mask: net.CIDRMask(p.Bits(), p.Addr().BitLen()),
+	}
+}
+
+func (h handle) links() (names []string, err error) {
+	err = h.with(func(nl *netlink.Handle) error {
+		links, err := nl.LinkList()
+		for _, l := range links {
+			names = append(names, l.Attrs().Name)
+		}
+		return err
+	})
+	return names, err
+}
+
+func (h handle) connect(name string, peer *NS, peerName string) error {
+	peer.mu.RLock()
+	defer peer.mu.RUnlock()
+	err := h.with(func(nl *netlink.Handle) error {
+		attrs := netlink.NewLinkAttrs()
+		attrs.Name = name
+		return nl.LinkAdd(&netlink.Veth{
+			LinkAttrs:     attrs,
+			PeerName:      peerName,
+			PeerNamespace: netlink.NsFd(peer.fd),
+		})
+	})
+	if err != nil {
+		return fmt.Errorf("connect %s to %s: %w", name, peerName, err)
+	}
+	if err := h.linkUp(name); err != nil {
+		return err
+	}
+	return peer.linkUp(peerName)
+}
