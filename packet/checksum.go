@@ -29,10 +29,19 @@ func Checksum(b []byte, initial uint16) uint16 {
 		sum, carry = bits.Add64(sum, binary.LittleEndian.Uint64(b), carry)
 		b = b[8:]
 	}
-	var last [8]byte
-	copy(last[:], b)
-	sum, carry = bits.Add64(sum, binary.LittleEndian.Uint64(last[:]), carry)
-	sum, carry = bits.Add64(sum, uint64(bits.ReverseBytes16(initial)), carry)
+	tail := uint64(bits.ReverseBytes16(initial))
+	if len(b) >= 4 {
+		tail += uint64(binary.LittleEndian.Uint32(b))
+		b = b[4:]
+	}
+	if len(b) >= 2 {
+		tail += uint64(binary.LittleEndian.Uint16(b))
+		b = b[2:]
+	}
+	if len(b) == 1 {
+		tail += uint64(b[0])
+	}
+	sum, carry = bits.Add64(sum, tail, carry)
 	// Adding the carry cannot wrap: it is there only if sum wrapped itself.
 	return bits.ReverseBytes16(fold(sum + carry))
 }
@@ -59,10 +68,18 @@ func PseudoHeaderSum(proto ipproto.Proto, src, dst netip.Addr, length int) uint1
 func addrSum(a netip.Addr) uint16 {
 	if a.Is4() {
 		b := a.As4()
-		return fold(uint64(binary.BigEndian.Uint32(b[:])))
+		return addrBytesSum(b[:])
 	}
 	b := a.As16()
-	sum, carry := bits.Add64(binary.BigEndian.Uint64(b[:]), binary.BigEndian.Uint64(b[8:]), 0)
+	return addrBytesSum(b[:])
+}
+
+// addrBytesSum is Checksum for 4 or 16 bytes.
+func addrBytesSum(b []byte) uint16 {
+	if len(b) == 4 {
+		return fold(uint64(binary.BigEndian.Uint32(b)))
+	}
+	sum, carry := bits.Add64(binary.BigEndian.Uint64(b), binary.BigEndian.Uint64(b[8:]), 0)
 	return fold(sum + carry)
 }
 

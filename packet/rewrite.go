@@ -45,17 +45,17 @@ func (p *Parsed) setAddr(s side, a netip.Addr) bool {
 		// The quote is a packet that went the other way.
 		p.setQuotedAddr(1-s, old, a)
 	}
-	before := Checksum(old, 0)
+	before, after := addrBytesSum(old), addrSum(a)
 	if p.IPVersion == 4 {
 		b := a.As4()
 		copy(old, b[:])
-		updateChecksum(p.b[10:], before, addrSum(a))
+		updateChecksum(p.b[10:], before, after)
 	} else {
 		b := a.As16()
 		copy(old, b[:])
 	}
 	if field := p.pseudoChecksum(); field != nil {
-		p.updateTransportChecksum(field, before, addrSum(a))
+		p.updateTransportChecksum(field, before, after)
 	}
 	if s == source {
 		p.Src = netip.AddrPortFrom(a, p.Src.Port())

@@ -1,0 +1,65 @@
+package tstun
+
+import (
+	"net/netip"
+
+	"tstun/filter"
+	"tstun/key"
+)
+
+// config is what can be set while packets flow. A batch reads it once; a
+// change makes a new one, so that a config never changes once it is in
+// w.config.
+type config struct {
+	filter   *filter.Filter        // nil: drop everything
+	peers    *peerTable            // nil: no NAT, nobody jailed
+	disco    key.DiscoPublic       // zero: none
+	activity map[netip.Addr]func() // by destination
+	reject   Reject
+	stats    *statistics // nil: off
+}
+
+// update makes a changed copy of the config the one in force.
+func (w *Wrapper) update(change func(*config)) {
+	w.configMu.Lock()
+	defer w.configMu.Unlock()
+	c := *w.config.Load()
+	change(&c)
+	w.config.Store(&c)
+}
+
+// SetFilter makes filt the main filter from the next batch on. With nil,
+// every packet is dropped.
+func (w *Wrapper) SetFilter(filt *filter.Filter) {
+	w.update(func(c *config) { c.filter = filt })
+}
+
+// GetFilter returns the main filter, or nil if none is set.
+func (w *Wrapper) GetFilter() *filter.Filter { return w.config.Load().filter }
+
+// SetDiscoKey sets this node's discovery key. A disco packet that carries it
+// has come back to its sender and is dropped, whichever way it goes. The zero
+// key switches the check off.
+func (w *Wrapper) SetDiscoKey(k key.DiscoPublic) {
+	w.update(func(c *config) { c.disco = k })
+}
+
+// SetDestIPActivityFuncs sets functions that are called, each on the
+// goroutine that calls Read, for every outbound packet to the address that is
+// their key. They must not block. The Wrapper owns m from then on. m must not
+// be nil; an empty map switches the calls off.
+func (w *Wrapper) SetDestIPActivityFuncs(m map[netip.Addr]func()) {
+	w.update(func(c *config) { c.activity = m })
+}
+
+// SetStatisticsEnabled switches the counting per connection on or off. It is
+// off in a new Wrapper, and then costs nothing. Switching it off keeps what
+// was counted until ExtractStatistics takes it.
+func (w *Wrapper) SetStatisticsEnabled(enable bool) {
+	w.update(func(c *config) {
+		c.stats = nil
+		if enable {
+			c.stats = w.stats
+		}
+	})
+}

@@ -1,0 +1,60 @@
+// Package tstun puts a packet layer between WireGuard and the operating
+// system: a stateful packet filter, hooks, injection of packets both ways,
+// exact counters and statistics, and the creation of TUN devices on every
+// system. Wrap takes any tun.Device of golang.zx2c4.com/wireguard/tun, and
+// the Wrapper goes into wireguard-go's device.NewDevice in its place.
+//
+// # Words
+//
+// These words mean the same everywhere in the module.
+//
+//   - host: the operating system behind the TUN device, or the userspace
+//     network stack that stands in for it.
+//   - peer: a WireGuard node at the other end of a tunnel.
+//   - inbound: from a peer, out of WireGuard, towards the host: Write.
+//   - outbound: from the host towards a peer, into WireGuard: Read.
+//   - flow: protocol, host's address and port, peer's address and port, and
+//     the packets of both directions that carry them.
+//   - run: consecutive packets of one batch that belong to one flow.
+//   - verdict: a filter.Response and a reason. Every packet that does not go
+//     through is counted under exactly one reason.
+//
+// # The data path
+//
+// Read, outbound:
+//
+//	host's packet ── parse ── destination activity ── host-made TSMP? drop ── own disco? drop
+//	    ── PreFilterFromTunToNetstack ── PreFilterFromTunToEngine ── main filter ── PostFilterOut ──┐
+//	                                                                                                │
+//	injected packet ── parse ── destination activity ───────────────────────────────────────────────┤
+//	                                                                                                │
+//	WireGuard ◄── count ◄── source NAT ◄── record the flow, so that replies come in ◄───────────────┘
+//
+// Write, inbound:
+//
+//	WireGuard ── parse ── destination NAT ── TSMP ping? answer; pong? OnTSMPPongReceived
+//	    ── echo response? OnICMPEchoResponseReceived ── own disco? drop ── PreFilterIn
+//	    ── main filter ── refused? reject ── PostFilterIn ──┐
+//	                                                        │
+//	injected packet ────────────────────────────────────────┴── count ── host
+//
+// A batch reads the configuration once, so a change takes effect with the
+// next one. Without a main filter, every packet is dropped.
+//
+// # Use
+//
+// A program creates a device, wraps it, sets hooks and a filter, and hands
+// the Wrapper to wireguard-go:
+//
+//	dev, name, err := tstun.New(log.Printf, "tun0")
+//	if err != nil {
+//		tstun.Diagnose(log.Printf, "tun0", err)
+//		return err
+//	}
+//	w := tstun.Wrap(log.Printf, dev)
+//	w.SetFilter(f)
+//	wg := device.NewDevice(w, conn.NewDefaultBind(), logger)
+//
+// A program without the right to create devices wraps NewFake's device and
+// puts the stack of package tstun/netstack on it.
+package tstun

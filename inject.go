@@ -1,0 +1,145 @@
+package tstun
+
+import (
+	"fmt"
+
+	"gvisor.dev/gvisor/pkg/tcpip/stack"
+
+	"tstun/filter"
+	"tstun/flow"
+)
+
+// InjectInboundDirect writes the packet in buf from offset on to the device,
+// as if a peer had sent it, past all filters and hooks. offset must be at
+// least PacketStartOffset; the bytes before it are overwritten. The caller
+// keeps buf. The packet is counted. It blocks as long as the device does.
+func (w *Wrapper) InjectInboundDirect(buf []byte, offset int) error {
+	if w.isClosed() {
+		return ErrClosed
+	}
+	switch {
+	case offset < PacketStartOffset:
+		return fmt.Errorf("tstun: inject inbound: offset %d, want at least %d", offset, PacketStartOffset)
+	case offset > len(buf):
+		return fmt.Errorf("tstun: inject inbound: offset %d in a buffer of %d bytes", offset, len(buf))
+	case len(buf)-offset > MaxPacketSize:
+		return tooLarge("inbound", len(buf)-offset)
+	case len(buf) == offset:
+		return nil
+	}
+	b := getBatch()
+	defer b.put()
+	b.begin(w)
+	w.receiveInjected(b, buf, offset)
+	_, err := w.deliver(b, offset)
+	return err
+}
+
+func tooLarge(way string, size int) error {
+	return fmt.Errorf("tstun: inject %s: packet of %d bytes, the longest is %d", way, size, MaxPacketSize)
+}
+
+// InjectInboundCopy is InjectInboundDirect for a packet without space before
+// it, which it copies. An empty packet is a no-op.
+func (w *Wrapper) InjectInboundCopy(packet []byte) error {
+	if len(packet) > MaxPacketSize {
+		return tooLarge("inbound", len(packet))
+	}
+	buf := make([]byte, PacketStartOffset+len(packet))
+	copy(buf[PacketStartOffset:], packet)
+	return w.InjectInboundDirect(buf, PacketStartOffset)
+}
+
+// InjectInboundPacketBuffer is InjectInboundDirect for a packet of gVisor's,
+// which may be a GSO super-packet; that is cut into segments. It takes over
+// one reference to pkt, also on an error.
+func (w *Wrapper) InjectInboundPacketBuffer(pkt *stack.PacketBuffer) error {
+	i := injection{pkt: pkt}
+	if err := w.checkPacketBuffer("inbound", pkt); err != nil {
+		i.release()
+		return err
+	}
+	var segs segments
+	if err := segs.load(i); err != nil {
+		return fmt.Errorf("tstun: inject inbound: %w", err)
+	}
+	b := getBatch()
+	defer b.put()
+	b.begin(w)
+	for segs.more() {
+		buf := make([]byte, PacketStartOffset+segs.size())
+		if _, err := segs.next(buf[PacketStartOffset:]); err != nil {
+			return fmt.Errorf("tstun: inject inbound: %w", err)
+		}
+		w.receiveInjected(b, buf, PacketStartOffset)
+	}
+	_, err := w.deliver(b, PacketStartOffset)
+	return err
+}
+
+// receiveInjected puts a packet among those for the device. Bytes that are no
+// IP packet pass: they are the injector's affair.
+func (w *Wrapper) receiveInjected(b *batch, buf []byte, offset int) {
+	b.p.Decode(buf[offset:])
+	if b.p.IPVersion == 0 {
+		b.key = flow.Key{}
+		b.send(buf, offset, len(buf)-offset)
+		return
+	}
+	b.key = flow.In(&b.p)
+	b.send(buf, offset, len(b.p.Buffer()))
+}
+
+// InjectOutbound sends packet to WireGuard as if the host had sent it, past
+// all filters and hooks; replies to it are let in. It owns packet from then
+// on. It does not block: a full queue is ErrQueueFull. An empty packet is a
+// no-op.
+func (w *Wrapper) InjectOutbound(packet []byte) error {
+	switch {
+	case w.isClosed():
+		return ErrClosed
+	case len(packet) > MaxPacketSize:
+		return tooLarge("outbound", len(packet))
+	case len(packet) == 0:
+		return nil
+	}
+	return w.inject(injection{data: packet})
+}
+
+// InjectOutboundPacketBuffer is InjectOutbound for a packet of gVisor's,
+// which may be a GSO super-packet; that is cut into segments. It takes over
+// one reference to pkt, also on an error, and drops it once the packet was
+// read.
+func (w *Wrapper) InjectOutboundPacketBuffer(pkt *stack.PacketBuffer) error {
+	i := injection{pkt: pkt}
+	if err := w.checkPacketBuffer("outbound", pkt); err != nil {
+		i.release()
+		return err
+	}
+	if pkt.Size() == 0 {
+		i.release()
+		return nil
+	}
+	return w.inject(i)
+}
+
+// checkPacketBuffer refuses what cannot be injected. A super-packet may be
+// longer than a packet.
+func (w *Wrapper) checkPacketBuffer(way string, pkt *stack.PacketBuffer) error {
+	if w.isClosed() {
+		return ErrClosed
+	}
+	if size := pkt.Size(); pkt.GSOOptions.Type == stack.GSONone && size > MaxPacketSize {
+		return tooLarge(way, size)
+	}
+	return nil
+}
+
+// inject queues i for Read and counts it if there is no room.
+func (w *Wrapper) inject(i injection) error {
+	err := w.queue.push(i)
+	if err == ErrQueueFull {
+		w.tally.dropOut(filter.ReasonQueueFull, 1)
+	}
+	return err
+}

@@ -1,0 +1,47 @@
+package tstun
+
+import (
+	"fmt"
+
+	"golang.zx2c4.com/wireguard/tun"
+
+	"tstun/logger"
+	"tstun/tundev"
+)
+
+// New creates a TUN device of the operating system with an MTU of DefaultMTU
+// and returns it with the name that it got. On Linux tunName may hold a
+// pattern like "tun%d"; on macOS it is "utun", for a free one, or "utunN". It
+// needs the right to do so: root or CAP_NET_ADMIN, or an administrator.
+//
+// New works around the quirks of systems that it knows, waiting and trying
+// again where that helps, and reports to logf what it does. On an error,
+// which names device, step and cause, nothing is left behind; Diagnose tells
+// more. Addresses and routes are the caller's to set.
+func New(logf logger.Logf, tunName string) (tun.Device, string, error) {
+	if logf == nil {
+		logf = logger.Discard
+	}
+	dev, name, err := tundev.Create(logf, tunName, DefaultMTU)
+	if err != nil {
+		return nil, "", fmt.Errorf("tstun: %w", err)
+	}
+	return dev, name, nil
+}
+
+// NewFake returns a device without a host behind it: Read blocks until Close,
+// Write discards. With it, injection and hooks are a program's whole network,
+// which needs no rights.
+func NewFake() tun.Device { return tundev.NewFake() }
+
+// Diagnose logs what it can find out about why the creation of the device
+// tunName failed with err: what was seen, the likely cause, and what to do
+// about it. It changes nothing. tundev.Diagnose returns the same as values.
+func Diagnose(logf logger.Logf, tunName string, err error) {
+	if logf == nil {
+		return
+	}
+	for _, f := range tundev.Diagnose(tunName, err) {
+		logf("tstun: %s: %s: %s; to do: %s (%s)", tunName, f.Code, f.Cause, f.Advice, f.Evidence)
+	}
+}

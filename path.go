@@ -1,0 +1,222 @@
+package tstun
+
+import (
+	"tstun/filter"
+	"tstun/flow"
+	"tstun/ipproto"
+	"tstun/packet"
+)
+
+// This file decides: which stages a packet goes through, in which order, and
+// with what outcome. It depends on the batch's configuration, packet and time
+// alone; queues, devices and clocks are its callers'.
+
+// fate says what becomes of a packet.
+type fate uint8
+
+const (
+	passed  fate = iota // goes on to WireGuard or to the device
+	taken               // a hook or the Wrapper itself has it: delivered
+	dropped             // counted under the outcome's reason
+)
+
+type outcome struct {
+	fate   fate
+	reason filter.Reason // of a dropped packet
+}
+
+func drop(r filter.Reason) outcome { return outcome{dropped, r} }
+
+// logAll lets the filter log what its Config allows.
+const logAll = filter.LogDrops | filter.LogAccepts
+
+// outbound takes the packet in hand from the host towards WireGuard.
+func (b *batch) outbound() outcome {
+	p := &b.p
+	if p.IPVersion == 0 {
+		return drop(filter.ReasonMalformed)
+	}
+	b.noteDestination()
+	if p.Proto() == ipproto.TSMP {
+		return drop(filter.ReasonHostTSMP)
+	}
+	if b.isOwnDisco() {
+		return drop(filter.ReasonOwnDisco)
+	}
+	b.key = flow.Out(p)
+	if o := b.hook(b.w.PreFilterFromTunToNetstack); o.fate != passed {
+		return o
+	}
+	if o := b.hook(b.w.PreFilterFromTunToEngine); o.fate != passed {
+		return o
+	}
+	f := b.cfg.filter
+	if f == nil {
+		return drop(filter.ReasonNoFilter)
+	}
+	if v := f.Out(p, b.now, logAll); v.Response.IsDrop() {
+		return drop(v.Reason)
+	}
+	if o := b.hook(b.w.PostFilterOut); o.fate != passed {
+		return o
+	}
+	b.leave()
+	return outcome{}
+}
+
+// injected takes the packet in hand, which a program sends in the host's
+// place, towards WireGuard. Bytes that are no IP packet pass too: they are
+// the injector's affair.
+func (b *batch) injected() {
+	b.key = flow.Key{}
+	if b.p.IPVersion == 0 {
+		return
+	}
+	b.noteDestination()
+	b.key = flow.Out(&b.p)
+	b.leave()
+}
+
+// leave is the way out that all outbound packets share: replies are expected
+// at the host's own address, so the flow is recorded before source NAT.
+func (b *batch) leave() {
+	if f := b.cfg.filter; f != nil {
+		f.Record(&b.p, b.now)
+	}
+	if peer := b.cfg.peers.find(b.p.Dst.Addr()); peer != nil {
+		peer.sourceNAT(&b.p)
+	}
+}
+
+// inbound takes the packet in hand from WireGuard towards the host.
+func (b *batch) inbound() outcome {
+	p := &b.p
+	b.reply = nil
+	if p.IPVersion == 0 {
+		return drop(filter.ReasonMalformed)
+	}
+	peer := b.cfg.peers.find(p.Src.Addr())
+	if peer != nil {
+		peer.destinationNAT(p)
+	}
+	b.key = flow.In(p)
+	if p.Proto() == ipproto.TSMP {
+		if o := b.control(); o.fate != passed {
+			return o
+		}
+	}
+	if f := b.w.OnICMPEchoResponseReceived; f != nil && p.IsEchoResponse() && f(p) {
+		return outcome{fate: taken}
+	}
+	if b.isOwnDisco() {
+		return drop(filter.ReasonOwnDisco)
+	}
+	if o := b.hook(b.w.PreFilterIn); o.fate != passed {
+		return o
+	}
+	if o := b.mainIn(peer); o.fate != passed {
+		return o
+	}
+	if o := b.hook(b.w.PostFilterIn); o.fate != passed {
+		return o
+	}
+	if p.Proto() == ipproto.TSMP {
+		return outcome{fate: taken} // ends here: the host does not speak it
+	}
+	return outcome{}
+}
+
+// mainIn runs the main filter.
+func (b *batch) mainIn(peer *peer) outcome {
+	f := b.cfg.filter
+	if f == nil {
+		return drop(filter.ReasonNoFilter)
+	}
+	flags := logAll
+	if peer != nil && peer.jailed {
+		flags |= filter.Jailed
+	}
+	v := f.In(&b.p, b.now, flags)
+	if !v.Response.IsDrop() {
+		return outcome{}
+	}
+	if b.isForPeerAPI(v.Reason) {
+		f.Admit(&b.p, b.now)
+		return outcome{}
+	}
+	if v.Response == filter.Drop {
+		b.reply = refusal(b.cfg.reject, &b.p, v.Reason)
+	}
+	return drop(v.Reason)
+}
+
+// isForPeerAPI reports whether the packet opens a connection to the peer API,
+// and was refused for no other reason than that no rule lets it in.
+func (b *batch) isForPeerAPI(r filter.Reason) bool {
+	switch r {
+	case filter.ReasonNoRule, filter.ReasonShieldsUp, filter.ReasonNotLocal:
+	default:
+		return false
+	}
+	port, ok := b.peerAPIPort(&b.p)
+	return ok && b.p.IsTCPSyn() && b.p.Dst.Port() == port
+}
+
+func (b *batch) peerAPIPort(p *packet.Parsed) (uint16, bool) {
+	if b.w.PeerAPIPort == nil {
+		return 0, false
+	}
+	return b.w.PeerAPIPort(p.Dst.Addr())
+}
+
+// control handles the TSMP messages that the Wrapper itself is asked or told;
+// a rejection goes on through the filter.
+func (b *batch) control() outcome {
+	p := &b.p
+	if ping, ok := p.AsTSMPPing(); ok {
+		port, _ := b.peerAPIPort(p)
+		b.reply = packet.Generate(ping.Pong(port), nil)
+		return outcome{fate: taken}
+	}
+	if pong, ok := p.AsTSMPPong(); ok {
+		if f := b.w.OnTSMPPongReceived; f != nil {
+			f(pong)
+		}
+		return outcome{fate: taken}
+	}
+	if _, ok := p.AsTSMPRejected(); ok {
+		return outcome{}
+	}
+	return drop(filter.ReasonBadTSMP)
+}
+
+func (b *batch) hook(f FilterFunc) outcome {
+	if f == nil {
+		return outcome{}
+	}
+	switch f(&b.p, b.w) {
+	case filter.Accept:
+		return outcome{}
+	case filter.Handled:
+		return outcome{fate: taken}
+	default:
+		return drop(filter.ReasonHook)
+	}
+}
+
+func (b *batch) isOwnDisco() bool {
+	if b.cfg.disco.IsZero() {
+		return false
+	}
+	k, ok := b.p.DiscoKey()
+	return ok && k == b.cfg.disco
+}
+
+func (b *batch) noteDestination() {
+	if len(b.cfg.activity) == 0 {
+		return
+	}
+	if f := b.cfg.activity[b.p.Dst.Addr()]; f != nil {
+		f()
+	}
+}

@@ -1,0 +1,208 @@
+package tstun
+
+import (
+	"errors"
+	"fmt"
+	"os"
+	"runtime"
+	"sync"
+	"syscall"
+	"time"
+
+	"golang.zx2c4.com/wireguard/tun"
+
+	"tstun/logger"
+)
+
+const (
+	// pumpBatches is how many batches the pump reads ahead.
+	pumpBatches = 2
+	// maxIPPacket is the longest packet that a device can hand over
+	// (RFC 791 §3.1: a 16-bit total length).
+	maxIPPacket = 65535
+)
+
+// pump is the source for devices whose Read cannot be interrupted: its
+// goroutine reads ahead into buffers of its own, from the first read to the
+// end of the Wrapper or of the device.
+type pump struct {
+	dev  tun.Device
+	logf logger.Logf
+	done <-chan struct{} // the Wrapper's
+
+	start   sync.Once
+	ended   chan struct{}   // closed when the goroutine has ended
+	full    chan *pumpBatch // from the goroutine to read; never closed
+	free    chan *pumpBatch // back again; never closed
+	woken   chan struct{}   // holds one wake
+	current *pumpBatch      // partly read; owned by read's caller
+	dead    error           // what ended the goroutine; owned by read's caller
+}
+
+// pumpBatch is the result of one Read of the device.
+type pumpBatch struct {
+	bufs  [][]byte
+	sizes []int
+	n     int // packets in bufs
+	next  int // first that read has not taken
+	err   error
+}
+
+func newPump(dev tun.Device, done <-chan struct{}, logf logger.Logf) *pump {
+	return &pump{
+		dev:   dev,
+		logf:  logf,
+		done:  done,
+		ended: make(chan struct{}),
+		full:  make(chan *pumpBatch),
+		free:  make(chan *pumpBatch, pumpBatches),
+		woken: make(chan struct{}, 1),
+	}
+}
+
+func (p *pump) run() {
+	size := p.dev.BatchSize()
+	for range pumpBatches {
+		b := &pumpBatch{bufs: make([][]byte, size), sizes: make([]int, size)}
+		for i := range b.bufs {
+			b.bufs[i] = make([]byte, PacketStartOffset+maxIPPacket)
+		}
+		p.free <- b
+	}
+	go p.fill()
+}
+
+// fill is the pump's goroutine.
+func (p *pump) fill() {
+	defer close(p.ended)
+	for {
+		var b *pumpBatch
+		select {
+		case <-p.done:
+			return
+		case b = <-p.free:
+		}
+		if !p.readDevice(b) {
+			return
+		}
+		final := errors.Is(b.err, os.ErrClosed)
+		select {
+		case <-p.done:
+			return
+		case p.full <- b:
+		}
+		if final {
+			return
+		}
+	}
+}
+
+// readDevice reads until there is a packet or an error that matters. It
+// reports false when the Wrapper was closed meanwhile.
+func (p *pump) readDevice(b *pumpBatch) bool {
+	for complained := false; ; runtime.Gosched() {
+		n, err := p.dev.Read(b.bufs, b.sizes, PacketStartOffset)
+		b.n, b.next, b.err = max(0, min(n, len(b.bufs))), 0, err
+		select {
+		case <-p.done:
+			return false
+		default:
+		}
+		if isTransient(err) {
+			if !complained {
+				p.logf("tstun: read: %v; going on", err)
+				complained = true
+			}
+			b.err = nil
+		}
+		if b.n > 0 || b.err != nil {
+			return true
+		}
+	}
+}
+
+// isTransient reports whether a device that failed with err can be expected
+// to work at the next attempt.
+func isTransient(err error) bool {
+	return errors.Is(err, syscall.ENOBUFS) || errors.Is(err, syscall.ENOMEM) ||
+		errors.Is(err, syscall.EAGAIN) || errors.Is(err, syscall.EINTR)
+}
+
+func (p *pump) read(bufs [][]byte, sizes []int, offset int, wait bool) (int, error) {
+	p.start.Do(p.run)
+	if p.current == nil && !p.fetch(wait) {
+		return 0, p.dead
+	}
+	b := p.current
+	n := 0
+	for ; n < len(bufs) && b.next < b.n; n++ {
+		sizes[n] = b.take(bufs[n], offset)
+	}
+	if b.next < b.n {
+		return n, nil
+	}
+	err := b.err
+	if errors.Is(err, os.ErrClosed) {
+		p.dead = err
+	}
+	p.current = nil
+	p.free <- b // has room for every batch
+	return n, err
+}
+
+// take copies the next packet and returns its size, or a size that exceeds
+// what fits behind offset if it could not copy all.
+func (b *pumpBatch) take(dst []byte, offset int) int {
+	src := b.bufs[b.next][PacketStartOffset:]
+	size := b.sizes[b.next]
+	b.next++
+	if size < 0 || size > len(src) {
+		return maxIPPacket + 1
+	}
+	if offset <= len(dst) {
+		copy(dst[offset:], src[:size])
+	}
+	return size
+}
+
+// fetch makes the next full batch the current one, if there is one or wait
+// allows to wait for it.
+func (p *pump) fetch(wait bool) bool {
+	if p.dead != nil {
+		return false
+	}
+	if !wait {
+		select {
+		case p.current = <-p.full:
+			return true
+		default:
+			return false
+		}
+	}
+	select {
+	case p.current = <-p.full:
+		return true
+	case <-p.woken:
+	case <-p.done:
+	}
+	return false
+}
+
+func (p *pump) wake() {
+	select {
+	case p.woken <- struct{}{}:
+	default:
+	}
+}
+
+func (p *pump) close(atMost time.Duration) error {
+	p.start.Do(func() { close(p.ended) })
+	timeout := time.NewTimer(atMost)
+	defer timeout.Stop()
+	select {
+	case <-p.ended:
+		return nil
+	case <-timeout.C:
+		return fmt.Errorf("tstun: close: the device's Read did not return within %v", atMost)
+	}
+}

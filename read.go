@@ -1,0 +1,138 @@
+package tstun
+
+import (
+	"tstun/filter"
+)
+
+// inbox is what Read keeps between two calls.
+type inbox struct {
+	segments  segments // what is left of an injected super-packet
+	hostsTurn bool     // the last call served injections: look at the host first
+}
+
+// Read waits until there is a packet from the host or an injected one, puts
+// as many as are ready into bufs from offset on, and returns their number.
+// bufs stay the caller's and in their order: a packet that does not go
+// through leaves a size of 0. len(sizes) must be at least len(bufs).
+//
+// Errors are the device's own, and ErrClosed after Close.
+func (w *Wrapper) Read(bufs [][]byte, sizes []int, offset int) (int, error) {
+	w.readMu.Lock()
+	defer w.readMu.Unlock()
+	for {
+		n, err := w.readOnce(bufs, sizes, offset)
+		if w.isClosed() {
+			return 0, ErrClosed
+		}
+		if n > 0 || err != nil {
+			return n, err
+		}
+	}
+}
+
+// readOnce serves the host and the injectors by turns, so that neither starves
+// the other. It may come back with nothing.
+func (w *Wrapper) readOnce(bufs [][]byte, sizes []int, offset int) (int, error) {
+	if w.inbox.hostsTurn {
+		w.inbox.hostsTurn = false
+		if n, err := w.readHost(bufs, sizes, offset, false); n > 0 || err != nil {
+			return n, err
+		}
+	}
+	if n := w.readInjected(bufs, sizes, offset); n > 0 {
+		w.inbox.hostsTurn = true
+		return n, nil
+	}
+	return w.readHost(bufs, sizes, offset, true)
+}
+
+// readHost takes packets from the device and sends them down the path.
+func (w *Wrapper) readHost(bufs [][]byte, sizes []int, offset int, wait bool) (int, error) {
+	n, err := w.src.read(bufs, sizes, offset, wait)
+	if n == 0 {
+		return 0, err
+	}
+	b := getBatch()
+	defer b.put()
+	b.begin(w)
+	w.noteActivity(b.now)
+	for i := range n {
+		sizes[i] = w.sendHost(b, bufs[i], sizes[i], offset)
+	}
+	b.tallyOut()
+	return n, err
+}
+
+// sendHost judges one packet from the host and returns its size, or 0 if it
+// is not for WireGuard.
+func (w *Wrapper) sendHost(b *batch, buf []byte, size, offset int) int {
+	if size == 0 {
+		return 0 // an idle read of the device, no packet
+	}
+	if size < 0 || offset > len(buf) || size > len(buf)-offset {
+		w.tally.dropOut(filter.ReasonTooLarge, 1)
+		return 0
+	}
+	b.p.Decode(buf[offset : offset+size])
+	o := b.outbound()
+	if o.fate == dropped {
+		w.tally.dropOut(o.reason, 1)
+		return 0
+	}
+	size = len(b.p.Buffer())
+	b.count(size)
+	if o.fate == taken {
+		return 0
+	}
+	return size
+}
+
+
+// readInjected takes as many injected packets as there are.
+func (w *Wrapper) readInjected(bufs [][]byte, sizes []int, offset int) (n int) {
+	segs := &w.inbox.segments
+	if !w.nextInjection(segs) {
+		return 0
+	}
+	b := getBatch()
+	defer b.put()
+	b.begin(w)
+	for n < len(bufs) && w.nextInjection(segs) {
+		size, err := segs.next(bufs[n][min(offset, len(bufs[n])):])
+		if err != nil {
+			w.tally.dropOut(filter.ReasonTooLarge, 1)
+			continue
+		}
+		sizes[n] = w.sendInjected(b, bufs[n][offset:offset+size])
+		n++
+	}
+	b.tallyOut()
+	return n
+}
+
+// nextInjection makes sure that segs has something to give, if the queue has.
+func (w *Wrapper) nextInjection(segs *segments) bool {
+	for !segs.more() {
+		i, ok := w.queue.pop()
+		if !ok {
+			return false
+		}
+		if err := segs.load(i); err != nil {
+			w.logf("tstun: injected packet: %v", err)
+			w.tally.dropOut(filter.ReasonMalformed, 1)
+		}
+	}
+	return true
+}
+
+// sendInjected sends one injected packet and returns its size.
+func (w *Wrapper) sendInjected(b *batch, pkt []byte) int {
+	b.p.Decode(pkt)
+	b.injected()
+	size := len(pkt)
+	if b.p.IPVersion != 0 {
+		size = len(b.p.Buffer())
+	}
+	b.count(size)
+	return size
+}

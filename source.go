@@ -1,0 +1,21 @@
+package tstun
+
+import "time"
+
+// source is where Read gets the host's packets from. The pump serves every
+// device; a device whose blocking Read can be interrupted can serve Read
+// directly, as another source.
+type source interface {
+	// read fills bufs from offset on and sets sizes, as tun.Device.Read does.
+	// It waits for packets only if wait is set, and then until packets come,
+	// wake is called, the device fails or the Wrapper is closed. It may
+	// return 0 packets without an error. One goroutine at a time calls it.
+	read(bufs [][]byte, sizes []int, offset int, wait bool) (int, error)
+
+	// wake makes the read that waits, or else the next one, return at once.
+	wake()
+
+	// close waits at most so long for the source's goroutines to end. The
+	// Wrapper's done channel and the device must be closed before.
+	close(atMost time.Duration) error
+}

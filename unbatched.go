@@ -1,0 +1,85 @@
+package tstun
+
+import (
+	"os"
+	"sync"
+
+	"golang.zx2c4.com/wireguard/tun"
+)
+
+// Unbatched is a Wrapper that moves one packet per call, as tun.Device did
+// before it learned to batch. All methods may be called from any goroutine.
+type Unbatched struct {
+	w *Wrapper
+
+	mu    sync.Mutex // held by the Read that is going on; guards the below
+	bufs  [1][]byte
+	sizes [1]int
+}
+
+// Unbatched returns the one-packet form of w. Both forms may be used at once.
+func (w *Wrapper) Unbatched() *Unbatched { return &Unbatched{w: w} }
+
+// Read waits for the next packet that passes, from the host or injected, puts
+// it into buf from offset on and returns its length. Packets that are dropped
+// it passes over.
+func (u *Unbatched) Read(buf []byte, offset int) (int, error) {
+	u.mu.Lock()
+	defer u.mu.Unlock()
+	u.bufs[0] = buf
+	defer func() { u.bufs[0] = nil }()
+	for {
+		n, err := u.w.Read(u.bufs[:], u.sizes[:], offset)
+		if n > 0 && u.sizes[0] > 0 {
+			return u.sizes[0], nil
+		}
+		if err != nil {
+			return 0, err
+		}
+	}
+}
+
+// Write takes one packet, in buf from offset on, through the inbound path and
+// returns its length. A packet that is dropped is ErrFiltered; one that a
+// hook took counts as written.
+func (u *Unbatched) Write(buf []byte, offset int) (int, error) {
+	b := getBatch()
+	defer b.put()
+	b.one[0] = buf
+	if _, err := u.w.write(b, b.one[:], offset); err != nil {
+		return 0, err
+	}
+	if b.drops > 0 {
+		return 0, ErrFiltered
+	}
+	return len(buf) - offset, nil
+}
+
+// Flush passes on what the device holds back, if it is of a kind that does.
+func (u *Unbatched) Flush() error {
+	if u.w.isClosed() {
+		return ErrClosed
+	}
+	if f, ok := u.w.ip.(interface{ Flush() error }); ok {
+		return f.Flush()
+	}
+	return nil
+}
+
+// Events is Wrapper.Events. Callers must not close the channel.
+func (u *Unbatched) Events() chan tun.Event {
+	u.w.events.run()
+	return u.w.events.other
+}
+
+// File is Wrapper.File.
+func (u *Unbatched) File() *os.File { return u.w.File() }
+
+// MTU is Wrapper.MTU.
+func (u *Unbatched) MTU() (int, error) { return u.w.MTU() }
+
+// Name is Wrapper.Name.
+func (u *Unbatched) Name() (string, error) { return u.w.Name() }
+
+// Close is Wrapper.Close.
+func (u *Unbatched) Close() error { return u.w.Close() }

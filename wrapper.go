@@ -1,0 +1,189 @@
+package tstun
+
+import (
+	"net/netip"
+	"os"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"golang.zx2c4.com/wireguard/device"
+	"golang.zx2c4.com/wireguard/tun"
+
+	"tstun/filter"
+	"tstun/logger"
+	"tstun/packet"
+	"tstun/tundev"
+)
+
+const (
+	// DefaultMTU is the MTU in bytes that New gives a device: the least that
+	// IPv6 allows (RFC 8200 §5). A WireGuard packet of that size still fits
+	// where PPPoE or a cloud network takes a piece of Ethernet's 1500 bytes,
+	// which wireguard-go's own default of 1420 does not.
+	DefaultMTU = 1280
+
+	// MaxPacketSize is the length in bytes of the longest packet that can be
+	// injected: what one WireGuard message can carry.
+	MaxPacketSize = device.MaxContentSize
+
+	// PacketStartOffset is the number of bytes that InjectInboundDirect needs
+	// in front of a packet. WireGuard's message header and the headers that
+	// TUN devices put in front of a packet are written there, in place.
+	PacketStartOffset = device.MessageTransportHeaderSize
+)
+
+// closeWait bounds how long Close waits for a device that was closed to end
+// the Read that is going on in it.
+const closeWait = 900 * time.Millisecond
+
+// FilterFunc judges one packet. It may read the Parsed and its buffer and
+// rewrite payload bytes in place, but keep neither after it returns. It runs
+// on the goroutine that called Read or Write, for every packet, and may
+// inject packets. Several goroutines may call it at once.
+//
+// On Accept the packet goes on, on Handled the hook has taken it: the packet
+// goes nowhere else and counts as delivered. Any other Response drops it.
+type FilterFunc func(*packet.Parsed, *Wrapper) filter.Response
+
+// Wrapper is a tun.Device with a packet filter, hooks, injection and
+// counters in front of another tun.Device. The package comment draws the way
+// of a packet through it.
+//
+// The exported fields are hooks: nil, or called as their comments say. They
+// must be set before the first Read, Write or injection and not changed
+// later. All methods may be called from any goroutine at any time. A Wrapper
+// comes from Wrap or WrapTAP; the zero value is not valid.
+type Wrapper struct {
+	// PreFilterIn sees each inbound packet before the main filter does, and
+	// so also those that the main filter is going to drop.
+	PreFilterIn FilterFunc
+	// PostFilterIn sees each inbound packet that the main filter accepted.
+	PostFilterIn FilterFunc
+	// PreFilterFromTunToNetstack sees each packet from the host first. A
+	// userspace network stack takes the packets for its addresses here.
+	PreFilterFromTunToNetstack FilterFunc
+	// PreFilterFromTunToEngine sees each packet from the host second, before
+	// the main filter. An engine takes the packets for itself here.
+	PreFilterFromTunToEngine FilterFunc
+	// PostFilterOut sees each packet from the host that the main filter
+	// accepted.
+	PostFilterOut FilterFunc
+	// OnTSMPPongReceived is called with each TSMP pong that arrives.
+	OnTSMPPongReceived func(packet.TSMPPongReply)
+	// OnICMPEchoResponseReceived is called with each ICMP echo response that
+	// arrives, before any filter. If it returns true, it has consumed the
+	// packet. The Parsed is not to be kept.
+	OnICMPEchoResponseReceived func(*packet.Parsed) bool
+	// PeerAPIPort returns the port on which the peer API of the local address
+	// listens. A TCP SYN to it is let in even where no rule allows it.
+	PeerAPIPort func(netip.Addr) (port uint16, ok bool)
+
+	logf logger.Logf
+	dev  tun.Device // as Wrap got it
+	ip   tun.Device // carries IP packets: dev, or the TAP adaptor on dev
+
+	configMu sync.Mutex // serialises changes of config
+	config   atomic.Pointer[config]
+
+	readMu sync.Mutex // held by the one Read that is going on; guards inbox
+	inbox  inbox
+
+	src    source
+	queue  *queue
+	events events
+	stats  *statistics
+	tally  tally
+	linkIO linkErrors
+
+	lastActivity atomic.Int64 // filter.Now() of the last packet from or to the device
+
+	done      chan struct{} // closed by Close
+	closeOnce sync.Once
+	closeErr  error // written inside closeOnce
+}
+
+var _ tun.Device = (*Wrapper)(nil)
+
+// Wrap returns a Wrapper on dev, which it owns from then on: Close closes it.
+// A nil logf logs nothing. Until SetFilter is called, every packet is
+// dropped. Nothing reads from dev before the first Read.
+func Wrap(logf logger.Logf, dev tun.Device) *Wrapper { return wrap(logf, dev, dev) }
+
+// WrapTAP is Wrap for an Ethernet device. The Wrapper strips and adds
+// Ethernet headers, and answers the host's ARP requests and IPv6 neighbour
+// solicitations for every address but the host's own, so that the host can
+// send to any peer. The host's addresses have to be configured on the device;
+// the Wrapper is no DHCP server.
+func WrapTAP(logf logger.Logf, dev tun.Device) *Wrapper { return wrap(logf, dev, tundev.TAP(dev)) }
+
+func wrap(logf logger.Logf, dev, ip tun.Device) *Wrapper {
+	if logf == nil {
+		logf = logger.Discard
+	}
+	w := &Wrapper{
+		logf:  logf,
+		dev:   dev,
+		ip:    ip,
+		stats: newStatistics(),
+		done:  make(chan struct{}),
+	}
+	w.config.Store(new(config))
+	w.src = newPump(ip, w.done, logf)
+	w.queue = newQueue(w.src.wake)
+	w.events.init(ip.Events, w.done)
+	w.noteActivity(filter.Now())
+	return w
+}
+
+// Unwrap returns the device that Wrap was given. The Wrapper still owns it.
+func (w *Wrapper) Unwrap() tun.Device { return w.dev }
+
+// File returns the device's file, or nil if it has none. The device owns it.
+func (w *Wrapper) File() *os.File { return w.dev.File() }
+
+// MTU returns the device's MTU in bytes.
+func (w *Wrapper) MTU() (int, error) { return w.ip.MTU() }
+
+// Name returns the device's current name.
+func (w *Wrapper) Name() (string, error) { return w.dev.Name() }
+
+// BatchSize returns the number of packets that Read and Write best take in
+// one call. It is constant.
+func (w *Wrapper) BatchSize() int { return w.ip.BatchSize() }
+
+// IdleDuration returns the time since a packet was last read from the device
+// or written to it, or since Wrap if there was none. It is accurate to about
+// 10 ms.
+func (w *Wrapper) IdleDuration() time.Duration {
+	return time.Duration(filter.Now() - w.lastActivity.Load())
+}
+
+func (w *Wrapper) noteActivity(now int64) { w.lastActivity.Store(now) }
+
+// Close closes the device and ends everything that the Wrapper started. It
+// wakes blocked readers, refuses injectors and releases what they queued. It
+// may be called at any time, any number of times, and also from a hook;
+// calls after the first return its result.
+func (w *Wrapper) Close() error {
+	w.closeOnce.Do(func() {
+		close(w.done)
+		w.tally.dropOut(filter.ReasonClosed, w.queue.close())
+		err := w.ip.Close()
+		w.events.close()
+		if waitErr := w.src.close(closeWait); err == nil {
+			err = waitErr
+		}
+		w.closeErr = err
+	})
+	return w.closeErr
+}
+
+func (w *Wrapper) isClosed() bool {
+	select {
+	case <-w.done:
+		return true
+	default:
+		return false
+	}
+}

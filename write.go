@@ -1,0 +1,104 @@
+package tstun
+
+import (
+	"errors"
+	"os"
+	"sync/atomic"
+	"syscall"
+
+	"tstun/filter"
+)
+
+// Write takes packets that came out of WireGuard, each in bufs from offset
+// on, through the inbound path and writes those that pass to the device. It
+// may change the bytes of bufs, also the PacketStartOffset bytes in front of
+// a packet, but not the slice itself, and keeps nothing.
+//
+// It returns len(bufs) when all packets are dealt with, also if some were
+// dropped, which Counters tells. An error is the device's, or ErrClosed; then
+// the number is that of the packets known to be written.
+func (w *Wrapper) Write(bufs [][]byte, offset int) (int, error) {
+	b := getBatch()
+	defer b.put()
+	return w.write(b, bufs, offset)
+}
+
+func (w *Wrapper) write(b *batch, bufs [][]byte, offset int) (int, error) {
+	if w.isClosed() {
+		return 0, ErrClosed
+	}
+	b.begin(w)
+	for _, buf := range bufs {
+		w.receive(b, buf, offset)
+	}
+	if n, err := w.deliver(b, offset); err != nil {
+		return n, err
+	}
+	return len(bufs), nil
+}
+
+// receive judges one packet from WireGuard.
+func (w *Wrapper) receive(b *batch, buf []byte, offset int) {
+	b.p.Decode(buf[min(offset, len(buf)):])
+	o := b.inbound()
+	switch o.fate {
+	case passed:
+		b.send(buf, offset, len(b.p.Buffer()))
+	case taken:
+		b.count(len(b.p.Buffer()))
+	case dropped:
+		b.drops++
+		w.tally.dropIn(o.reason, 1)
+	}
+	if b.reply != nil {
+		// A full queue has counted it, and nobody waits for it.
+		_ = w.inject(injection{data: b.reply})
+	}
+}
+
+// deliver writes b.out to the device and counts what it took.
+func (w *Wrapper) deliver(b *batch, offset int) (n int, err error) {
+	if len(b.out) > 0 {
+		w.noteActivity(b.now)
+		n, err = w.ip.Write(b.out, offset)
+		if err != nil {
+			// Some devices return a number of bytes, which only tells
+			// whether anything was written.
+			n = max(0, min(n, len(b.out)))
+			b.unsend(n)
+			w.tally.dropIn(filter.ReasonDevice, len(b.out)-n)
+			b.drops += len(b.out) - n
+		}
+		err = w.linkIO.judge(w, err)
+	}
+	b.tallyIn()
+	return n, err
+}
+
+// linkErrors tells errors that a program cannot mend from those that it
+// should see.
+type linkErrors struct {
+	down atomic.Bool // the last write found the link down
+}
+
+func (l *linkErrors) judge(w *Wrapper, err error) error {
+	switch {
+	case err == nil:
+		if l.down.Load() {
+			l.down.Store(false)
+		}
+		return nil
+	case w.isClosed() || errors.Is(err, os.ErrClosed):
+		return ErrClosed
+	case errors.Is(err, syscall.EIO):
+		// What Linux says of a TUN whose link is down. The next packet may
+		// find it up again.
+		if !l.down.Swap(true) {
+			name, _ := w.Name()
+			w.logf("tstun: %s: the link is down; packets for it are dropped until it is up", name)
+		}
+		return nil
+	default:
+		return err
+	}
+}
