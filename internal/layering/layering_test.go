@@ -1,0 +1,182 @@
+// Package layering holds the test that keeps each package to the imports that
+// its place in the house allows.
+package layering
+
+import (
+	"go/parser"
+	"go/token"
+	"io/fs"
+	"path/filepath"
+	"slices"
+	"strconv"
+	"strings"
+	"testing"
+)
+
+const module = "tstun"
+
+// may lists what each package may import besides the standard library. A name
+// stands for that package alone, a name with a trailing slash also for all
+// below it.
+var may = map[string][]string{
+	"tstun": {
+		"tstun/packet", "tstun/flow", "tstun/filter", "tstun/ipproto", "tstun/key", "tstun/logger",
+		"tstun/netlogtype", "tstun/tundev", "tstun/internal/gso",
+		"github.com/gaissmai/bart",
+		"golang.zx2c4.com/wireguard/tun", "golang.zx2c4.com/wireguard/device",
+		"gvisor.dev/gvisor/pkg/tcpip/stack",
+	},
+	"tstun/packet":  {"tstun/ipproto", "tstun/key"},
+	"tstun/flow":    {"tstun/packet", "tstun/ipproto"},
+	"tstun/filter":  {"tstun/packet", "tstun/flow", "tstun/ipproto", "tstun/logger", "github.com/gaissmai/bart", "golang.org/x/time/rate"},
+	"tstun/ipproto": {},
+	"tstun/key":     {},
+	"tstun/logger":  {},
+	"tstun/netlogtype": {
+		"tstun/ipproto",
+	},
+	"tstun/tundev": {
+		"tstun/logger", "tstun/packet", "tstun/ipproto", "tstun/internal/gso",
+		"golang.zx2c4.com/wireguard/tun", "golang.org/x/sys/",
+		"github.com/mdlayher/ethtool", "github.com/vishvananda/netlink",
+	},
+	"tstun/netstack":          {"tstun", "tstun/packet", "tstun/filter", "tstun/ipproto", "tstun/logger", "gvisor.dev/gvisor/"},
+	"tstun/cmd/tstun":         {"tstun", "tstun/", "github.com/", "golang.org/x/", "golang.zx2c4.com/wireguard/"},
+	"tstun/internal/gso":      {"tstun/packet", "tstun/ipproto"},
+	"tstun/internal/testdev":  {"golang.zx2c4.com/wireguard/tun"},
+	"tstun/internal/netns":    {"github.com/vishvananda/netlink", "github.com/vishvananda/netns", "golang.org/x/sys/"},
+	"tstun/internal/layering": {},
+}
+
+// testsOnly are packages that no code outside of tests may import.
+var testsOnly = []string{"tstun/internal/testdev"}
+
+// banned are names that say nothing about what is in a package.
+var banned = []string{"util", "utils", "common", "helper", "helpers", "misc"}
+
+func TestImports(t *testing.T) {
+	packages := 0
+	seen := make(map[string]bool)
+	walk(t, func(dir, file string) {
+		pkg := packageOf(dir)
+		allowed, known := may[pkg]
+		if !known {
+			t.Errorf("%s: package %s has no row in the import table", file, pkg)
+			return
+		}
+		if !seen[pkg] {
+			seen[pkg] = true
+			packages++
+		}
+		for _, imp := range importsOf(t, file) {
+			if isStd(imp) || permits(allowed, imp) && !slices.Contains(testsOnly, imp) {
+				continue
+			}
+			t.Errorf("%s: package %s must not import %s", file, pkg, imp)
+		}
+	})
+	if packages < 10 {
+		t.Errorf("only %d packages found: the test does not see the module", packages)
+	}
+}
+
+func TestPackageNames(t *testing.T) {
+	walk(t, func(dir, file string) {
+		if slices.Contains(banned, filepath.Base(dir)) {
+			t.Errorf("%s: no package is called %q", file, filepath.Base(dir))
+		}
+	})
+}
+
+// systems are the file name suffixes by which Go builds for one system only.
+var systems = []string{"linux", "darwin", "windows", "freebsd", "openbsd", "android", "ios", "unix", "bsd"}
+
+// TestSystemsLiveInTundev keeps OS code in its one home in the library.
+func TestSystemsLiveInTundev(t *testing.T) {
+	walk(t, func(dir, file string) {
+		pkg := packageOf(dir)
+		if pkg == "tstun/tundev" || strings.HasPrefix(pkg, "tstun/cmd/") || strings.HasPrefix(pkg, "tstun/internal/") {
+			return
+		}
+		base := strings.TrimSuffix(filepath.Base(file), ".go")
+		if _, suffix, ok := strings.Cut(base, "_"); ok && slices.Contains(systems, suffix) {
+			t.Errorf("%s: code for one system belongs in tundev", file)
+		}
+	})
+}
+
+// walk calls f for each Go file of the module that is not a test, whatever
+// its build constraints are. dir and file are relative to the module's root.
+func walk(t *testing.T, f func(dir, file string)) {
+	t.Helper()
+	root := filepath.Join("..", "..")
+	err := filepath.WalkDir(root, func(path string, d fs.DirEntry, err error) error {
+		if err != nil {
+			return err
+		}
+		name := d.Name()
+		if d.IsDir() {
+			skip := path != root && (strings.HasPrefix(name, ".") || name == "testdata" || name == "bench" || name == "examples")
+			if skip {
+				return filepath.SkipDir
+			}
+			return nil
+		}
+		if strings.HasSuffix(name, ".go") && !strings.HasSuffix(name, "_test.go") {
+			rel, err := filepath.Rel(root, path)
+			if err != nil {
+				return err
+			}
+			f(filepath.Dir(rel), rel)
+		}
+		return nil
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+}
+
+func packageOf(dir string) string {
+	if dir == "." {
+		return module
+	}
+	return module + "/" + filepath.ToSlash(dir)
+}
+
+func importsOf(t *testing.T, file string) []string {
+	t.Helper()
+	parsed, err := parser.ParseFile(token.NewFileSet(), filepath.Join("..", "..", file), nil, parser.ImportsOnly)
+	if err != nil {
+		t.Fatal(err)
+	}
+	var imports []string
+	for _, spec := range parsed.Imports {
+		path, err := strconv.Unquote(spec.Path.Value)
+		if err != nil {
+			t.Fatal(err)
+		}
+		imports = append(imports, path)
+	}
+	return imports
+}
+
+func isStd(path string) bool {
+	first, _, _ := strings.Cut(path, "/")
+	return !strings.Contains(first, ".") && first != module
+}
+
+func permits(allowed []string, path string) bool {
+	return slices.ContainsFunc(allowed, func(a string) bool {
+		return a == path || strings.HasSuffix(a, "/") && strings.HasPrefix(path, a)
+	})
+}
+
+func TestNoPackageImportsAPeer(t *testing.T) {
+	walk(t, func(dir, file string) {
+		for _, imp := range importsOf(t, file) {
+			if strings.HasPrefix(imp, "tailscale.com") {
+				t.Errorf("%s imports %s", file, imp)
+			}
+		}
+	})
+}
