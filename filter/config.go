@@ -47,7 +47,8 @@ type Permit struct {
 	Multicast bool
 	// LinkLocal: 169.254.0.0/16 and fe80::/10.
 	LinkLocal bool
-	// Mapped: ::ffff:0:0/96, IPv4 addresses in IPv6 packets.
+	// Mapped: ::ffff:0:0/96, IPv4 addresses in IPv6 packets, which are then
+	// judged as these IPv4 addresses.
 	Mapped bool
 	// Martian: 0.0.0.0/8, 127.0.0.0/8, 240.0.0.0/4 with the broadcast
 	// address, ::, ::1, and multicast sources.

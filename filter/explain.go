@@ -1,17 +1,145 @@
 package filter
 
-// Stage is the step of the judgement that decided.
+import (
+	"fmt"
+	"net/netip"
+	"strconv"
+	"strings"
+
+	"tstun/flow"
+	"tstun/ipproto"
+)
+
+// Stage is the step of the judgement that decided. The zero value is
+// StageForm.
 type Stage uint8
+
+// Stages, in the order in which they are asked.
+const (
+	StageForm    Stage = iota // the addresses or the protocol make no packet
+	StageAddress              // an address is multicast, martian or the like
+	StageLocal                // the destination is not local
+	StageFlow                 // a flow is open, or revoked
+	StageShields              // shields are up
+	StageRules                // a rule allows it, or none does
+)
+
+var stageNames = [...]string{"form", "address", "local", "flow", "shields", "rules"}
+
+// String returns the stage's name, such as "rules".
+func (s Stage) String() string {
+	if int(s) >= len(stageNames) {
+		return "stage-" + strconv.Itoa(int(s))
+	}
+	return stageNames[s]
+}
+
+// MarshalText returns String's form.
+func (s Stage) MarshalText() ([]byte, error) { return []byte(s.String()), nil }
 
 // Explanation is a verdict with its grounds.
 type Explanation struct {
 	Response Response
 	Reason   Reason
-	Stage    Stage
-	Rule     int
-	Text     string
-	Nearest  string
+	// Stage is the step that decided.
+	Stage Stage
+	// Rule is the index of the rule that allows the flow, or -1.
+	Rule int
+	// Text is that rule, or else the grounds, in words.
+	Text string
+	// Nearest says, if no rule allows the flow, which rule comes nearest and
+	// what it lacks. Empty if there is no rule that matches in any respect.
+	Nearest string
 }
 
-// String says it in words.
-func (e Explanation) String() string { return e.Text }
+// String returns the explanation in one or two lines.
+func (e Explanation) String() string {
+	var b strings.Builder
+	fmt.Fprintf(&b, "%v (%v): ", e.Response, e.Stage)
+	if e.Rule >= 0 {
+		fmt.Fprintf(&b, "rule %d: ", e.Rule)
+	}
+	b.WriteString(e.Text)
+	if e.Nearest != "" {
+		b.WriteString("\n" + e.Nearest)
+	}
+	return b.String()
+}
+
+// Check returns what becomes of a packet that begins a flow of proto from the
+// peer src to dst and dstPort, which is not looked at for protocols without
+// ports. It reads and changes no state.
+func (f *Filter) Check(src, dst netip.Addr, dstPort uint16, proto ipproto.Proto) Response {
+	reason, _ := f.judgeStateless(src, dst, dstPort, proto)
+	return verdictFor(reason).Response
+}
+
+// Explain says what becomes of an inbound packet of proto from src to dst,
+// and why. If the two have a flow open at Now, the packet is taken as one of
+// that flow; otherwise it begins one. For pings the port of src is the
+// identifier. Explain changes no state.
+func (f *Filter) Explain(src, dst netip.AddrPort, proto ipproto.Proto) Explanation {
+	reason, stage := f.judgeStateless(src.Addr(), dst.Addr(), dst.Port(), proto)
+	e := Explanation{Reason: reason, Stage: stage, Rule: noRule, Text: reason.Explain()}
+	if stage > StageLocal && !f.explainFlow(&e, src, dst, proto) {
+		f.explainRules(&e, src.Addr(), dst, proto)
+	}
+	e.Response = verdictFor(e.Reason).Response
+	return e
+}
+
+// judgeStateless judges a packet that begins a flow.
+func (f *Filter) judgeStateless(src, dst netip.Addr, port uint16, proto ipproto.Proto) (Reason, Stage) {
+	if !src.IsValid() || !dst.IsValid() || src.Is4() != dst.Is4() ||
+		proto == ipproto.Unknown || proto == ipproto.Fragment {
+		return ReasonMalformed, StageForm
+	}
+	if r := f.permit.addressReason(src, dst); r != ReasonNone {
+		return r, StageAddress
+	}
+	if !f.isLocal(dst) {
+		return ReasonNotLocal, StageLocal
+	}
+	switch r := f.judgeNew(proto, src, dst, port); r {
+	case ReasonShieldsUp:
+		return r, StageShields
+	default:
+		return r, StageRules
+	}
+}
+
+// explainFlow fills e in if there is a flow between src and dst.
+func (f *Filter) explainFlow(e *Explanation, src, dst netip.AddrPort, proto ipproto.Proto) bool {
+	k := flow.MakeKey(proto, portsOf(proto, dst), portsOf(proto, src))
+	if proto.IsICMP() {
+		k = echoKey(proto, dst.Addr(), src.Addr(), src.Port(), peerAsks)
+	}
+	now := Now()
+	c, ok := f.state.flows.Peek(k, now)
+	if !ok {
+		return false
+	}
+	e.Stage = StageFlow
+	if !f.isOpen(k, now, false) {
+		e.Reason, e.Text = ReasonRevoked, ReasonRevoked.Explain()
+		return true
+	}
+	e.Reason, e.Text = ReasonNone, "The packet belongs to an open flow, which the host opened."
+	if c.has(byPeer) {
+		e.Text = "The packet belongs to an open flow, which the peer opened."
+	}
+	return true
+}
+
+// explainRules fills in what the rules say, if they are what decided.
+func (f *Filter) explainRules(e *Explanation, src netip.Addr, dst netip.AddrPort, proto ipproto.Proto) {
+	if e.Stage != StageRules {
+		return
+	}
+	if e.Reason != ReasonNone {
+		e.Nearest = f.nearest(src.Unmap(), netip.AddrPortFrom(dst.Addr().Unmap(), dst.Port()), proto)
+		return
+	}
+	e.Rule = f.rules.match(proto, src.Unmap(), dst.Addr().Unmap(), dst.Port())
+	e.Text = f.text[e.Rule].String()
+}

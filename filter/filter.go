@@ -1,66 +1,127 @@
 package filter
 
 import (
+	"fmt"
 	"net/netip"
 	"time"
 
+	"github.com/gaissmai/bart"
+
 	"tstun/ipproto"
 	"tstun/logger"
-	"tstun/packet"
 )
 
-// Filter judges packets.
-type Filter struct{ state *State }
+// Filter judges packets by the rules and the state it was made with. It is
+// safe for concurrent use, allocates nothing per packet and never blocks but
+// for the short locks of its State. Its rules never change: make a new one,
+// with the State of the old.
+type Filter struct {
+	state  *State
+	gen    uint32 // its number among the filters of state
+	rules  matcher
+	text   []Match // the rules as they were given
+	local  *bart.Lite
+	permit Permit
+	limits Limits
+	log    *eventLog // nil: silent
 
-// New makes a filter.
-func New(c Config) (*Filter, error) { return &Filter{state: new(State)}, nil }
+	keep, loose, shieldsUp bool
+}
 
-// NewAllowAll allows all.
-func NewAllowAll(logf logger.Logf) *Filter { return &Filter{state: new(State)} }
+// New makes a Filter. It keeps nothing of c's slices. Errors name the rule or
+// the field that cannot be; rules count from 0.
+func New(c Config) (*Filter, error) {
+	limits, err := c.Limits.withDefaults()
+	if err != nil {
+		return nil, err
+	}
+	rules, err := compile(c.Matches)
+	if err != nil {
+		return nil, err
+	}
+	local, err := prefixSet("Local", c.Local)
+	if err != nil {
+		return nil, err
+	}
+	logIPs, err := prefixSet("LogIPs", c.LogIPs)
+	if err != nil {
+		return nil, err
+	}
+	f := &Filter{
+		state:     c.State,
+		rules:     rules,
+		text:      rules.text(),
+		local:     local,
+		permit:    c.Permit,
+		limits:    limits,
+		keep:      c.Keep,
+		loose:     c.LooseTCP,
+		shieldsUp: c.ShieldsUp,
+	}
+	if c.Logf != nil {
+		f.log = newEventLog(c.Logf, logIPs)
+	}
+	if f.state == nil {
+		f.state = newState(limits)
+	}
+	f.gen = f.state.filters.Add(1)
+	return f, nil
+}
 
-// NewAllowNone allows no new inbound flow.
-func NewAllowNone(logf logger.Logf) *Filter { return &Filter{state: new(State)} }
+// NewAllowAll returns a Filter that allows every flow of every protocol
+// between ordinary addresses, and that may log all of them to logf. nil logf:
+// it is silent.
+func NewAllowAll(logf logger.Logf) *Filter {
+	any := everywhere()
+	var protos []ipproto.Proto
+	for p := ipproto.Unknown + 1; p < ipproto.Fragment; p++ {
+		protos = append(protos, p)
+	}
+	m := Match{IPProto: protos, Srcs: any}
+	for _, net := range any {
+		m.Dsts = append(m.Dsts, NetPortRange{Net: net, Ports: AllPorts})
+	}
+	return must(Config{Matches: []Match{m}, Local: any, LogIPs: any, Logf: logf})
+}
 
-// State returns the state.
+// NewAllowNone returns a Filter that allows no flow but what the host opens,
+// and that may log all packets to logf. nil logf: it is silent.
+func NewAllowNone(logf logger.Logf) *Filter {
+	any := everywhere()
+	return must(Config{Local: any, LogIPs: any, Logf: logf})
+}
+
+// must is New for the configurations of this file, which are valid.
+func must(c Config) *Filter {
+	f, err := New(c)
+	if err != nil {
+		panic("filter: built-in configuration: " + err.Error())
+	}
+	return f
+}
+
+func everywhere() []netip.Prefix {
+	return []netip.Prefix{
+		netip.PrefixFrom(netip.IPv4Unspecified(), 0),
+		netip.PrefixFrom(netip.IPv6Unspecified(), 0),
+	}
+}
+
+// State returns the state of f, to be given to its successor.
 func (f *Filter) State() *State { return f.state }
 
-var base = time.Now()
+var epoch = time.Now()
 
-// Now is the clock of RunIn and RunOut.
-func Now() int64 { return int64(time.Since(base)) }
+// Now returns the monotonic time that RunIn and RunOut use, in nanoseconds.
+func Now() int64 { return int64(time.Since(epoch)) }
 
-// In judges an inbound packet.
-func (f *Filter) In(p *packet.Parsed, now int64, flags RunFlags) Verdict {
-	return Verdict{Response: Accept}
-}
-
-// Out judges an outbound packet.
-func (f *Filter) Out(p *packet.Parsed, now int64, flags RunFlags) Verdict {
-	return Verdict{Response: Accept}
-}
-
-// Record opens or refreshes the flow of an outbound packet.
-func (f *Filter) Record(p *packet.Parsed, now int64) {}
-
-// Admit opens the flow of an inbound packet.
-func (f *Filter) Admit(p *packet.Parsed, now int64) {}
-
-// RunIn is In with Now.
-func (f *Filter) RunIn(p *packet.Parsed, flags RunFlags) Response {
-	return f.In(p, Now(), flags).Response
-}
-
-// RunOut is Out, then Record, with Now.
-func (f *Filter) RunOut(p *packet.Parsed, flags RunFlags) Response {
-	return f.Out(p, Now(), flags).Response
-}
-
-// Check judges a new inbound flow.
-func (f *Filter) Check(src, dst netip.Addr, dstPort uint16, proto ipproto.Proto) Response {
-	return Drop
-}
-
-// Explain explains.
-func (f *Filter) Explain(src, dst netip.AddrPort, proto ipproto.Proto) Explanation {
-	return Explanation{}
+func prefixSet(field string, prefixes []netip.Prefix) (*bart.Lite, error) {
+	set := new(bart.Lite)
+	for i, p := range prefixes {
+		if err := checkPrefix(p); err != nil {
+			return nil, fmt.Errorf("filter: %s[%d]: %w", field, i, err)
+		}
+		set.Insert(p.Masked())
+	}
+	return set, nil
 }

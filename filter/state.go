@@ -1,4 +1,62 @@
 package filter
 
-// State holds open flows.
-type State struct{}
+import (
+	"sync/atomic"
+
+	"tstun/flow"
+	"tstun/ipproto"
+)
+
+// State is what a Filter knows of open flows and of fragmented datagrams. It
+// outlives the filter if it is given to the next one. It is safe for
+// concurrent use, also by several filters at once.
+type State struct {
+	flows     *flow.Table[conn]
+	fragments *flow.Table[datagram]
+	// filters numbers the filters that share the state; a flow carries the
+	// number of the one that judged it last.
+	filters atomic.Uint32
+}
+
+// StateStats is a snapshot of a State's counters.
+type StateStats struct {
+	Flows, Fragments flow.Stats
+}
+
+// Stats returns the number of flows and fragmented datagrams remembered, and
+// how many were forgotten for which cause.
+func (s *State) Stats() StateStats {
+	return StateStats{Flows: s.flows.Stats(), Fragments: s.fragments.Stats()}
+}
+
+// Classes of the flow table.
+const (
+	classTCP = iota
+	classUDP
+	classICMP
+	classOther
+)
+
+func newState(l Limits) *State {
+	flows := flow.Config{Limit: l.Flows}
+	flows.Classes[classTCP] = l.TCP
+	flows.Classes[classUDP] = l.UDP
+	flows.Classes[classICMP] = l.ICMP
+	flows.Classes[classOther] = l.Other
+	return &State{
+		flows:     flow.New[conn](flows),
+		fragments: flow.New[datagram](flow.Config{Limit: l.Fragments}),
+	}
+}
+
+func classOf(proto ipproto.Proto) uint8 {
+	switch proto {
+	case ipproto.TCP:
+		return classTCP
+	case ipproto.UDP:
+		return classUDP
+	case ipproto.ICMPv4, ipproto.ICMPv6:
+		return classICMP
+	}
+	return classOther
+}

@@ -1,0 +1,83 @@
+package filter
+
+import (
+	"net/netip"
+
+	"tstun/flow"
+	"tstun/ipproto"
+	"tstun/packet"
+)
+
+// judgeAnswer judges the packets that make sense only as an answer: ICMP
+// errors, echo responses and TSMP. answered is false for all others.
+func (f *Filter) judgeAnswer(p *packet.Parsed, now int64, jailed bool) (r Reason, answered bool) {
+	switch {
+	case p.IPProto == ipproto.TSMP:
+		return f.judgeTSMP(p, now, jailed)
+	case !p.IPProto.IsICMP():
+		return ReasonNone, false
+	case p.IsEchoResponse():
+		k := echoKey(p.IPProto, p.Dst.Addr(), p.Src.Addr(), p.EchoID(), hostAsks)
+		if f.follow(k, segment{byPeer: true}, now, jailed) == standsOpen {
+			return ReasonNone, true
+		}
+		return ReasonNoFlow, true
+	case p.IsError():
+		if k, ok := quotedKey(p); ok && f.isOpen(k, now, jailed) {
+			return ReasonNone, true
+		}
+		return ReasonNoFlow, true
+	}
+	return ReasonNone, false
+}
+
+// quotedKey returns the key of the flow whose packet the inbound ICMP error p
+// quotes. The quote claims to be a packet of the host's, so p must be
+// addressed to its sender.
+func quotedKey(p *packet.Parsed) (k flow.Key, ok bool) {
+	var q packet.Parsed
+	if !p.Quoted(&q) || q.Src.Addr() != p.Dst.Addr() {
+		return flow.Key{}, false
+	}
+	if q.IsEchoResponse() {
+		return echoKey(q.IPProto, q.Src.Addr(), q.Dst.Addr(), q.EchoID(), peerAsks), true
+	}
+	return outKey(&q)
+}
+
+// judgeTSMP lets pings and pongs pass, and rejections of open flows. Others
+// are for the rules to judge.
+func (f *Filter) judgeTSMP(p *packet.Parsed, now int64, jailed bool) (r Reason, answered bool) {
+	if _, ok := p.AsTSMPPing(); ok {
+		return ReasonNone, true
+	}
+	if _, ok := p.AsTSMPPong(); ok {
+		return ReasonNone, true
+	}
+	rejected, ok := p.AsTSMPRejected()
+	if !ok {
+		return ReasonNone, false
+	}
+	if f.isOpen(rejectedKey(rejected), now, jailed) {
+		return ReasonNone, true
+	}
+	return ReasonNoFlow, true
+}
+
+// rejectedKey returns the key of the flow that an inbound rejection names,
+// which the host is said to have begun. For a ping the port of Src, if it is
+// any, is the identifier.
+func rejectedKey(r packet.TSMPRejected) flow.Key {
+	if r.Proto.IsICMP() {
+		return echoKey(r.Proto, r.Src.Addr(), r.Dst.Addr(), r.Src.Port(), hostAsks)
+	}
+	return flow.MakeKey(r.Proto, portsOf(r.Proto, r.Src), portsOf(r.Proto, r.Dst))
+}
+
+// portsOf returns a without its port if proto has none.
+func portsOf(proto ipproto.Proto, a netip.AddrPort) netip.AddrPort {
+	if proto.HasPorts() {
+		return a
+	}
+	return netip.AddrPortFrom(a.Addr(), 0)
+}

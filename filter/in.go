@@ -1,0 +1,153 @@
+package filter
+
+import (
+	"net/netip"
+
+	"tstun/flow"
+	"tstun/ipproto"
+	"tstun/packet"
+)
+
+// RunIn judges the inbound packet p at Now and updates the state.
+func (f *Filter) RunIn(p *packet.Parsed, flags RunFlags) Response {
+	return f.In(p, Now(), flags).Response
+}
+
+// In judges the inbound packet p and updates the state: an accepted packet
+// opens its flow or goes on with it. p is not kept.
+func (f *Filter) In(p *packet.Parsed, now int64, flags RunFlags) Verdict {
+	reason, begins := f.judgeIn(p, now, flags)
+	if flags&(LogDrops|LogAccepts) != 0 {
+		f.logIn(p, now, flags, reason, begins)
+	}
+	return verdictFor(reason)
+}
+
+// verdictFor returns the verdict that goes with a reason.
+func verdictFor(r Reason) Verdict {
+	switch r {
+	case ReasonNone:
+		return Verdict{Response: Accept}
+	case ReasonMalformed, ReasonMulticast, ReasonLinkLocal, ReasonMappedAddr, ReasonMartian:
+		return Verdict{Response: DropSilently, Reason: r}
+	}
+	return Verdict{Response: Drop, Reason: r}
+}
+
+// Admit lets in the inbound packet p, which the rules refuse: it opens its
+// flow, which the rules have no say in from then on. It does nothing for
+// packets that a Filter drops for their form or address.
+func (f *Filter) Admit(p *packet.Parsed, now int64) {
+	if f.admissible(p) != ReasonNone || p.IPProto == ipproto.Fragment {
+		return
+	}
+	if k, ok := inKey(p); ok {
+		f.open(k, segment{flags: p.TCPFlags, byPeer: true}, byPeer|exempt, now)
+	}
+}
+
+// admissible returns why p is dropped whatever rules and state say.
+func (f *Filter) admissible(p *packet.Parsed) Reason {
+	if r := formReason(p); r != ReasonNone {
+		return r
+	}
+	dst := p.Dst.Addr()
+	if r := f.permit.addressReason(p.Src.Addr(), dst); r != ReasonNone {
+		return r
+	}
+	if !f.isLocal(dst) {
+		return ReasonNotLocal
+	}
+	return ReasonNone
+}
+
+// isLocal reports whether packets to dst, which is permitted, are for this
+// host.
+func (f *Filter) isLocal(dst netip.Addr) bool {
+	dst = dst.Unmap()
+	return dst.IsMulticast() || f.local.Contains(dst)
+}
+
+// judgeIn returns why p is dropped, and if it is not, whether it begins
+// something.
+func (f *Filter) judgeIn(p *packet.Parsed, now int64, flags RunFlags) (r Reason, begins bool) {
+	if r := f.admissible(p); r != ReasonNone {
+		return r, false
+	}
+	frag, ok := p.Fragment()
+	switch {
+	case !ok:
+		return f.judgeTransport(p, now, flags)
+	case frag.Offset != 0:
+		return f.judgeLater(p, frag, now), false
+	}
+	if f.overlapsFirst(p, frag, now) {
+		return ReasonFragmentOverlap, false
+	}
+	r, begins = f.judgeTransport(p, now, flags)
+	f.rememberFirst(p, frag, r, now)
+	return r, begins
+}
+
+// judgeTransport judges a packet with a transport header.
+func (f *Filter) judgeTransport(p *packet.Parsed, now int64, flags RunFlags) (r Reason, begins bool) {
+	jailed := flags&Jailed != 0
+	if concerns, answered := f.judgeAnswer(p, now, jailed); answered {
+		return concerns, false
+	}
+	s := segment{flags: p.TCPFlags, byPeer: true}
+	k, tracked := inKey(p)
+	if tracked {
+		switch f.follow(k, s, now, jailed) {
+		case standsOpen:
+			return ReasonNone, false
+		case standsStale:
+			if f.rejudge(k, s, now) {
+				return ReasonNone, false
+			}
+			return ReasonRevoked, false
+		case standsRevoked:
+			return ReasonRevoked, false
+		case standsJailed:
+			return ReasonJailed, false
+		}
+	}
+	if f.loose && !jailed && p.IPProto == ipproto.TCP && !p.IsTCPSyn() {
+		return ReasonNone, true
+	}
+	if jailed {
+		return ReasonJailed, false
+	}
+	if r := f.judgeNew(p.IPProto, p.Src.Addr(), p.Dst.Addr(), p.Dst.Port()); r != ReasonNone {
+		return r, false
+	}
+	if tracked {
+		f.open(k, s, byPeer, now)
+	}
+	return ReasonNone, true
+}
+
+// judgeNew returns why the peer src may not open a flow of proto to dst and
+// port. It depends on nothing but f. Mapped addresses, if they get here, are
+// judged as the IPv4 addresses that they map.
+func (f *Filter) judgeNew(proto ipproto.Proto, src, dst netip.Addr, port uint16) Reason {
+	switch {
+	case f.shieldsUp:
+		return ReasonShieldsUp
+	case f.rules.match(proto, src.Unmap(), dst.Unmap(), port) == noRule:
+		return ReasonNoRule
+	}
+	return ReasonNone
+}
+
+// isOpen reports whether the flow k is open, without counting as a use.
+func (f *Filter) isOpen(k flow.Key, now int64, jailed bool) bool {
+	c, ok := f.state.flows.Peek(k, now)
+	switch {
+	case !ok, jailed && c.judged():
+		return false
+	case f.stale(&c):
+		return f.allows(k)
+	}
+	return !c.has(revoked)
+}

@@ -1,0 +1,62 @@
+package filter
+
+import (
+	"time"
+
+	"github.com/gaissmai/bart"
+	"golang.org/x/time/rate"
+
+	"tstun/logger"
+	"tstun/packet"
+)
+
+// At most logBurst lines are logged at once, and logRate a second in the long
+// run. Further ones are left out.
+const (
+	logRate  = 10
+	logBurst = 50
+)
+
+// eventLog writes one line for each event between logged addresses.
+type eventLog struct {
+	logf  logger.Logf
+	ips   *bart.Lite
+	limit *rate.Limiter
+}
+
+func newEventLog(logf logger.Logf, ips *bart.Lite) *eventLog {
+	return &eventLog{logf: logf, ips: ips, limit: rate.NewLimiter(logRate, logBurst)}
+}
+
+// wants reports whether an event of p at now is to be logged.
+func (l *eventLog) wants(p *packet.Parsed, now int64) bool {
+	return l != nil && l.ips.Contains(p.Src.Addr().Unmap()) && l.ips.Contains(p.Dst.Addr().Unmap()) &&
+		l.limit.AllowN(time.Unix(0, now), 1)
+}
+
+// logIn logs the verdict on the inbound packet p if it is an event that flags
+// ask for.
+func (f *Filter) logIn(p *packet.Parsed, now int64, flags RunFlags, r Reason, begins bool) {
+	f.logEvent("in", p, now, flags, r, begins)
+}
+
+// logOut is logIn for outbound packets.
+func (f *Filter) logOut(p *packet.Parsed, now int64, flags RunFlags, r Reason) {
+	begins := false
+	if r == ReasonNone && flags&LogAccepts != 0 && f.log != nil {
+		if k, ok := outKey(p); ok && formReason(p) == ReasonNone {
+			_, known := f.state.flows.Peek(k, now)
+			begins = !known
+		}
+	}
+	f.logEvent("out", p, now, flags, r, begins)
+}
+
+func (f *Filter) logEvent(direction string, p *packet.Parsed, now int64, flags RunFlags, r Reason, begins bool) {
+	switch v := verdictFor(r); {
+	case v.Response == Drop && flags&LogDrops != 0, v.Response == Accept && begins && flags&LogAccepts != 0:
+		if f.log.wants(p, now) {
+			f.log.logf("filter: %s %v %v, %d bytes, reason %v", direction, v.Response, p, len(p.Buffer()), r)
+		}
+	}
+}

@@ -1,0 +1,73 @@
+package filter
+
+import (
+	"tstun/flow"
+	"tstun/ipproto"
+	"tstun/packet"
+)
+
+// RunOut judges the outbound packet p at Now, and records it if it passes.
+func (f *Filter) RunOut(p *packet.Parsed, flags RunFlags) Response {
+	now := Now()
+	v := f.Out(p, now, flags)
+	if v.Response == Accept {
+		f.Record(p, now)
+	}
+	return v.Response
+}
+
+// Out judges the outbound packet p. It changes no state: Record does, once
+// the packet is sure to go out.
+func (f *Filter) Out(p *packet.Parsed, now int64, flags RunFlags) Verdict {
+	reason := formReason(p)
+	if reason == ReasonNone {
+		reason = f.permit.addressReason(p.Src.Addr(), p.Dst.Addr())
+	}
+	if flags&(LogDrops|LogAccepts) != 0 {
+		f.logOut(p, now, flags, reason)
+	}
+	return verdictFor(reason)
+}
+
+// Record notes that the outbound packet p goes out: it opens its flow, so
+// that the answers come in, or goes on with it. It does nothing for packets
+// that have no flow of their own, such as later fragments, ICMP other than
+// echo requests, and multicast.
+func (f *Filter) Record(p *packet.Parsed, now int64) {
+	if formReason(p) != ReasonNone || p.IPProto == ipproto.Fragment {
+		return
+	}
+	k, ok := outKey(p)
+	if !ok {
+		return
+	}
+	s := segment{flags: p.TCPFlags}
+	switch f.followOut(k, s, now) {
+	case standsAlone:
+		f.open(k, s, 0, now)
+	case standsStale:
+		f.rejudge(k, s, now)
+	}
+}
+
+// followOut is follow for outbound segments.
+func (f *Filter) followOut(k flow.Key, s segment, now int64) (st standing) {
+	f.state.flows.Update(k, now, func(e *flow.Entry[conn]) flow.Action {
+		c := &e.Value
+		switch {
+		case s.opens() && f.beginsAnew(c, s):
+			return flow.Leave
+		case f.stale(c):
+			st = standsStale
+			return flow.Leave
+		case c.has(revoked):
+			st = standsRevoked
+			e.Expires = now + f.limits.idle(k.Proto(), c.phase)
+		default:
+			st = standsOpen
+			f.pass(e, s, now)
+		}
+		return flow.Touch
+	})
+	return st
+}

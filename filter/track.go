@@ -1,0 +1,173 @@
+package filter
+
+import (
+	"net/netip"
+
+	"tstun/flow"
+	"tstun/ipproto"
+	"tstun/packet"
+)
+
+// Echo flows have the identifier as the host's port, and in place of the
+// peer's port who asks: both sides may use one identifier at once.
+const (
+	hostAsks = 1
+	peerAsks = 2
+)
+
+func echoKey(proto ipproto.Proto, host, peer netip.Addr, id uint16, asker uint16) flow.Key {
+	return flow.MakeKey(proto, netip.AddrPortFrom(host, id), netip.AddrPortFrom(peer, asker))
+}
+
+// inKey returns the key of the flow that the inbound packet p opens or goes
+// on with. ok is false for packets that are judged one by one.
+func inKey(p *packet.Parsed) (k flow.Key, ok bool) {
+	switch {
+	case p.IPProto.IsICMP():
+		if !p.IsEchoRequest() {
+			return flow.Key{}, false
+		}
+		return echoKey(p.IPProto, p.Dst.Addr(), p.Src.Addr(), p.EchoID(), peerAsks), true
+	case p.IPProto == ipproto.TSMP || p.Dst.Addr().IsMulticast():
+		return flow.Key{}, false
+	}
+	return flow.In(p), true
+}
+
+// outKey is inKey for outbound packets.
+func outKey(p *packet.Parsed) (k flow.Key, ok bool) {
+	switch {
+	case p.IPProto.IsICMP():
+		if !p.IsEchoRequest() {
+			return flow.Key{}, false
+		}
+		return echoKey(p.IPProto, p.Src.Addr(), p.Dst.Addr(), p.EchoID(), hostAsks), true
+	case p.IPProto == ipproto.TSMP || p.Dst.Addr().IsMulticast():
+		return flow.Key{}, false
+	}
+	return flow.Out(p), true
+}
+
+// standing is how an inbound packet stands to the state.
+type standing uint8
+
+const (
+	standsAlone   standing = iota // no flow, or it begins a new one
+	standsOpen                    // of an open flow, which has been updated
+	standsStale                   // of a flow that other rules let in
+	standsRevoked                 // of a revoked flow
+	standsJailed                  // of a flow that its jailed peer opened
+)
+
+// follow finds how the inbound segment s stands to the flow k, and updates
+// the flow if it is open.
+func (f *Filter) follow(k flow.Key, s segment, now int64, jailed bool) (st standing) {
+	f.state.flows.Update(k, now, func(e *flow.Entry[conn]) flow.Action {
+		st = f.standingOf(&e.Value, s, jailed)
+		switch st {
+		case standsOpen:
+			f.pass(e, s, now)
+			return flow.Touch
+		case standsRevoked:
+			e.Expires = now + f.limits.idle(k.Proto(), e.Value.phase)
+			return flow.Touch
+		}
+		return flow.Leave
+	})
+	return st
+}
+
+func (f *Filter) standingOf(c *conn, s segment, jailed bool) standing {
+	switch {
+	case s.opens() && f.beginsAnew(c, s):
+		return standsAlone
+	case jailed && c.judged():
+		return standsJailed
+	case f.stale(c):
+		return standsStale
+	case c.has(revoked):
+		return standsRevoked
+	}
+	return standsOpen
+}
+
+// beginsAnew reports whether an inbound SYN begins a new flow in the place of
+// c, rather than being a retransmission or half of a simultaneous open.
+func (f *Filter) beginsAnew(c *conn, s segment) bool {
+	if c.phase.over() || c.has(revoked) || f.stale(c) {
+		return true
+	}
+	return c.has(byPeer) != s.byPeer && c.phase != phaseNew
+}
+
+// stale reports whether the rules of f have still to be asked about c.
+func (f *Filter) stale(c *conn) bool {
+	return c.judged() && c.gen != f.gen && (!f.keep || c.has(revoked))
+}
+
+// pass updates an open flow with a packet that goes through.
+func (f *Filter) pass(e *flow.Entry[conn], s segment, now int64) {
+	c := &e.Value
+	proto := e.Key().Proto()
+	before := c.phase
+	c.gen = f.gen
+	c.phase = c.advance(proto, s)
+	e.Assured = c.assured(proto)
+	// A peer cannot by itself prolong a connection that has ended.
+	if !before.over() || !s.byPeer {
+		e.Expires = now + f.limits.idle(proto, c.phase)
+	}
+}
+
+// rejudge asks the rules about the stale flow k, to which s belongs, and
+// reports whether it may go on. The rules are read outside of the lock.
+func (f *Filter) rejudge(k flow.Key, s segment, now int64) bool {
+	allowed := f.allows(k)
+	f.state.flows.Update(k, now, func(e *flow.Entry[conn]) flow.Action {
+		c := &e.Value
+		if !c.judged() {
+			return flow.Leave // somebody else's new flow
+		}
+		c.gen = f.gen
+		if allowed {
+			c.traits &^= revoked
+			f.pass(e, s, now)
+		} else {
+			c.traits |= revoked
+			e.Expires = now + f.limits.idle(k.Proto(), c.phase)
+		}
+		return flow.Touch
+	})
+	return allowed
+}
+
+// allows reports whether the rules let the peer of k open it.
+func (f *Filter) allows(k flow.Key) bool {
+	host := k.Host()
+	return f.judgeNew(k.Proto(), k.Peer().Addr(), host.Addr(), host.Port()) == ReasonNone
+}
+
+// open makes a flow that s begins, with the given traits.
+func (f *Filter) open(k flow.Key, s segment, t traits, now int64) {
+	if s.flags&packet.TCPRst != 0 {
+		return // it ends something that is not there
+	}
+	f.state.flows.Upsert(k, classOf(k.Proto()), now, func(e *flow.Entry[conn], fresh bool) flow.Action {
+		if !fresh && !f.replaces(&e.Value, s, t) {
+			return flow.Leave
+		}
+		e.Value = conn{traits: t}
+		f.pass(e, s, now)
+		return flow.Touch
+	})
+}
+
+// replaces reports whether a flow with traits t that s begins takes the place
+// of c. An accepted SYN of the peer does not end a connection of the host's:
+// the host answers for that.
+func (f *Filter) replaces(c *conn, s segment, t traits) bool {
+	if c.phase.over() || c.has(revoked) || f.stale(c) || t&exempt != 0 {
+		return true
+	}
+	return !s.byPeer && s.opens()
+}
