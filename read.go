@@ -87,7 +87,6 @@ func (w *Wrapper) sendHost(b *batch, buf []byte, size, offset int) int {
 	return size
 }
 
-
 // readInjected takes as many injected packets as there are.
 func (w *Wrapper) readInjected(bufs [][]byte, sizes []int, offset int) (n int) {
 	segs := &w.inbox.segments

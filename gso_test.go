@@ -1,0 +1,161 @@
+package tstun_test
+
+import (
+	"bytes"
+	"fmt"
+	"net/netip"
+	"testing"
+
+	"gvisor.dev/gvisor/pkg/buffer"
+	"gvisor.dev/gvisor/pkg/tcpip/stack"
+
+	"tstun"
+	"tstun/filter"
+	"tstun/ipproto"
+	"tstun/packet"
+)
+
+// superPacket returns a TCP super-packet of gVisor's with that much payload,
+// and the payload.
+func superPacket(src, dst netip.Addr, mss, size int, released *int) (*stack.PacketBuffer, []byte) {
+	payload := make([]byte, size)
+	for i := range payload {
+		payload[i] = byte(i * 31)
+	}
+	b := tcp(src, 1000, dst, 80, packet.TCPAck|packet.TCPPsh, string(payload))
+	g := stack.GSO{Type: stack.GSOTCPv4, NeedsCsum: true, CsumOffset: 16, MSS: uint16(mss), L3HdrLen: 20, MaxSize: 1 << 16}
+	if src.Is6() {
+		g.Type, g.L3HdrLen = stack.GSOTCPv6, 40
+	}
+	pkt := stack.NewPacketBuffer(stack.PacketBufferOptions{
+		Payload:   buffer.MakeWithData(b),
+		OnRelease: func() { *released++ },
+	})
+	pkt.GSOOptions = g
+	return pkt, payload
+}
+
+// wantSegments checks that the packets are right in every checksum and carry
+// the payload in order.
+func wantSegments(t *testing.T, segs [][]byte, src, dst netip.Addr, payload []byte) {
+	t.Helper()
+	var got []byte
+	for i, s := range segs {
+		p := parse(t, s)
+		if p.IPProto != ipproto.TCP || p.Src.Addr() != src || p.Dst.Addr() != dst {
+			t.Fatalf("segment %d is %v", i, p)
+		}
+		wantChecksums(t, s)
+		got = append(got, p.Payload()...)
+	}
+	if !bytes.Equal(got, payload) {
+		t.Errorf("%d segments carry %d bytes that are not the %d sent", len(segs), len(got), len(payload))
+	}
+}
+
+// TestLesson06EverySegmentCountAroundTheBuffers: super-packets of any number
+// of segments fit into any number of buffers, over as many Reads as it takes.
+func TestLesson06EverySegmentCountAroundTheBuffers(t *testing.T) {
+	const mss = 111
+	as := map[bool]netip.Addr{false: randomAddr(false), true: randomAddr(true)}
+	families(t, func(t *testing.T, host, peer netip.Addr) {
+		for _, nat := range []bool{false, true} {
+			for _, batch := range []int{1, 2, 3, 8} {
+				for segments := 1; segments <= 2*batch+2; segments++ {
+					for _, size := range []int{segments*mss - 1, segments * mss, (segments-1)*mss + 1} {
+						r := newRig(t, batch)
+						r.w.SetFilter(filter.NewAllowAll(nil))
+						src := host
+						if nat {
+							src = as[host.Is6()]
+							p := tstun.Peer{Prefixes: []netip.Prefix{netip.PrefixFrom(peer, peer.BitLen())}, NAT: []tstun.NAT{{Host: host, As: src}}}
+							if err := r.w.SetPeers([]tstun.Peer{p}); err != nil {
+								t.Fatal(err)
+							}
+						}
+						released := 0
+						pkt, payload := superPacket(host, peer, mss, size, &released)
+						if err := r.w.InjectOutboundPacketBuffer(pkt); err != nil {
+							t.Fatal(err)
+						}
+						segs := r.read(segments)
+						if len(segs) != segments || released != 1 {
+							t.Fatalf("%d segments, released %d times; want %d and once", len(segs), released, segments)
+						}
+						wantSegments(t, segs, src, peer, payload)
+						r.w.Close()
+					}
+				}
+			}
+		}
+	})
+}
+
+func TestLesson06SuperPacketToTheHost(t *testing.T) {
+	families(t, func(t *testing.T, host, peer netip.Addr) {
+		for _, size := range []int{1, 1219, 1220, 1221, 64_001} {
+			r := newRig(t, 4)
+			released := 0
+			pkt, payload := superPacket(peer, host, 1220, size, &released)
+			if err := r.w.InjectInboundPacketBuffer(pkt); err != nil {
+				t.Fatal(err)
+			}
+			wantSegments(t, r.dev.Written(), peer, host, payload)
+			if released != 1 {
+				t.Errorf("PacketBuffer released %d times", released)
+			}
+			segments := uint64((size + 1219) / 1220)
+			if c := r.w.Counters(); c.In.Packets != segments {
+				t.Errorf("%d packets counted, want %d", c.In.Packets, segments)
+			}
+		}
+	})
+}
+
+func TestBadSuperPacketIsRefused(t *testing.T) {
+	r := newRig(t, 1)
+	r.w.SetFilter(filter.NewAllowAll(nil))
+	for i, g := range []stack.GSO{
+		{Type: stack.GSOTCPv4, MSS: 0, L3HdrLen: 20},
+		{Type: stack.GSOTCPv4, MSS: 100, L3HdrLen: 2000},
+		{Type: stack.GSOType(77), MSS: 100, L3HdrLen: 20},
+	} {
+		t.Run(fmt.Sprint(i), func(t *testing.T) {
+			released := 0
+			in, _ := superPacket(peer4, host4, 100, 500, &released)
+			in.GSOOptions = g
+			if err := r.w.InjectInboundPacketBuffer(in); err == nil || released != 1 {
+				t.Errorf("inbound: %v, released %d times; want an error, once", err, released)
+			}
+			out, _ := superPacket(host4, peer4, 100, 500, &released)
+			out.GSOOptions = g
+			r.wantDrop(false, filter.ReasonMalformed, func() {
+				if err := r.w.InjectOutboundPacketBuffer(out); err != nil {
+					t.Fatal(err)
+				}
+				r.dev.Send([]byte{})
+				r.read(1)
+			})
+			if released != 2 {
+				t.Errorf("PacketBuffers released %d times, want 2", released)
+			}
+		})
+	}
+}
+
+func TestInjectionAndHostTakeTurns(t *testing.T) {
+	r := newRig(t, 4)
+	r.w.SetFilter(filter.NewAllowAll(nil))
+	r.fromHost(udp(host4, 1, peer4, 2, "first"))
+	r.dev.Send(udp(host4, 1, peer4, 2, "host"))
+	for {
+		// Read until the pump has the host's packet ready: it comes out
+		// although there is always something injected.
+		if err := r.w.InjectOutbound(udp(host4, 3, peer4, 4, "injected")); err != nil {
+			t.Fatal(err)
+		}
+		if p := parse(t, r.read(1)[0]); p.Src.Port() == 1 {
+			return
+		}
+	}
+}
