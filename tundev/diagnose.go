@@ -1,6 +1,7 @@
 package tundev
 
-// A Finding is one explanation of why a TUN could not be made.
+// A Finding is one explanation of why a TUN could not be made or does not
+// work.
 type Finding struct {
 	Code     string // stable name of the cause, in kebab case, for programs
 	Cause    string // what is wrong, in one sentence
@@ -8,8 +9,20 @@ type Finding struct {
 	Evidence string // what was seen that says so
 }
 
-// Diagnose explains why creating the interface called name failed with err.
-// It looks at the system and changes nothing.
+// String is the finding on one line, for logs.
+func (f Finding) String() string {
+	return f.Code + ": " + f.Cause + " (" + f.Evidence + "): " + f.Advice
+}
+
+// Diagnose explains why creating the interface called name, or using it,
+// failed with err, the likeliest cause first. It returns nothing when it
+// knows no cause. With a nil error it reports what would stand in the way.
+//
+// It reads the error and the system and changes nothing: it loads no module,
+// makes no node and no interface. The one device that it opens, and closes
+// again, is /dev/net/tun, when the driver is there: access is tested before
+// anything is said about modules. It may take a moment, since on Linux it
+// looks for the holder of a busy name in every process that it may see.
 func Diagnose(name string, err error) []Finding {
-	return nil
+	return thisSystem().diagnose(name, err)
 }

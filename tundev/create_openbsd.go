@@ -1,0 +1,75 @@
+package tundev
+
+import (
+	"fmt"
+	"os"
+	"unsafe"
+
+	"golang.org/x/sys/unix"
+	"golang.zx2c4.com/wireguard/tun"
+
+	"tstun/logger"
+)
+
+// defaultMTU is what an MTU of 0 means here (RFC 8200 §5): wireguard-go sets
+// every MTU it is given.
+const defaultMTU = 1280
+
+func create(logf logger.Logf, name string, mtu int) (tun.Device, error) {
+	if err := checkName("openbsd", name); err != nil {
+		return nil, err
+	}
+	if mtu == 0 {
+		mtu = defaultMTU
+	}
+	native, err := tun.CreateTUN(name, mtu)
+	if err != nil {
+		return nil, fmt.Errorf("tun: %w", err)
+	}
+	return newBSDGuard(native), nil
+}
+
+// newBSDGuard destroys the interface after Close: on OpenBSD one outlives the
+// process, and wireguard-go leaves it. Its name never changes: it is that of
+// the device node.
+func newBSDGuard(native tun.Device) tun.Device {
+	name := ""
+	return newGuard(native,
+		func() { name, _ = native.Name() },
+		func() error {
+			if name == "" {
+				return nil
+			}
+			return destroy(name)
+		})
+}
+
+// tunName derives the name as the kernel does: unit n is minor number n of
+// /dev/tunN (tun(4)).
+func tunName(fd int) (string, error) {
+	var stat unix.Stat_t
+	if err := unix.Fstat(fd, &stat); err != nil {
+		return "", fmt.Errorf("stat: %w", err)
+	}
+	return fmt.Sprintf("tun%d", unix.Minor(uint64(stat.Rdev))), nil
+}
+
+// destroy removes an interface (ifconfig(8) destroy). One that is gone
+// already is no error.
+func destroy(name string) error {
+	fd, err := unix.Socket(unix.AF_INET, unix.SOCK_DGRAM|unix.SOCK_CLOEXEC, 0)
+	if err != nil {
+		return os.NewSyscallError("socket", err)
+	}
+	defer unix.Close(fd)
+	var ifr struct { // struct ifreq of net/if.h
+		name [ifNameSize]byte
+		_    [16]byte
+	}
+	copy(ifr.name[:ifNameSize-1], name)
+	_, _, errno := unix.Syscall(unix.SYS_IOCTL, uintptr(fd), uintptr(unix.SIOCIFDESTROY), uintptr(unsafe.Pointer(&ifr)))
+	if errno != 0 && errno != unix.ENXIO && errno != unix.EINVAL {
+		return os.NewSyscallError("SIOCIFDESTROY "+name, errno)
+	}
+	return nil
+}

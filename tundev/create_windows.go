@@ -1,0 +1,92 @@
+package tundev
+
+import (
+	"errors"
+	"fmt"
+	"time"
+
+	"golang.org/x/sys/windows"
+	"golang.zx2c4.com/wireguard/tun"
+
+	"tstun/logger"
+)
+
+// A driver that starts for the first time can take more than a minute.
+const (
+	upLimit    = 90 * time.Second
+	upEvery    = 250 * time.Millisecond
+	upLogEvery = 5 * time.Second
+
+	leftoverPause = time.Second // for the leftover of an unclean stop to go
+)
+
+func create(logf logger.Logf, name string, mtu int) (tun.Device, error) {
+	if err := checkName("windows", name); err != nil {
+		return nil, err
+	}
+	native, err := createAdapter(logf, name, mtu, realClock())
+	if err != nil {
+		return nil, err
+	}
+	wait := waitUp{clock: realClock(), limit: upLimit, every: upEvery, logEvery: upLogEvery}
+	if err := wait.do(logf, func() (bool, string, error) { return operational(native.LUID()) }); err != nil {
+		native.Close()
+		return nil, err
+	}
+	return newGuard(native, nil, nil), nil
+}
+
+// createAdapter tries a second time when an adapter of that name is left from
+// an unclean stop: Wintun removes such orphans in the first attempt.
+func createAdapter(logf logger.Logf, name string, mtu int, clk clock) (*tun.NativeTun, error) {
+	dev, err := tun.CreateTUN(name, mtu)
+	if errors.Is(err, windows.ERROR_ALREADY_EXISTS) || errors.Is(err, windows.ERROR_FILE_EXISTS) {
+		logf("tundev: %s: %v: trying once more", name, err)
+		clk.sleep(leftoverPause)
+		dev, err = tun.CreateTUN(name, mtu)
+	}
+	if errors.Is(err, windows.ERROR_MOD_NOT_FOUND) || errors.Is(err, windows.ERROR_FILE_NOT_FOUND) {
+		return nil, fmt.Errorf("wintun.dll, looked for beside the program and in System32: %w", err)
+	}
+	if err != nil {
+		return nil, fmt.Errorf("wintun: %w", err)
+	}
+	return dev.(*tun.NativeTun), nil
+}
+
+// operational reports whether the interface can carry packets.
+func operational(luid uint64) (up bool, condition string, err error) {
+	row := windows.MibIfRow2{InterfaceLuid: luid}
+	if err := windows.GetIfEntry2Ex(windows.MibIfTableNormalWithoutStatistics, &row); err != nil {
+		return false, "", fmt.Errorf("GetIfEntry2Ex: %w", err)
+	}
+	return row.OperStatus == windows.IfOperStatusUp, operStatus(row.OperStatus), nil
+}
+
+// operStatus names a value of IF_OPER_STATUS (ifdef.h).
+func operStatus(s uint32) string {
+	names := []string{"", "up", "down", "testing", "unknown", "dormant", "not present", "lower layer down"}
+	if s == 0 || int(s) >= len(names) {
+		return fmt.Sprintf("operational status %d", s)
+	}
+	return "operational status " + names[s]
+}
+
+// LUID identifies the interface to the functions of iphlpapi.dll that set
+// addresses and routes. After Close it is 0.
+func (g *guard) LUID() uint64 {
+	if n, ok := g.inner.(*tun.NativeTun); ok {
+		return n.LUID()
+	}
+	return 0
+}
+
+// ForceMTU tells the device that the MTU of the interface is now mtu bytes,
+// which Windows does not announce to it.
+func (g *guard) ForceMTU(mtu int) {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	if n, ok := g.inner.(*tun.NativeTun); ok && !g.closed() {
+		n.ForceMTU(mtu)
+	}
+}
