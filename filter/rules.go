@@ -102,7 +102,7 @@ func (m *Match) protocols() []ipproto.Proto {
 func (m *Match) check() error {
 	for _, p := range m.IPProto {
 		if p == ipproto.Unknown || p == ipproto.Fragment {
-			return fmt.Errorf("IPProto: %v is not a protocol that a rule can name", p)
+			return fmt.Errorf("protocol %v cannot be named by a rule", p)
 		}
 	}
 	if len(m.Srcs) == 0 {
@@ -113,12 +113,12 @@ func (m *Match) check() error {
 	}
 	for i, net := range m.Srcs {
 		if err := checkPrefix(net); err != nil {
-			return fmt.Errorf("Srcs[%d]: %w", i, err)
+			return fmt.Errorf("source %d: %w", i, err)
 		}
 	}
 	for i, d := range m.Dsts {
 		if err := m.checkDst(d); err != nil {
-			return fmt.Errorf("Dsts[%d]: %w", i, err)
+			return fmt.Errorf("destination %d: %w", i, err)
 		}
 	}
 	return nil

@@ -1,0 +1,221 @@
+package flow_test
+
+import (
+	"testing"
+
+	"tstun/flow"
+)
+
+// slowTable is the readable twin of a Table with a single shard: a map, and
+// a slice in the order of use.
+type slowTable struct {
+	config  flow.Config
+	entries map[flow.Key]*slowEntry
+	used    []*slowEntry // longest unused first
+	refused uint64
+}
+
+type slowEntry struct {
+	key     flow.Key
+	class   uint8
+	assured bool
+	expires int64
+	tick    uint32
+	value   int
+}
+
+func newSlow(c flow.Config) *slowTable {
+	return &slowTable{config: c, entries: map[flow.Key]*slowEntry{}}
+}
+
+func (s *slowTable) remove(e *slowEntry) {
+	delete(s.entries, e.key)
+	for i, u := range s.used {
+		if u == e {
+			s.used = append(s.used[:i:i], s.used[i+1:]...)
+			return
+		}
+	}
+}
+
+// expire removes all that is idle, which the Table does by and by.
+func (s *slowTable) expire(now int64) {
+	for _, e := range s.entries {
+		if e.expires <= now {
+			s.remove(e)
+		}
+	}
+}
+
+func (s *slowTable) count(class uint8) (n int) {
+	for _, e := range s.entries {
+		if e.class == class {
+			n++
+		}
+	}
+	return n
+}
+
+// victim returns the entry to evict, of the class if ofClass.
+func (s *slowTable) victim(class uint8, ofClass bool) *slowEntry {
+	for _, assured := range []bool{false, true} {
+		var found *slowEntry
+		for _, e := range s.used {
+			if e.assured != assured || ofClass && e.class != class {
+				continue
+			}
+			// Among classes the tick decides, and the lower class.
+			if found == nil || !ofClass && (e.tick < found.tick || e.tick == found.tick && e.class < found.class) {
+				found = e
+			}
+		}
+		if found != nil {
+			return found
+		}
+	}
+	return nil
+}
+
+func (s *slowTable) touch(e *slowEntry, now int64, moved bool) {
+	if tick := uint32(now >> 30); moved || tick != e.tick {
+		e.tick = tick
+		for i, u := range s.used {
+			if u == e {
+				s.used = append(append(s.used[:i:i], s.used[i+1:]...), e)
+				return
+			}
+		}
+	}
+}
+
+func (s *slowTable) put(k flow.Key, class uint8, now, expires int64, v int, assured bool) bool {
+	s.expire(now)
+	e := s.entries[k]
+	if e == nil {
+		if limit := s.config.Classes[class]; limit > 0 && s.count(class) >= limit {
+			if s.config.Refuse {
+				s.refused++
+				return false
+			}
+			s.remove(s.victim(class, true))
+		} else if len(s.entries) >= s.config.Limit {
+			if s.config.Refuse {
+				s.refused++
+				return false
+			}
+			s.remove(s.victim(class, false))
+		}
+		e = &slowEntry{key: k, class: class, tick: uint32(now >> 30)}
+		s.entries[k] = e
+		s.used = append(s.used, e)
+	}
+	moved := e.assured != assured
+	e.value, e.expires, e.assured = v, expires, assured
+	s.touch(e, now, moved)
+	return true
+}
+
+// FuzzTable plays a script of operations on a Table and on its twin. Where
+// entries expire the two may evict differently, because a Table does not
+// know at once of all that is idle; so a script has either expiry and room,
+// or no expiry and tight limits.
+func FuzzTable(f *testing.F) {
+	f.Add([]byte{0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12}, true, false)
+	f.Add([]byte{200, 100, 3, 17, 80, 33, 1, 1, 1, 90, 90, 90, 5, 6, 7, 4, 4, 4}, false, true)
+	f.Add([]byte("the quick brown fox jumps over the lazy dog and back"), true, true)
+	f.Fuzz(func(t *testing.T, script []byte, tight, refuse bool) {
+		c := flow.Config{Limit: 1000}
+		if tight {
+			c = flow.Config{Limit: 7, Refuse: refuse, Classes: [flow.MaxClasses]int{2: 3}}
+		}
+		fast, slow := flow.New[int](c), newSlow(c)
+		now := int64(0)
+		for i := 0; i+2 < len(script); i += 3 {
+			op, n, arg := script[i], int(script[i+1]%32), int64(script[i+2])
+			k := key(n)
+			now += arg % 5 * second / 2
+			switch op % 5 {
+			case 0:
+				slow.expire(now)
+				e := slow.entries[k]
+				if e != nil {
+					slow.remove(e)
+				}
+				if fast.Update(k, now, func(*flow.Entry[int]) flow.Action { return flow.Remove }) != (e != nil) {
+					t.Fatalf("step %d: Update found %v or not", i, k)
+				}
+			case 1:
+				slow.expire(now)
+				e := slow.entries[k]
+				if e != nil {
+					e.value++
+					slow.touch(e, now, false)
+				}
+				found := fast.Update(k, now, func(e *flow.Entry[int]) flow.Action { e.Value++; return flow.Touch })
+				if found != (e != nil) {
+					t.Fatalf("step %d: Update found %v: %v", i, k, found)
+				}
+			default:
+				expires := int64(flow.Never)
+				if !tight {
+					expires = now + arg*second/8
+				}
+				class, assured := uint8(n%3), op%2 == 0
+				a, b := put(fast, k, class, now, expires, i, assured), slow.put(k, class, now, expires, i, assured)
+				if a != b {
+					t.Fatalf("step %d: Upsert %v, want %v", i, a, b)
+				}
+			}
+			compare(t, i, fast, slow, now)
+		}
+	})
+}
+
+func compare(t *testing.T, step int, fast *flow.Table[int], slow *slowTable, now int64) {
+	t.Helper()
+	slow.expire(now)
+	for n := range 32 {
+		v, ok := fast.Peek(key(n), now)
+		e := slow.entries[key(n)]
+		if ok != (e != nil) || ok && v != e.value {
+			t.Fatalf("step %d: key %d: got %d, %v; want %+v", step, n, v, ok, e)
+		}
+	}
+	if s := fast.Stats(); s.Refused != slow.refused {
+		t.Fatalf("step %d: %d refused, want %d", step, s.Refused, slow.refused)
+	}
+}
+
+// TestTableAgainstMap inserts and deletes at random in a table of many
+// shards, whose index grows and is reused, and compares it with a map.
+func TestTableAgainstMap(t *testing.T) {
+	table := flow.New[int](flow.Config{Limit: 1 << 16})
+	want := map[flow.Key]int{}
+	rng := uint32(1)
+	for i := range 200_000 {
+		rng = rng*1664525 + 1013904223
+		k := key(int(rng >> 18))
+		if rng>>8&3 == 0 {
+			_, ok := want[k]
+			delete(want, k)
+			if table.Delete(k) != ok {
+				t.Fatalf("step %d: Delete(%v) is wrong", i, k)
+			}
+			continue
+		}
+		want[k] = i
+		put(table, k, uint8(rng>>10&7), 0, flow.Never, i, rng&1 == 0)
+	}
+	if table.Len() != len(want) {
+		t.Fatalf("%d entries, want %d", table.Len(), len(want))
+	}
+	table.Drain(func(k flow.Key, v int) {
+		if want[k] != v {
+			t.Errorf("%v = %d, want %d", k, v, want[k])
+		}
+		delete(want, k)
+	})
+	if len(want) != 0 {
+		t.Errorf("%d entries missing", len(want))
+	}
+}

@@ -1,0 +1,406 @@
+package flow_test
+
+import (
+	"fmt"
+	"math/rand/v2"
+	"net/netip"
+	"runtime"
+	"sync"
+	"testing"
+
+	"tstun/flow"
+	"tstun/ipproto"
+)
+
+// key returns the nth of many keys.
+func key(n int) flow.Key {
+	a := netip.AddrFrom4([4]byte{100, 64 | byte(n>>16&63), byte(n >> 8), byte(n)})
+	return flow.MakeKey(ipproto.UDP, netip.AddrPortFrom(a, uint16(n>>22)), netip.MustParseAddrPort("192.0.2.1:53"))
+}
+
+const second = int64(1) << 30 // as the table counts
+
+// put makes or changes the entry of k.
+func put(t *flow.Table[int], k flow.Key, class uint8, now, expires int64, v int, assured bool) bool {
+	return t.Upsert(k, class, now, func(e *flow.Entry[int], _ bool) flow.Action {
+		e.Value, e.Expires, e.Assured = v, expires, assured
+		return flow.Touch
+	})
+}
+
+// has lists which of the keys 0 to n-1 are there.
+func has(t *flow.Table[int], n int, now int64) (keys []int) {
+	for i := range n {
+		if _, ok := t.Peek(key(i), now); ok {
+			keys = append(keys, i)
+		}
+	}
+	return keys
+}
+
+func wantKeys(t *testing.T, table *flow.Table[int], now int64, want ...int) {
+	t.Helper()
+	if got := has(table, 100, now); fmt.Sprint(got) != fmt.Sprint(want) {
+		t.Errorf("keys %v are there, want %v", got, want)
+	}
+}
+
+func TestUpsertUpdatePeekDelete(t *testing.T) {
+	table := flow.New[int](flow.Config{})
+	if table.Update(key(1), 0, func(*flow.Entry[int]) flow.Action { t.Error("called"); return flow.Touch }) {
+		t.Error("Update found a key that was never inserted")
+	}
+	var saw []bool
+	add := func(e *flow.Entry[int], fresh bool) flow.Action {
+		saw = append(saw, fresh)
+		if e.Key() != key(1) {
+			t.Errorf("the entry's key is %v", e.Key())
+		}
+		if fresh && e.Expires != flow.Never {
+			t.Errorf("a fresh entry expires at %d", e.Expires)
+		}
+		e.Value++
+		return flow.Touch
+	}
+	table.Upsert(key(1), 0, 0, add)
+	table.Upsert(key(1), 0, 0, add)
+	if fmt.Sprint(saw) != "[true false]" {
+		t.Errorf("fresh was %v", saw)
+	}
+	if v, ok := table.Peek(key(1), 0); v != 2 || !ok {
+		t.Errorf("Peek = %d, %v; want 2, true", v, ok)
+	}
+	if table.Len() != 1 || !table.Delete(key(1)) || table.Delete(key(1)) || table.Len() != 0 {
+		t.Error("Delete must remove the entry once")
+	}
+	table.Upsert(key(2), 0, 0, func(*flow.Entry[int], bool) flow.Action { return flow.Remove })
+	if table.Len() != 0 {
+		t.Error("an entry removed by its visitor is still there")
+	}
+}
+
+func TestExpiry(t *testing.T) {
+	table := flow.New[int](flow.Config{Limit: 10})
+	put(table, key(1), 0, 0, 100, 1, false)
+	if _, ok := table.Peek(key(1), 99); !ok {
+		t.Error("gone before its time")
+	}
+	if _, ok := table.Peek(key(1), 100); ok {
+		t.Error("Peek shows an expired entry")
+	}
+	if s := table.Stats(); s.Expired != 0 || s.Entries != 1 {
+		t.Errorf("Peek changed the table: %+v", s)
+	}
+	if table.Update(key(1), 100, func(*flow.Entry[int]) flow.Action { return flow.Touch }) {
+		t.Error("Update found an expired entry")
+	}
+	if s := table.Stats(); s.Expired != 1 || s.Entries != 0 {
+		t.Errorf("stats %+v after an expiry", s)
+	}
+}
+
+func TestInsertionsSweep(t *testing.T) {
+	table := flow.New[int](flow.Config{Limit: 1000})
+	for i := range 100 {
+		put(table, key(i), uint8(i%flow.MaxClasses), 0, 100, 1, i%2 == 0)
+	}
+	for i := range 60 {
+		put(table, key(1000+i), 0, 100, flow.Never, 1, false)
+	}
+	if s := table.Stats(); s.Expired != 100 || s.Entries != 60 {
+		t.Errorf("stats %+v; want all 100 idle entries swept by 60 insertions", s)
+	}
+}
+
+func TestEvictsLongestUnused(t *testing.T) {
+	table := flow.New[int](flow.Config{Limit: 4})
+	for i := range 4 {
+		put(table, key(i), 0, int64(i)*second, flow.Never, i, false)
+	}
+	table.Update(key(0), 10*second, func(*flow.Entry[int]) flow.Action { return flow.Touch })
+	table.Update(key(1), 10*second, func(*flow.Entry[int]) flow.Action { return flow.Leave })
+	table.Peek(key(2), 10*second)
+	put(table, key(9), 0, 11*second, flow.Never, 9, false)
+	wantKeys(t, table, 11*second, 0, 2, 3, 9)
+	put(table, key(10), 0, 12*second, flow.Never, 9, false)
+	wantKeys(t, table, 12*second, 0, 3, 9, 10)
+	if s := table.Stats(); s.Evicted != 2 || s.Entries != 4 {
+		t.Errorf("stats %+v, want 2 evicted", s)
+	}
+}
+
+func TestAssuredOutliveOthers(t *testing.T) {
+	table := flow.New[int](flow.Config{Limit: 4})
+	for i := range 4 {
+		put(table, key(i), 0, int64(i)*second, flow.Never, i, i < 3)
+	}
+	for i := 10; i < 20; i++ { // a flood of unassured ones
+		put(table, key(i), 0, int64(i)*second, flow.Never, i, false)
+	}
+	wantKeys(t, table, 20*second, 0, 1, 2, 19)
+	put(table, key(19), 0, 20*second, flow.Never, 0, true)
+	put(table, key(20), 0, 21*second, flow.Never, 0, false)
+	wantKeys(t, table, 21*second, 1, 2, 19, 20)
+}
+
+func TestClassLimit(t *testing.T) {
+	table := flow.New[int](flow.Config{Limit: 10, Classes: [flow.MaxClasses]int{1: 2}})
+	put(table, key(0), 0, 0, flow.Never, 0, false)
+	for i := 1; i <= 5; i++ {
+		put(table, key(i), 1, int64(i)*second, flow.Never, i, i == 1)
+	}
+	wantKeys(t, table, 6*second, 0, 1, 5) // of the class: the assured and the newest
+	for i := 20; i < 40; i++ {
+		put(table, key(i), 0, int64(i)*second, flow.Never, i, false)
+	}
+	if table.Len() != 10 {
+		t.Errorf("Len = %d, want the limit, 10", table.Len())
+	}
+	table.Delete(key(1))
+	put(table, key(50), 1, 50*second, flow.Never, 0, false)
+	put(table, key(51), 1, 51*second, flow.Never, 0, false)
+	if _, ok := table.Peek(key(51), 51*second); !ok || table.Len() != 10 {
+		t.Error("no place for a class that has room, in a full table")
+	}
+}
+
+func TestRefuse(t *testing.T) {
+	table := flow.New[int](flow.Config{Limit: 2, Refuse: true})
+	for i := range 5 {
+		if got, want := put(table, key(i), 0, 0, 100, i, false), i < 2; got != want {
+			t.Errorf("insertion %d: %v, want %v", i, got, want)
+		}
+	}
+	if !put(table, key(1), 0, 0, 100, 7, false) {
+		t.Error("a full table refuses to change what it holds")
+	}
+	if s := table.Stats(); s.Refused != 3 || s.Evicted != 0 || s.Entries != 2 {
+		t.Errorf("stats %+v, want 3 refused", s)
+	}
+	if !put(table, key(4), 0, 100, flow.Never, 4, false) {
+		t.Error("expired entries keep the table full")
+	}
+}
+
+// The limit holds for the table, not for each shard: even keys that all fall
+// into a few shards fill it, and it is never exceeded.
+func TestLimitIsStrict(t *testing.T) {
+	const limit = 1 << 13 // several shards
+	table := flow.New[int](flow.Config{Limit: limit})
+	for i := range 3 * limit {
+		put(table, key(i), 0, int64(i), flow.Never, i, false)
+		if want := min(i+1, limit); table.Len() != want {
+			t.Fatalf("Len = %d after %d insertions, want %d", table.Len(), i+1, want)
+		}
+	}
+	if n := len(has(table, 3*limit, 0)); n != limit {
+		t.Errorf("%d keys are there, want %d", n, limit)
+	}
+}
+
+// A class that has no entry in the new one's shard is relieved elsewhere.
+func TestEvictsInOtherShards(t *testing.T) {
+	table := flow.New[int](flow.Config{Limit: 1 << 14, Classes: [flow.MaxClasses]int{3: 1}})
+	for i := range 200 {
+		if !put(table, key(i), 3, int64(i), flow.Never, i, false) {
+			t.Fatalf("insertion %d refused", i)
+		}
+		if table.Len() != 1 {
+			t.Fatalf("%d entries of a class limited to 1", table.Len())
+		}
+	}
+	wantKeys(t, table, 0)
+}
+
+func TestDrain(t *testing.T) {
+	table := flow.New[int](flow.Config{Limit: 1 << 14, Refuse: true})
+	for i := range 5000 {
+		put(table, key(i), 0, 0, flow.Never, i, false)
+	}
+	seen := map[flow.Key]int{}
+	table.Drain(func(k flow.Key, v int) { seen[k] = v })
+	if len(seen) != 5000 || table.Len() != 0 {
+		t.Fatalf("drained %d, left %d", len(seen), table.Len())
+	}
+	for i := range 5000 {
+		if seen[key(i)] != i {
+			t.Fatalf("key %d had value %d", i, seen[key(i)])
+		}
+	}
+	table.Drain(func(flow.Key, int) { t.Error("an empty table hands out an entry") })
+	if !put(table, key(1), 0, 0, flow.Never, 1, false) {
+		t.Error("a drained table refuses entries")
+	}
+}
+
+// What many add while one drains is counted exactly once.
+func TestDrainIsExact(t *testing.T) {
+	const writers, each, keys = 4, 20000, 300
+	table := flow.New[int](flow.Config{Limit: 1 << 13, Refuse: true})
+	var wg sync.WaitGroup
+	for w := range writers {
+		wg.Go(func() {
+			rng := rand.New(rand.NewPCG(1, uint64(w)))
+			for range each {
+				table.Upsert(key(rng.IntN(keys)), 0, 0, func(e *flow.Entry[int], _ bool) flow.Action {
+					e.Value++
+					return flow.Touch
+				})
+			}
+		})
+	}
+	done := make(chan struct{})
+	go func() { wg.Wait(); close(done) }()
+	sum := 0
+	add := func(_ flow.Key, v int) { sum += v }
+	for running := true; running; {
+		select {
+		case <-done:
+			running = false
+		default:
+			table.Drain(add)
+			runtime.Gosched()
+		}
+	}
+	table.Drain(add)
+	if sum != writers*each || table.Len() != 0 {
+		t.Errorf("drained %d in all, want %d; %d left", sum, writers*each, table.Len())
+	}
+}
+
+func TestConcurrentUse(t *testing.T) {
+	const limit = 3000
+	table := flow.New[int](flow.Config{Limit: limit, Classes: [flow.MaxClasses]int{1: 100}})
+	var wg sync.WaitGroup
+	for w := range 4 {
+		wg.Go(func() {
+			rng := rand.New(rand.NewPCG(2, uint64(w)))
+			for i := range 20000 {
+				k, now := key(rng.IntN(10000)), int64(i)*second/100
+				switch rng.IntN(5) {
+				case 0:
+					table.Delete(k)
+				case 1:
+					table.Peek(k, now)
+				default:
+					put(table, k, uint8(rng.IntN(3)), now, now+rng.Int64N(100*second), i, rng.IntN(2) == 0)
+				}
+				if n := table.Len(); n > limit {
+					t.Errorf("%d entries, limit %d", n, limit)
+					return
+				}
+			}
+		})
+	}
+	wg.Wait()
+	n := 0
+	table.Drain(func(flow.Key, int) { n++ })
+	if n == 0 || table.Len() != 0 {
+		t.Errorf("drained %d, Len says %d are left", n, table.Len())
+	}
+}
+
+func TestNoAllocation(t *testing.T) {
+	table := flow.New[int](flow.Config{Limit: 2000})
+	n := 0
+	work := func() {
+		n++
+		put(table, key(n), 0, int64(n), flow.Never, n, false)
+		table.Update(key(n-5), int64(n), func(e *flow.Entry[int]) flow.Action {
+			e.Value++
+			return flow.Touch
+		})
+		table.Peek(key(n-7), int64(n))
+		table.Delete(key(n - 9))
+	}
+	for range 10000 {
+		work()
+	}
+	if a := testing.AllocsPerRun(1000, work); a != 0 {
+		t.Errorf("%v allocations per round, want 0", a)
+	}
+}
+
+// state is of the size of the filter's.
+type state struct{ a, b uint32 }
+
+func TestMemoryPerEntry(t *testing.T) {
+	if testing.Short() {
+		t.Skip("fills a large table")
+	}
+	const n = 1_000_000
+	var before, after runtime.MemStats
+	runtime.GC()
+	runtime.ReadMemStats(&before)
+	table := flow.New[state](flow.Config{Limit: n})
+	fill(table, n)
+	runtime.GC()
+	runtime.ReadMemStats(&after)
+	per := float64(after.HeapAlloc-before.HeapAlloc) / n
+	t.Logf("%.1f bytes per entry of %d", per, table.Len())
+	if per > 160 {
+		t.Errorf("%.1f bytes per entry, want at most 160", per)
+	}
+	runtime.KeepAlive(table)
+}
+
+func fill(table *flow.Table[state], n int) {
+	for i := range n {
+		table.Upsert(key(i), 0, 0, func(e *flow.Entry[state], _ bool) flow.Action {
+			e.Value.a = uint32(i)
+			return flow.Touch
+		})
+	}
+}
+
+func BenchmarkLookup(b *testing.B) {
+	for _, n := range []int{1, 1000, 1_000_000} {
+		b.Run(fmt.Sprint(n), func(b *testing.B) {
+			table := flow.New[state](flow.Config{Limit: 1_000_000})
+			fill(table, n)
+			keys := make([]flow.Key, 1<<16)
+			for i := range keys {
+				keys[i] = key(rand.IntN(n))
+			}
+			i := 0
+			b.ReportAllocs()
+			for b.Loop() {
+				table.Update(keys[i%len(keys)], 0, func(e *flow.Entry[state]) flow.Action {
+					e.Value.b++
+					return flow.Touch
+				})
+				i++
+			}
+		})
+	}
+}
+
+// BenchmarkInsertFull is what a flood of new flows costs a full table.
+func BenchmarkInsertFull(b *testing.B) {
+	for _, n := range []int{1000, 1_000_000} {
+		b.Run(fmt.Sprint(n), func(b *testing.B) {
+			table := flow.New[state](flow.Config{Limit: n})
+			fill(table, n)
+			i := n
+			b.ReportAllocs()
+			for b.Loop() {
+				i++
+				table.Upsert(key(i), 0, int64(i), func(*flow.Entry[state], bool) flow.Action { return flow.Touch })
+			}
+		})
+	}
+}
+
+func ExampleTable() {
+	table := flow.New[string](flow.Config{Limit: 2})
+	for i, name := range []string{"first", "second", "third"} {
+		table.Upsert(key(i), 0, 0, func(e *flow.Entry[string], fresh bool) flow.Action {
+			e.Value = name
+			return flow.Touch
+		})
+	}
+	_, ok := table.Peek(key(0), 0)
+	v, _ := table.Peek(key(2), 0)
+	fmt.Println(ok, v, table.Stats().Evicted)
+	// Output: false third 1
+}
