@@ -1,0 +1,61 @@
+package netstack
+
+import (
+	"net/netip"
+
+	"tstun"
+	"tstun/filter"
+	"tstun/packet"
+)
+
+// hook puts the link's hooks behind those that w has.
+func (l *link) hook(w *tstun.Wrapper) {
+	w.PostFilterIn = chain(w.PostFilterIn, l.fromPeer)
+	w.PreFilterFromTunToNetstack = chain(w.PreFilterFromTunToNetstack, l.fromHost)
+}
+
+// chain returns a hook that asks second about what first accepts.
+func chain(first, second tstun.FilterFunc) tstun.FilterFunc {
+	if first == nil {
+		return second
+	}
+	return func(p *packet.Parsed, w *tstun.Wrapper) filter.Response {
+		if r := first(p, w); r != filter.Accept {
+			return r
+		}
+		return second(p, w)
+	}
+}
+
+// fromPeer takes the packets from peers to the stack's addresses. Those that
+// claim to come from the host are dropped: they could only be forged.
+func (l *link) fromPeer(p *packet.Parsed, _ *tstun.Wrapper) filter.Response {
+	if !l.isOwn(p.Dst.Addr()) {
+		return filter.Accept
+	}
+	if l.isHost(p.Src.Addr()) {
+		return filter.Drop
+	}
+	return l.take(p)
+}
+
+// fromHost takes the packets from the host to the stack's addresses.
+func (l *link) fromHost(p *packet.Parsed, _ *tstun.Wrapper) filter.Response {
+	if !l.isOwn(p.Dst.Addr()) {
+		return filter.Accept
+	}
+	return l.take(p)
+}
+
+func (l *link) isOwn(a netip.Addr) bool {
+	_, ok := l.own[a]
+	return ok
+}
+
+// take hands a copy of the packet to the stack.
+func (l *link) take(p *packet.Parsed) filter.Response {
+	if !l.deliver(p.IPVersion, p.Buffer()) {
+		return filter.Drop // the stack is closed
+	}
+	return filter.Handled
+}

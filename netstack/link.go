@@ -1,0 +1,155 @@
+package netstack
+
+import (
+	"net/netip"
+	"sync/atomic"
+
+	"gvisor.dev/gvisor/pkg/buffer"
+	"gvisor.dev/gvisor/pkg/tcpip"
+	"gvisor.dev/gvisor/pkg/tcpip/header"
+	"gvisor.dev/gvisor/pkg/tcpip/stack"
+
+	"tstun"
+)
+
+// maxSuperPacket is the longest packet that TCP hands to the link: its length
+// has to fit into the IP header (RFC 791 §3.1).
+const maxSuperPacket = 65535
+
+// link is the stack's interface: what the stack writes is injected into the
+// Wrapper, and the Wrapper's hooks deliver to the stack. It has no goroutine
+// and no queue of its own. Outbound, the Wrapper's queue holds the packets;
+// since their memory counts against the socket that sent them until the
+// Wrapper has read them, UDP writers block and TCP stays within its window.
+// What exceeds the queue nevertheless is lost, as in any network.
+type link struct {
+	w    *tstun.Wrapper
+	own  map[netip.Addr]struct{}
+	host []netip.Prefix
+
+	mtu        atomic.Uint32
+	dispatcher atomic.Pointer[stack.NetworkDispatcher] // nil: not attached
+}
+
+var (
+	_ stack.LinkEndpoint = (*link)(nil)
+	_ stack.GSOEndpoint  = (*link)(nil)
+)
+
+func newLink(w *tstun.Wrapper, mtu int, c Config) *link {
+	l := &link{w: w, own: make(map[netip.Addr]struct{}, len(c.Addrs))}
+	for _, a := range c.Addrs {
+		l.own[a] = struct{}{}
+	}
+	for _, p := range c.Host {
+		l.host = append(l.host, p.Masked())
+	}
+	l.mtu.Store(uint32(mtu))
+	return l
+}
+
+// WritePackets implements stack.LinkWriter. An injection takes a reference of
+// its own, since the caller keeps the one it has.
+func (l *link) WritePackets(pkts stack.PacketBufferList) (int, tcpip.Error) {
+	for _, pkt := range pkts.AsSlice() {
+		if l.isForHost(pkt) {
+			// The device's error: there is nobody to tell, and Counters has it.
+			_ = l.w.InjectInboundPacketBuffer(pkt.IncRef())
+			continue
+		}
+		// A full queue has counted the packet, and TCP sends it again.
+		_ = l.w.InjectOutboundPacketBuffer(pkt.IncRef())
+	}
+	return pkts.Len(), nil
+}
+
+func (l *link) isForHost(pkt *stack.PacketBuffer) bool {
+	if len(l.host) == 0 {
+		return false
+	}
+	dst := pkt.Network().DestinationAddress()
+	a, ok := netip.AddrFromSlice(dst.AsSlice())
+	return ok && l.isHost(a)
+}
+
+func (l *link) isHost(a netip.Addr) bool {
+	for _, p := range l.host {
+		if p.Contains(a) {
+			return true
+		}
+	}
+	return false
+}
+
+// deliver gives the stack a copy of the packet, and reports whether there was
+// a stack to give it to.
+func (l *link) deliver(version uint8, packet []byte) bool {
+	d := l.dispatcher.Load()
+	if d == nil {
+		return false
+	}
+	proto := header.IPv4ProtocolNumber
+	if version == 6 {
+		proto = header.IPv6ProtocolNumber
+	}
+	pkt := stack.NewPacketBuffer(stack.PacketBufferOptions{Payload: buffer.MakeWithData(packet)})
+	(*d).DeliverNetworkPacket(proto, pkt)
+	pkt.DecRef()
+	return true
+}
+
+// Attach implements stack.NetworkLinkEndpoint.
+func (l *link) Attach(d stack.NetworkDispatcher) {
+	if d == nil {
+		l.dispatcher.Store(nil)
+		return
+	}
+	l.dispatcher.Store(&d)
+}
+
+// IsAttached implements stack.NetworkLinkEndpoint.
+func (l *link) IsAttached() bool { return l.dispatcher.Load() != nil }
+
+// MTU implements stack.NetworkLinkEndpoint.
+func (l *link) MTU() uint32 { return l.mtu.Load() }
+
+// SetMTU implements stack.NetworkLinkEndpoint.
+func (l *link) SetMTU(mtu uint32) { l.mtu.Store(mtu) }
+
+// Capabilities implements stack.NetworkLinkEndpoint. No checksum is left out
+// either way; see the package comment.
+func (*link) Capabilities() stack.LinkEndpointCapabilities { return stack.CapabilityNone }
+
+// GSOMaxSize implements stack.GSOEndpoint.
+func (*link) GSOMaxSize() uint32 { return maxSuperPacket }
+
+// SupportedGSO implements stack.GSOEndpoint: TCP may hand over super-packets
+// without checksums, for the Wrapper to cut.
+func (*link) SupportedGSO() stack.SupportedGSO { return stack.HostGSOSupported }
+
+// ARPHardwareType implements stack.NetworkLinkEndpoint.
+func (*link) ARPHardwareType() header.ARPHardwareType { return header.ARPHardwareNone }
+
+// MaxHeaderLength implements stack.NetworkLinkEndpoint: there is none.
+func (*link) MaxHeaderLength() uint16 { return 0 }
+
+// LinkAddress implements stack.NetworkLinkEndpoint: there is none.
+func (*link) LinkAddress() tcpip.LinkAddress { return "" }
+
+// SetLinkAddress implements stack.NetworkLinkEndpoint.
+func (*link) SetLinkAddress(tcpip.LinkAddress) {}
+
+// AddHeader implements stack.NetworkLinkEndpoint.
+func (*link) AddHeader(*stack.PacketBuffer) {}
+
+// ParseHeader implements stack.NetworkLinkEndpoint.
+func (*link) ParseHeader(*stack.PacketBuffer) bool { return true }
+
+// Wait implements stack.NetworkLinkEndpoint: the link has no goroutines.
+func (*link) Wait() {}
+
+// Close implements stack.NetworkLinkEndpoint: the Wrapper is not the link's.
+func (*link) Close() {}
+
+// SetOnCloseAction implements stack.NetworkLinkEndpoint.
+func (*link) SetOnCloseAction(func()) {}
