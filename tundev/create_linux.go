@@ -31,8 +31,9 @@ const (
 	modprobeLimit = 10 * time.Second
 
 	// After modprobe the node appears when udev has made it.
-	nodeTries = 10
-	nodePause = 50 * time.Millisecond
+	nodeLimit    = time.Second
+	nodePause    = 20 * time.Millisecond
+	nodeMaxPause = 200 * time.Millisecond
 )
 
 // kernel is what create asks of the system, so that tests can make each step
@@ -40,7 +41,7 @@ const (
 type kernel struct {
 	open       func() (int, error)
 	loadModule func() error
-	pause      func(time.Duration)
+	clock      clock
 	attach     func(fd int, name string, flags uint16) (string, error)
 	offload    func(fd int) error
 	nonblock   func(fd int) error
@@ -56,7 +57,7 @@ func linuxKernel() kernel {
 	return kernel{
 		open:       openClone,
 		loadModule: loadModule,
-		pause:      time.Sleep,
+		clock:      realClock(),
 		attach:     attach,
 		offload:    setOffload,
 		nonblock:   func(fd int) error { return unix.SetNonblock(fd, true) },
@@ -157,20 +158,24 @@ func (k kernel) attachedWith(logf logger.Logf, name string, flags uint16) (fd in
 // container the module cannot be loaded although the TUN may work.
 func (k kernel) openLoading(logf logger.Logf) (int, error) {
 	fd, err := k.open()
-	if !errors.Is(err, unix.ENOENT) && !errors.Is(err, unix.ENODEV) && !errors.Is(err, unix.ENXIO) {
+	if !noDriver(err) {
 		return fd, err
 	}
 	logf("tundev: %v: loading the tun module", err)
 	if loadErr := k.loadModule(); loadErr != nil {
-		return -1, fmt.Errorf("%w (%v)", err, loadErr)
+		return -1, fmt.Errorf("%w (%w)", err, loadErr)
 	}
-	for range nodeTries {
-		if fd, err = k.open(); err == nil {
-			return fd, nil
-		}
-		k.pause(nodePause)
-	}
-	return -1, err
+	wait := retry{clock: k.clock, limit: nodeLimit, pause: nodePause, maxPause: nodeMaxPause}
+	err = wait.do(logf, noDriver, func() (err error) {
+		fd, err = k.open()
+		return err
+	})
+	return fd, err
+}
+
+// noDriver recognises a missing node, and a node without a driver behind it.
+func noDriver(err error) bool {
+	return errors.Is(err, unix.ENOENT) || errors.Is(err, unix.ENODEV) || errors.Is(err, unix.ENXIO)
 }
 
 func openClone() (int, error) {

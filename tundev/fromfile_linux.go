@@ -1,6 +1,7 @@
 package tundev
 
 import (
+	"errors"
 	"fmt"
 	"os"
 
@@ -15,10 +16,16 @@ func fromFile(f *os.File, mtu int) (tun.Device, error) {
 	if err != nil {
 		return nil, err
 	}
-	name, _, err := tunInterface(fd)
+	name, flags, err := tunInterface(fd)
 	if err != nil {
 		unix.Close(fd)
 		return nil, fmt.Errorf("not a TUN: %w", err)
+	}
+	// wireguard-go would look for IP behind the virtio header.
+	const frames = unix.IFF_TAP | unix.IFF_VNET_HDR
+	if flags&frames == frames {
+		unix.Close(fd)
+		return nil, fmt.Errorf("%w: %s is a TAP with virtio headers", errors.ErrUnsupported, name)
 	}
 	ctl, err := openControl()
 	if err != nil {

@@ -16,6 +16,10 @@ const ifNameSize = 16
 // (wintun.h MAX_ADAPTER_NAME).
 const winNameSize = 128
 
+// nonBreakingSpace is white space to the kernel, whose names are Latin-1
+// (lib/ctype.c).
+const nonBreakingSpace = 0xa0
+
 // nameError says why a name cannot be one of an interface. It counts as
 // fs.ErrInvalid.
 type nameError struct {
@@ -53,7 +57,7 @@ func checkLinuxName(name string) error {
 		return &nameError{fmt.Sprintf("longer than %d bytes", ifNameSize-1)}
 	case name == "." || name == "..":
 		return &nameError{"must not be . or .."}
-	case strings.ContainsAny(name, "/: \t\n\v\f\r\x00\xa0"):
+	case strings.ContainsAny(name, "/: \t\n\v\f\r\x00") || strings.IndexByte(name, nonBreakingSpace) >= 0:
 		return &nameError{"must not contain a slash, a colon or white space"}
 	}
 	if _, rest, found := strings.Cut(name, "%"); found {

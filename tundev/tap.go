@@ -1,8 +1,176 @@
 package tundev
 
-import "golang.zx2c4.com/wireguard/tun"
+import (
+	"errors"
+	"fmt"
+	"os"
+	"sync"
+	"sync/atomic"
+	"syscall"
 
-// TAP presents dev, an Ethernet TAP, as an IP TUN.
+	"golang.zx2c4.com/wireguard/tun"
+)
+
+// TAP presents dev, an Ethernet TAP, as an IP TUN, and takes it over.
+//
+// Read strips the Ethernet header: the IP packet is at offset, as always. To
+// spare a copy it reads the frame 14 bytes earlier, so with an offset of 14 or
+// more the 14 bytes before it are overwritten; with a smaller one the packet is
+// moved. Frames that hold no IP, and those for other stations, are left out.
+// For the host, every neighbour is there: Read answers ARP requests and IPv6
+// neighbour solicitations for any address with the MAC address
+// 02:74:73:74:75:6e, except those by which the host looks whether an address
+// of its own is in use.
+//
+// Write puts an Ethernet header in front of each packet, in the 14 bytes
+// before offset, which the caller must not need; bytes further in front are
+// not touched by it. With an offset below 14 the packets are copied. Frames
+// go to the MAC address that the host was last seen with, until then to the
+// broadcast address.
+//
+// The device may be used from several goroutines as far as dev may; Write is
+// called on dev from Read, for the answers.
 func TAP(dev tun.Device) tun.Device {
-	return dev
+	return &tap{
+		Device: dev,
+		copies: sync.Pool{New: func() any { return new(frames) }},
+	}
+}
+
+type tap struct {
+	tun.Device
+	host   atomic.Uint64 // the host's MAC address, 0: not seen yet
+	copies sync.Pool     // of *frames
+}
+
+// frames is memory for a batch of packets that have no room in front.
+type frames struct {
+	bufs [][]byte
+}
+
+// tapHeadroom is what is left in front of frames that are copied or made
+// here, for devices that need some of their own.
+const tapHeadroom = 16
+
+func (t *tap) Read(bufs [][]byte, sizes []int, offset int) (int, error) {
+	at := max(0, offset-etherSize)
+	for {
+		n, err := t.Device.Read(bufs, sizes, at)
+		some := false
+		for i := range n {
+			sizes[i] = t.strip(bufs[i], at, sizes[i], offset)
+			some = some || sizes[i] > 0
+		}
+		if some || err != nil || n == 0 {
+			return n, err
+		}
+	}
+}
+
+// strip turns the frame of size bytes at buf[at:] into the packet at
+// buf[offset:] and returns its size, 0 for a frame without one.
+func (t *tap) strip(buf []byte, at, size, offset int) int {
+	if size < etherSize || at+size > len(buf) {
+		return 0
+	}
+	frame := buf[at : at+size]
+	src := macAt(frame[6:])
+	if src.multicast() || src == tapMAC {
+		return 0
+	}
+	t.host.Store(uint64(src))
+	if dst := macAt(frame); !dst.multicast() && dst != tapMAC {
+		return 0
+	}
+	if asksNeighbour(frame) {
+		t.answer(frame)
+		return 0
+	}
+	if !holdsIP(frame) {
+		return 0
+	}
+	size -= etherSize
+	if offset < at+etherSize {
+		copy(buf[offset:], frame[etherSize:])
+	}
+	return size
+}
+
+// answer sends the reply to a question for the neighbour, if it deserves one.
+// The host asks again when the device refuses the reply.
+func (t *tap) answer(question []byte) {
+	var reply [tapHeadroom + maxReply]byte
+	if n := neighbourReply(reply[tapHeadroom:], question); n > 0 {
+		t.Device.Write([][]byte{reply[:tapHeadroom+n]}, tapHeadroom)
+	}
+}
+
+func (t *tap) Write(bufs [][]byte, offset int) (int, error) {
+	if offset < 0 {
+		return 0, fmt.Errorf("write: offset %d", offset)
+	}
+	if bad := t.firstBad(bufs, offset); bad >= 0 {
+		return t.writeAround(bufs, offset, bad)
+	}
+	return t.write(bufs, offset)
+}
+
+// firstBad finds a buffer without an IP packet, -1 for none.
+func (t *tap) firstBad(bufs [][]byte, offset int) int {
+	for i, b := range bufs {
+		if len(b) <= offset || etherType(b[offset]) == 0 {
+			return i
+		}
+	}
+	return -1
+}
+
+// writeAround writes the packets on both sides of a buffer that holds none,
+// and reports it.
+func (t *tap) writeAround(bufs [][]byte, offset, bad int) (int, error) {
+	n, err := t.write(bufs[:bad], offset)
+	if errors.Is(err, os.ErrClosed) {
+		return n, err
+	}
+	m, restErr := t.Write(bufs[bad+1:], offset)
+	return n + m, errors.Join(err, errNoIP, restErr)
+}
+
+// errNoIP reports a packet that is neither IPv4 nor IPv6.
+var errNoIP = fmt.Errorf("write: neither IPv4 nor IPv6: %w", syscall.EAFNOSUPPORT)
+
+func (t *tap) write(bufs [][]byte, offset int) (int, error) {
+	if len(bufs) == 0 {
+		return 0, nil
+	}
+	if offset < etherSize {
+		return t.writeCopies(bufs, offset)
+	}
+	t.putHeaders(bufs, offset)
+	return t.Device.Write(bufs, offset-etherSize)
+}
+
+// putHeaders fills the 14 bytes before the packet in each buffer.
+func (t *tap) putHeaders(bufs [][]byte, offset int) {
+	host := mac(t.host.Load())
+	if host == 0 {
+		host = broadcastMAC
+	}
+	for _, b := range bufs {
+		putEther(b[offset-etherSize:], destination(b[offset:], host), tapMAC, etherType(b[offset]))
+	}
+}
+
+func (t *tap) writeCopies(bufs [][]byte, offset int) (int, error) {
+	const room = tapHeadroom + etherSize
+	f := t.copies.Get().(*frames)
+	defer t.copies.Put(f)
+	for len(f.bufs) < len(bufs) {
+		f.bufs = append(f.bufs, nil)
+	}
+	for i, b := range bufs {
+		f.bufs[i] = append(append(f.bufs[i][:0], make([]byte, room)...), b[offset:]...)
+	}
+	t.putHeaders(f.bufs[:len(bufs)], room)
+	return t.Device.Write(f.bufs[:len(bufs)], tapHeadroom)
 }

@@ -82,3 +82,7 @@ func (n *NS) Links() ([]string, error) { return n.links() }
 func (n *NS) Connect(name string, peer *NS, peerName string) error {
 	return n.connect(name, peer, peerName)
 }
+
+// MoveLink moves the interface to another namespace, where it is down and
+// has no addresses.
+func (n *NS) MoveLink(name string, to *NS) error { return n.moveLink(name, to) }

@@ -197,3 +197,11 @@ func (h handle) connect(name string, peer *NS, peerName string) error {
 	}
 	return peer.linkUp(peerName)
 }
+
+func (h handle) moveLink(name string, to *NS) error {
+	to.mu.RLock()
+	defer to.mu.RUnlock()
+	return h.withLink("move", name, func(nl *netlink.Handle, link netlink.Link) error {
+		return nl.LinkSetNsFd(link, int(to.fd))
+	})
+}

@@ -19,3 +19,4 @@ func (handle) addAddr(string, netip.Prefix) error  { return errors.ErrUnsupporte
 func (handle) addRoute(string, netip.Prefix) error { return errors.ErrUnsupported }
 func (handle) links() ([]string, error)            { return nil, errors.ErrUnsupported }
 func (handle) connect(string, *NS, string) error   { return errors.ErrUnsupported }
+func (handle) moveLink(string, *NS) error          { return errors.ErrUnsupported }

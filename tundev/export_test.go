@@ -1,0 +1,59 @@
+package tundev
+
+import (
+	"io/fs"
+	"time"
+
+	"tstun/logger"
+)
+
+// Insides that tests in package tundev_test reach.
+
+var (
+	CheckName      = checkName
+	ErrNotUp       = errNotUp
+	NeighbourReply = neighbourReply
+	AsksNeighbour  = asksNeighbour
+)
+
+const TapMAC = uint64(tapMAC)
+
+// Retry runs retry.do against the given clock.
+func Retry(now func() time.Time, sleep func(time.Duration), limit, pause, maxPause time.Duration, again func(error) bool, f func() error) error {
+	r := retry{clock{now, sleep}, limit, pause, maxPause}
+	return r.do(logger.Discard, again, f)
+}
+
+// WaitUp runs waitUp.do against the given clock.
+func WaitUp(logf logger.Logf, now func() time.Time, sleep func(time.Duration), limit, every, logEvery time.Duration, state func() (bool, string, error)) error {
+	return waitUp{clock{now, sleep}, limit, every, logEvery}.do(logf, state)
+}
+
+// System describes a system to Diagnose.
+type System struct {
+	GOOS    string
+	Root    fs.FS
+	Release string
+	OpenErr error // of opening /dev/net/tun
+	Jailed  bool
+	DLLDirs map[string]fs.FS
+}
+
+// Diagnose is the package's, of a described system. opened tells whether the
+// node was opened.
+func (s System) Diagnose(name string, err error) (found []Finding, opened bool) {
+	sys := system{
+		goos:    s.GOOS,
+		root:    s.Root,
+		release: s.Release,
+		open:    func(string) error { opened = true; return s.OpenErr },
+		rdev:    thisSystem().rdev,
+		owner:   thisSystem().owner,
+		jailed:  s.Jailed,
+	}
+	for path, tree := range s.DLLDirs {
+		sys.dllDirs = append(sys.dllDirs, dllDir{path, tree})
+	}
+	found = sys.diagnose(name, err)
+	return found, opened
+}
