@@ -54,8 +54,8 @@ func (l *link) isOwn(a netip.Addr) bool {
 
 // take hands a copy of the packet to the stack.
 func (l *link) take(p *packet.Parsed) filter.Response {
-	if !l.deliver(p.IPVersion, p.Buffer()) {
-		return filter.Drop // the stack is closed
+	if !l.inbox.put(p) {
+		return filter.Drop // no room, or the stack is closed
 	}
 	return filter.Handled
 }

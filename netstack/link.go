@@ -4,7 +4,6 @@ import (
 	"net/netip"
 	"sync/atomic"
 
-	"gvisor.dev/gvisor/pkg/buffer"
 	"gvisor.dev/gvisor/pkg/tcpip"
 	"gvisor.dev/gvisor/pkg/tcpip/header"
 	"gvisor.dev/gvisor/pkg/tcpip/stack"
@@ -16,16 +15,19 @@ import (
 // has to fit into the IP header (RFC 791 §3.1).
 const maxSuperPacket = 65535
 
-// link is the stack's interface: what the stack writes is injected into the
-// Wrapper, and the Wrapper's hooks deliver to the stack. It has no goroutine
-// and no queue of its own. Outbound, the Wrapper's queue holds the packets;
-// since their memory counts against the socket that sent them until the
-// Wrapper has read them, UDP writers block and TCP stays within its window.
-// What exceeds the queue nevertheless is lost, as in any network.
+// link is the stack's interface. Outbound, what the stack writes is injected
+// into the Wrapper, whose queue holds it; since its memory counts against the
+// socket that sent it until the Wrapper has read it, UDP writers block and TCP
+// stays within its window. What exceeds the queue nevertheless is lost, as in
+// any network. Inbound, the Wrapper's hooks fill an inbox that one goroutine
+// empties.
 type link struct {
 	w    *tstun.Wrapper
 	own  map[netip.Addr]struct{}
 	host []netip.Prefix
+
+	inbox     inbox
+	delivered chan struct{} // closed when deliverLoop has ended
 
 	mtu        atomic.Uint32
 	dispatcher atomic.Pointer[stack.NetworkDispatcher] // nil: not attached
@@ -37,7 +39,8 @@ var (
 )
 
 func newLink(w *tstun.Wrapper, mtu int, c Config) *link {
-	l := &link{w: w, own: make(map[netip.Addr]struct{}, len(c.Addrs))}
+	l := &link{w: w, own: make(map[netip.Addr]struct{}, len(c.Addrs)), delivered: make(chan struct{})}
+	l.inbox.init()
 	for _, a := range c.Addrs {
 		l.own[a] = struct{}{}
 	}
@@ -79,23 +82,6 @@ func (l *link) isHost(a netip.Addr) bool {
 		}
 	}
 	return false
-}
-
-// deliver gives the stack a copy of the packet, and reports whether there was
-// a stack to give it to.
-func (l *link) deliver(version uint8, packet []byte) bool {
-	d := l.dispatcher.Load()
-	if d == nil {
-		return false
-	}
-	proto := header.IPv4ProtocolNumber
-	if version == 6 {
-		proto = header.IPv6ProtocolNumber
-	}
-	pkt := stack.NewPacketBuffer(stack.PacketBufferOptions{Payload: buffer.MakeWithData(packet)})
-	(*d).DeliverNetworkPacket(proto, pkt)
-	pkt.DecRef()
-	return true
 }
 
 // Attach implements stack.NetworkLinkEndpoint.

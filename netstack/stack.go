@@ -28,10 +28,16 @@ const (
 	maxMTU  = 65535 // RFC 791 §3.1, total length
 )
 
+// Buffers of a UDP socket in bytes, as of Linux (net.core.wmem_default).
+const (
+	minBuffer        = 4 << 10 // of TCP too
+	defaultUDPBuffer = 208 << 10
+	maxUDPBuffer     = 4 << 20
+)
+
 // Buffers of a TCP connection in bytes. They grow from the default to the
 // maximum as the connection needs: 8 MiB carry 1 Gbit/s over 60 ms.
 const (
-	minTCPBuffer     = 4 << 10
 	defaultTCPBuffer = 1 << 20
 	maxTCPBuffer     = 8 << 20
 )
@@ -81,9 +87,10 @@ func New(w *tstun.Wrapper, c Config) (*Stack, error) {
 		link: newLink(w, mtu, c),
 	}
 	if err := s.setUp(c.Addrs); err != nil {
-		s.destroy()
+		s.ip.Destroy()
 		return nil, fmt.Errorf("netstack: %w", err)
 	}
+	go s.link.deliverLoop() // until destroy
 	s.link.hook(w)
 	return s, nil
 }
@@ -138,14 +145,28 @@ func (s *Stack) setUp(addrs []netip.Addr) error {
 		{Destination: header.IPv4EmptySubnet, NIC: nicID},
 		{Destination: header.IPv6EmptySubnet, NIC: nicID},
 	})
+	if err := s.tuneUDP(); err != nil {
+		return err
+	}
 	return s.tuneTCP()
+}
+
+func (s *Stack) tuneUDP() error {
+	send := tcpip.SendBufferSizeOption{Min: minBuffer, Default: defaultUDPBuffer, Max: maxUDPBuffer}
+	receive := tcpip.ReceiveBufferSizeOption(send)
+	for _, opt := range []any{send, receive} {
+		if err := s.ip.SetOption(opt); err != nil {
+			return fmt.Errorf("option %T: %s", opt, err)
+		}
+	}
+	return nil
 }
 
 func (s *Stack) tuneTCP() error {
 	sack := tcpip.TCPSACKEnabled(true)
 	moderate := tcpip.TCPModerateReceiveBufferOption(true)
-	send := tcpip.TCPSendBufferSizeRangeOption{Min: minTCPBuffer, Default: defaultTCPBuffer, Max: maxTCPBuffer}
-	receive := tcpip.TCPReceiveBufferSizeRangeOption{Min: minTCPBuffer, Default: defaultTCPBuffer, Max: maxTCPBuffer}
+	send := tcpip.TCPSendBufferSizeRangeOption{Min: minBuffer, Default: defaultTCPBuffer, Max: maxTCPBuffer}
+	receive := tcpip.TCPReceiveBufferSizeRangeOption{Min: minBuffer, Default: defaultTCPBuffer, Max: maxTCPBuffer}
 	for _, opt := range []tcpip.SettableTransportProtocolOption{&sack, &moderate, &send, &receive} {
 		if err := s.ip.SetTransportProtocolOption(tcp.ProtocolNumber, opt); err != nil {
 			return fmt.Errorf("TCP option %T: %s", opt, err)
@@ -167,9 +188,9 @@ func (s *Stack) Close() error {
 }
 
 func (s *Stack) destroy() {
-	s.ip.Close()
-	s.ip.Wait()
-	s.link.Attach(nil)
+	s.link.inbox.close()
+	<-s.link.delivered
+	s.ip.Destroy()
 }
 
 func protocolOf(a netip.Addr) tcpip.NetworkProtocolNumber {
