@@ -1,0 +1,78 @@
+package tstun_test
+
+import (
+	"fmt"
+	"testing"
+
+	"tstun/filter"
+	"tstun/internal/testdev"
+)
+
+// TestNoAllocationPerPacket: filter and statistics on, batches of 1 and 128,
+// one flow and many, TCP and UDP, both ways.
+func TestNoAllocationPerPacket(t *testing.T) {
+	if testing.CoverMode() != "" {
+		t.Skip("coverage counts allocations of its own")
+	}
+	if raceEnabled {
+		t.Skip("the race detector makes sync.Pool allocate")
+	}
+	for _, batch := range []int{1, 128} {
+		for _, flows := range []int{1, 1000} {
+			for name, traffic := range loads(batch, flows) {
+				t.Run(fmt.Sprintf("Write/%s/batch=%d/flows=%d", name, batch, flows), func(t *testing.T) {
+					l := newLoad(t, batch, traffic, true)
+					wantNoAllocs(t, len(traffic)/batch, l.write)
+				})
+				t.Run(fmt.Sprintf("Read/%s/batch=%d/flows=%d", name, batch, flows), func(t *testing.T) {
+					l := newLoad(t, batch, traffic, true)
+					wantNoAllocs(t, len(traffic)/batch, l.read)
+				})
+			}
+		}
+	}
+}
+
+// wantNoAllocs warms up with f and then wants no allocation of it.
+func wantNoAllocs(t *testing.T, rounds int, f func()) {
+	t.Helper()
+	for range rounds + 10 {
+		f()
+	}
+	if n := testing.AllocsPerRun(rounds+100, f); n != 0 {
+		t.Errorf("%v allocations per batch, want 0", n)
+	}
+}
+
+func TestRefusedPacketsDoNotAllocate(t *testing.T) {
+	if raceEnabled {
+		t.Skip("the race detector makes sync.Pool allocate")
+	}
+	l := newLoad(t, 128, loads(128, 1)["udp"], true)
+	f, err := filter.New(filter.Config{Local: local(), Logf: t.Logf, LogIPs: nil})
+	if err != nil {
+		t.Fatal(err)
+	}
+	l.w.SetFilter(f)
+	wantNoAllocs(t, 1, l.write)
+	if c := l.w.Counters(); c.In.Packets != 0 || c.In.Drops[filter.ReasonNoRule] == 0 {
+		t.Errorf("counted %+v, want drops alone", c.In)
+	}
+}
+
+func TestInjectionOfBytesAllocatesNothingOfItsOwn(t *testing.T) {
+	if raceEnabled {
+		t.Skip("the race detector makes sync.Pool allocate")
+	}
+	r := rigOn(t, testdev.New(1), 1)
+	r.w.SetFilter(filter.NewAllowAll(nil))
+	pkt := udp(host4, 1, peer4, 2, "x")
+	wantNoAllocs(t, 1, func() {
+		if err := r.w.InjectOutbound(pkt); err != nil {
+			t.Fatal(err)
+		}
+		if n, err := r.w.Read(r.bufs, r.sizes, offset); n != 1 || err != nil {
+			t.Fatal(n, err)
+		}
+	})
+}

@@ -1,0 +1,243 @@
+package tstun_test
+
+import (
+	"errors"
+	"os"
+	"strings"
+	"sync"
+	"syscall"
+	"testing"
+
+	"tstun"
+	"tstun/filter"
+	"tstun/internal/testdev"
+)
+
+// TestLesson15DeviceFaultsOnRead: what devices do wrong on Read ends neither
+// the reader nor the program, and loses no good packet.
+func TestLesson15DeviceFaultsOnRead(t *testing.T) {
+	good, second := udp(host4, 1, peer4, 2, "good"), udp(host4, 1, peer4, 2, "second")
+	odd := errors.New("odd")
+	tests := []struct {
+		name    string
+		steps   []testdev.Step
+		want    [][]byte
+		wantErr error // before the first packet
+	}{
+		{name: "empty reads", steps: []testdev.Step{{}, {}, {Packets: [][]byte{good}}}, want: [][]byte{good}},
+		{name: "empty packet", steps: []testdev.Step{{Packets: [][]byte{{}, good, {}}}}, want: [][]byte{good}},
+		{name: "ENOBUFS", steps: []testdev.Step{{Err: syscall.ENOBUFS}, {Err: syscall.ENOBUFS}, {Packets: [][]byte{good}}}, want: [][]byte{good}},
+		{name: "packets and ENOBUFS", steps: []testdev.Step{{Packets: [][]byte{good}, Err: syscall.ENOBUFS}}, want: [][]byte{good}},
+		{name: "EIO", steps: []testdev.Step{{Err: syscall.EIO}, {Packets: [][]byte{good}}}, want: [][]byte{good}, wantErr: syscall.EIO},
+		{name: "unknown error", steps: []testdev.Step{{Err: odd}, {Packets: [][]byte{good}}}, want: [][]byte{good}, wantErr: odd},
+		{name: "larger than its buffer", steps: []testdev.Step{{Packets: [][]byte{good, good}, Sizes: []int{1 << 20, len(good)}}}, want: [][]byte{good}},
+		{name: "negative size", steps: []testdev.Step{{Packets: [][]byte{good, good}, Sizes: []int{-5, len(good)}}}, want: [][]byte{good}},
+		{name: "more packets than buffers", steps: []testdev.Step{{Packets: [][]byte{good, second, good, second}, N: 1000}}, want: [][]byte{good, second, good, second}},
+		{name: "negative count", steps: []testdev.Step{{N: -1}, {Packets: [][]byte{good}}}, want: [][]byte{good}},
+	}
+	for _, tt := range tests {
+		t.Run(tt.name, func(t *testing.T) {
+			r := newRig(t, 4)
+			r.w.SetFilter(filter.NewAllowAll(nil))
+			r.dev.Script(tt.steps...)
+			var got [][]byte
+			var firstErr error
+			for len(got) < len(tt.want) {
+				n, err := r.w.Read(r.bufs, r.sizes, offset)
+				if err != nil && len(got) == 0 && firstErr == nil {
+					firstErr = err
+				}
+				for i := range n {
+					if r.sizes[i] > 0 {
+						got = append(got, append([]byte(nil), r.bufs[i][offset:offset+r.sizes[i]]...))
+					}
+				}
+			}
+			wantPackets(t, "Read", got, tt.want...)
+			if !errors.Is(firstErr, tt.wantErr) {
+				t.Errorf("error %v, want %v", firstErr, tt.wantErr)
+			}
+		})
+	}
+}
+
+func TestPacketsThenError(t *testing.T) {
+	r := newRig(t, 4)
+	r.w.SetFilter(filter.NewAllowAll(nil))
+	odd := errors.New("odd")
+	r.dev.Script(testdev.Step{Packets: [][]byte{udp(host4, 1, peer4, 2, "x")}, Err: odd})
+	if n, err := r.w.Read(r.bufs, r.sizes, offset); n != 1 || r.sizes[0] == 0 || err != odd {
+		t.Errorf("Read = %d (size %d), %v; want the packet and the error", n, r.sizes[0], err)
+	}
+}
+
+func TestLesson15PacketLargerThanTheCallersBuffer(t *testing.T) {
+	r := newRig(t, 2)
+	r.w.SetFilter(filter.NewAllowAll(nil))
+	small, large := udp(host4, 1, peer4, 2, "x"), udp(host4, 1, peer4, 2, strings.Repeat("x", 1000))
+	r.bufs = [][]byte{make([]byte, offset+100), make([]byte, offset+100)}
+	r.wantDropWithPass(filter.ReasonTooLarge, func() {
+		wantPackets(t, "from the host", r.fromHost(large, small), small)
+	})
+	r.wantDropWithPass(filter.ReasonTooLarge, func() {
+		for _, p := range [][]byte{large, small} {
+			if err := r.w.InjectOutbound(p); err != nil {
+				t.Fatal(err)
+			}
+		}
+		wantPackets(t, "injected", r.read(1), small)
+	})
+}
+
+// wantDropWithPass checks that f drops exactly one outbound packet, for that
+// reason, and passes one.
+func (r *rig) wantDropWithPass(reason filter.Reason, f func()) {
+	r.t.Helper()
+	before := r.w.Counters().Out
+	f()
+	after := r.w.Counters().Out
+	if d, p := after.Drops[reason]-before.Drops[reason], after.Packets-before.Packets; d != 1 || p != 1 || after.Dropped() != before.Dropped()+1 {
+		r.t.Errorf("%d dropped as %v, %d passed; want 1 and 1", d, reason, p)
+	}
+}
+
+// TestLesson15DeviceFaultsOnWrite: packets that the device refuses are drops,
+// not deliveries, in counters and statistics alike.
+func TestLesson15DeviceFaultsOnWrite(t *testing.T) {
+	tests := []struct {
+		name    string
+		n       int
+		err     error
+		wantErr error
+		passed  uint64
+	}{
+		{"all refused", 0, syscall.ENOBUFS, syscall.ENOBUFS, 0},
+		{"some refused", 2, syscall.ENOBUFS, syscall.ENOBUFS, 2},
+		{"negative count", -1, syscall.ENOBUFS, syscall.ENOBUFS, 0},
+		{"link down", 0, syscall.EIO, nil, 0},
+		{"device closed", 0, os.ErrClosed, tstun.ErrClosed, 0},
+		{"fine", 3, nil, nil, 3},
+	}
+	for _, tt := range tests {
+		t.Run(tt.name, func(t *testing.T) {
+			r := newRig(t, 4)
+			r.w.SetFilter(filter.NewAllowAll(nil))
+			r.w.SetStatisticsEnabled(true)
+			r.dev.OnWrite(func([][]byte, int) (int, error) { return tt.n, tt.err })
+			pkts := [][]byte{udp(peer4, 1, host4, 2, "a"), udp(peer4, 1, host4, 2, "bb"), udp(peer4, 3, host4, 2, "ccc")}
+			var bufs [][]byte
+			for _, p := range pkts {
+				bufs = append(bufs, append(make([]byte, offset), p...))
+			}
+			if _, err := r.w.Write(bufs, offset); !errors.Is(err, tt.wantErr) {
+				t.Errorf("Write: %v, want %v", err, tt.wantErr)
+			}
+			var bytes, statPackets, statBytes uint64
+			for _, p := range pkts[:tt.passed] {
+				bytes += uint64(len(p))
+			}
+			c := r.w.Counters().In
+			if c.Packets != tt.passed || c.Bytes != bytes || c.Drops[filter.ReasonDevice] != 3-tt.passed {
+				t.Errorf("counted %+v, want %d packets of %d bytes and the rest as device drops", c, tt.passed, bytes)
+			}
+			for _, n := range r.w.ExtractStatistics() {
+				statPackets += n.RxPackets
+				statBytes += n.RxBytes
+			}
+			if statPackets != tt.passed || statBytes != bytes {
+				t.Errorf("statistics hold %d packets of %d bytes, want %d and %d", statPackets, statBytes, tt.passed, bytes)
+			}
+		})
+	}
+}
+
+func TestLinkDownIsSaidOnce(t *testing.T) {
+	var mu sync.Mutex
+	var lines []string
+	dev := testdev.New(1)
+	w := tstun.Wrap(func(format string, args ...any) {
+		mu.Lock()
+		defer mu.Unlock()
+		lines = append(lines, format)
+	}, dev)
+	defer w.Close()
+	w.SetFilter(filter.NewAllowAll(nil))
+	write := func() {
+		t.Helper()
+		if _, err := w.Unbatched().Write(append(make([]byte, offset), udp(peer4, 1, host4, 2, "x")...), offset); err != nil && !errors.Is(err, tstun.ErrFiltered) {
+			t.Errorf("Write: %v", err)
+		}
+	}
+	down := func([][]byte, int) (int, error) { return 0, syscall.EIO }
+	for range 2 {
+		dev.OnWrite(down)
+		for range 5 {
+			write()
+		}
+		dev.OnWrite(nil)
+		write()
+	}
+	if len(lines) != 2 {
+		t.Errorf("logged %d lines, want one for each time the link went down: %q", len(lines), lines)
+	}
+}
+
+// TestLesson16CallersBuffersStayDistinct: drops leave a size of 0 and never
+// move or alias a buffer.
+func TestLesson16CallersBuffersStayDistinct(t *testing.T) {
+	r := newRig(t, 8)
+	r.w.SetFilter(filter.NewAllowAll(nil))
+	first := make([]*byte, len(r.bufs))
+	for i, b := range r.bufs {
+		first[i] = &b[0]
+	}
+	pkts := make([][]byte, 8)
+	for i := range pkts {
+		pkts[i] = udp(host4, uint16(i), peer4, 2, "x")
+		if i%3 == 0 {
+			pkts[i] = []byte("not an IP packet")
+		}
+	}
+	r.dev.Send(pkts...)
+	n, err := r.w.Read(r.bufs, r.sizes, offset)
+	if n != 8 || err != nil {
+		t.Fatalf("Read = %d, %v", n, err)
+	}
+	for i, b := range r.bufs {
+		if &b[0] != first[i] {
+			t.Errorf("buffer %d moved", i)
+		}
+		want := len(pkts[i])
+		if i%3 == 0 {
+			want = 0
+		}
+		if r.sizes[i] != want {
+			t.Errorf("size %d is %d, want %d", i, r.sizes[i], want)
+		}
+	}
+
+	in := make([][]byte, 8)
+	for i := range in {
+		in[i] = append(make([]byte, offset), udp(peer4, uint16(i), host4, 2, "x")...)
+		if i%3 == 0 {
+			in[i] = append(make([]byte, offset), "not an IP packet"...)
+		}
+		first[i] = &in[i][0]
+	}
+	lengths := make([]int, len(in))
+	for i := range in {
+		lengths[i] = len(in[i])
+	}
+	r.dev.OnWrite(func(bufs [][]byte, offset int) (int, error) {
+		clear(bufs) // a device may do to its slice what it likes
+		return len(bufs), nil
+	})
+	if _, err := r.w.Write(in, offset); err != nil {
+		t.Fatal(err)
+	}
+	for i, b := range in {
+		if &b[0] != first[i] || len(b) != lengths[i] {
+			t.Errorf("Write changed buffer %d of the caller's slice", i)
+		}
+	}
+}

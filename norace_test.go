@@ -1,0 +1,5 @@
+//go:build !race
+
+package tstun_test
+
+const raceEnabled = false

@@ -1,0 +1,212 @@
+package tstun_test
+
+import (
+	"fmt"
+	"net/netip"
+	"sync"
+	"testing"
+
+	"tstun"
+	"tstun/filter"
+	"tstun/ipproto"
+	"tstun/netlogtype"
+	"tstun/packet"
+)
+
+type stats = map[netlogtype.Connection]netlogtype.Counts
+
+func conn(proto ipproto.Proto, src netip.Addr, sport uint16, dst netip.Addr, dport uint16) netlogtype.Connection {
+	return netlogtype.Connection{Proto: proto, Src: netip.AddrPortFrom(src, sport), Dst: netip.AddrPortFrom(dst, dport)}
+}
+
+func wantStats(t *testing.T, what string, got, want stats) {
+	t.Helper()
+	for c, n := range want {
+		if got[c] != n {
+			t.Errorf("%s: %v: %+v, want %+v", what, c, got[c], n)
+		}
+	}
+	for c, n := range got {
+		if _, ok := want[c]; !ok {
+			t.Errorf("%s: unexpected %v: %+v", what, c, n)
+		}
+	}
+}
+
+func TestStatisticsSwitch(t *testing.T) {
+	r := newRig(t, 1)
+	r.w.SetFilter(filter.NewAllowAll(nil))
+	pkt := udp(host4, 1, peer4, 2, "x")
+	r.fromHost(pkt)
+	wantStats(t, "off", r.w.ExtractStatistics(), stats{})
+	r.w.SetStatisticsEnabled(true)
+	r.fromHost(pkt)
+	r.w.SetStatisticsEnabled(false)
+	r.fromHost(pkt)
+	wantStats(t, "off again keeps what was counted", r.w.ExtractStatistics(), stats{
+		conn(ipproto.UDP, host4, 1, peer4, 2): {TxPackets: 1, TxBytes: uint64(len(pkt))},
+	})
+	wantStats(t, "extracted", r.w.ExtractStatistics(), stats{})
+}
+
+// TestLesson17OneEntryPerFlow: one flow is one entry, in the host's own
+// addresses, whatever translates, takes or injects its packets.
+func TestLesson17OneEntryPerFlow(t *testing.T) {
+	families(t, func(t *testing.T, host, peer netip.Addr) {
+		as := randomAddr(host.Is6())
+		r := newRig(t, 8)
+		r.allow(everything())
+		r.w.SetStatisticsEnabled(true)
+		r.w.PostFilterIn = func(p *packet.Parsed, _ *tstun.Wrapper) filter.Response {
+			if p.Dst.Port() == 99 {
+				return filter.Handled
+			}
+			return filter.Accept
+		}
+		p := tstun.Peer{Prefixes: []netip.Prefix{netip.PrefixFrom(peer, peer.BitLen())}, NAT: []tstun.NAT{{Host: host, As: as}}}
+		if err := r.w.SetPeers([]tstun.Peer{p}); err != nil {
+			t.Fatal(err)
+		}
+		out, in := udp(host, 1, peer, 2, "four"), udp(peer, 2, as, 1, "sixsix")
+		r.fromHost(out, out)
+		r.fromPeer(in)
+		if err := r.w.InjectOutbound(udp(host, 1, peer, 2, "four")); err != nil {
+			t.Fatal(err)
+		}
+		r.read(1)
+		if err := r.w.InjectInboundCopy(udp(peer, 2, host, 1, "sixsix")); err != nil {
+			t.Fatal(err)
+		}
+		taken := tcp(peer, 5, as, 99, packet.TCPSyn, "")
+		r.fromPeer(taken)
+		r.fromPeer(echo(peer, as, 5, false))
+		icmp := ipproto.ICMPv4
+		if host.Is6() {
+			icmp = ipproto.ICMPv6
+		}
+		wantStats(t, "statistics", r.w.ExtractStatistics(), stats{
+			conn(ipproto.UDP, host, 1, peer, 2):  {TxPackets: 3, TxBytes: uint64(3 * len(out)), RxPackets: 2, RxBytes: uint64(2 * len(in))},
+			conn(ipproto.TCP, host, 99, peer, 5): {RxPackets: 1, RxBytes: uint64(len(taken))},
+			conn(icmp, host, 0, peer, 0):         {RxPackets: 1, RxBytes: uint64(len(echo(peer, as, 5, false)))},
+		})
+	})
+}
+
+// TestLesson17SumsAreExact counts from many goroutines, extracts all the
+// while, and compares with an independent count.
+func TestLesson17SumsAreExact(t *testing.T) {
+	const writers, batches, size = 4, 200, 16
+	r := newRig(t, size)
+	r.allow(to(port(80)))
+	r.w.SetStatisticsEnabled(true)
+	r.dev.OnWrite(func(b [][]byte, _ int) (int, error) { return len(b), nil })
+	want := make(stats)
+	var mu sync.Mutex
+	var work, extract sync.WaitGroup
+	for g := range writers {
+		work.Go(func() {
+			for i := range batches {
+				var bufs [][]byte
+				mine := make(stats)
+				for j := range size {
+					dport := uint16(80 + j%2) // every other one is refused
+					pkt := udp(peer4, uint16(g*100+i%7), host4, dport, fmt.Sprint(i, j))
+					bufs = append(bufs, append(make([]byte, offset), pkt...))
+					if dport == 80 {
+						c := conn(ipproto.UDP, host4, dport, peer4, uint16(g*100+i%7))
+						mine[c] = mine[c].Add(netlogtype.Counts{RxPackets: 1, RxBytes: uint64(len(pkt))})
+					}
+				}
+				if _, err := r.w.Write(bufs, offset); err != nil {
+					t.Error(err)
+				}
+				mu.Lock()
+				for c, n := range mine {
+					want[c] = want[c].Add(n)
+				}
+				mu.Unlock()
+			}
+		})
+	}
+	work.Go(func() {
+		for i := range 500 {
+			pkt := udp(host4, 9, peer4, 9, fmt.Sprint(i))
+			if err := r.w.InjectOutbound(pkt); err != nil {
+				t.Error(err)
+			}
+			r.read(1)
+			mu.Lock()
+			c := conn(ipproto.UDP, host4, 9, peer4, 9)
+			want[c] = want[c].Add(netlogtype.Counts{TxPackets: 1, TxBytes: uint64(len(pkt))})
+			mu.Unlock()
+		}
+	})
+	got := make(stats)
+	done := make(chan struct{})
+	collect := func() {
+		for c, n := range r.w.ExtractStatistics() {
+			got[c] = got[c].Add(n)
+		}
+	}
+	extract.Go(func() {
+		for {
+			select {
+			case <-done:
+				return
+			default:
+				collect()
+			}
+		}
+	})
+	work.Wait()
+	close(done)
+	extract.Wait()
+	collect()
+	wantStats(t, "sum of extracts", got, want)
+	c := r.w.Counters()
+	if half := uint64(writers * batches * size / 2); c.In.Packets != half || c.In.Drops[filter.ReasonNoRule] != half {
+		t.Errorf("counted %+v, want %d passed and as many refused", c.In, half)
+	}
+}
+
+func TestStatisticsPastTheLimitAreSummed(t *testing.T) {
+	const limit, more = 100_000, 500
+	r := newRig(t, 1000)
+	r.w.SetFilter(filter.NewAllowAll(nil))
+	r.w.SetStatisticsEnabled(true)
+	r.dev.OnWrite(func(b [][]byte, _ int) (int, error) { return len(b), nil })
+	var size int
+	for i := 0; i < limit+more; {
+		var bufs [][]byte
+		for ; len(bufs) < 100; i++ {
+			pkt := udp(peer4, uint16(i), host4, uint16(i>>16), "x")
+			size = len(pkt)
+			bufs = append(bufs, append(make([]byte, offset), pkt...))
+		}
+		if _, err := r.w.Write(bufs, offset); err != nil {
+			t.Fatal(err)
+		}
+	}
+	got := r.w.ExtractStatistics()
+	if len(got) != limit+1 {
+		t.Errorf("%d connections, want %d and the rest", len(got), limit)
+	}
+	want := netlogtype.Counts{RxPackets: more, RxBytes: uint64(more * size)}
+	if rest := got[netlogtype.Connection{}]; rest != want {
+		t.Errorf("the rest is %+v, want %+v", rest, want)
+	}
+}
+
+func TestInjectedBytesThatAreNoPacketAreCounted(t *testing.T) {
+	r := newRig(t, 1)
+	r.w.SetStatisticsEnabled(true)
+	if err := r.w.InjectInboundCopy([]byte("in")); err != nil {
+		t.Fatal(err)
+	}
+	if err := r.w.InjectOutbound([]byte("out")); err != nil {
+		t.Fatal(err)
+	}
+	wantPackets(t, "out", r.read(1), []byte("out"))
+	wantPackets(t, "in", r.dev.Written(), []byte("in"))
+	wantStats(t, "statistics", r.w.ExtractStatistics(), stats{{}: {TxPackets: 1, TxBytes: 3, RxPackets: 1, RxBytes: 2}})
+}
