@@ -1,0 +1,194 @@
+package filter_test
+
+import (
+	"testing"
+
+	"tstun/filter"
+	"tstun/ipproto"
+)
+
+// begin opens a flow from the peer or, if byHost, from the host.
+func (s sender) begin(t *testing.T, f *filter.Filter, e pair, byHost bool) {
+	t.Helper()
+	if byHost {
+		expect(t, f, 0, s.out(e), none)
+		expect(t, f, 0, s.answer(e), none)
+		return
+	}
+	expect(t, f, 0, s.in(e), none)
+	expect(t, f, 0, s.reply(e), none)
+}
+
+// reply is what the host sends if the peer began.
+func (s sender) reply(e pair) event {
+	switch s.name {
+	case "tcp":
+		return e.tcpOut(synAck)
+	case "ping":
+		return e.pongOut(7)
+	}
+	return s.out(e)
+}
+
+// more is what the peer sends next in a flow it began.
+func (s sender) more(e pair) event {
+	if s.name == "tcp" {
+		return e.tcpIn(ack)
+	}
+	return s.in(e)
+}
+
+// TestSwap changes the rules in mid-flow. (LESSONS 13)
+func TestSwap(t *testing.T) {
+	var allow []filter.Match
+	for _, p := range []ipproto.Proto{1, 6, 17, 47, 50, 58, 132} {
+		allow = append(allow, rule(filter.AllPorts, p))
+	}
+	for _, family := range families {
+		for _, s := range senders {
+			e := family.ends
+			next := func(t *testing.T, c filter.Config, byHost bool) *filter.Filter {
+				f := newFilter(t, filter.Config{Matches: allow})
+				s.begin(t, f, e, byHost)
+				if c.State == nil {
+					c.State = f.State()
+				} else {
+					c.State = nil
+				}
+				return newFilter(t, c)
+			}
+			fresh := new(filter.State) // stands for none
+			t.Run(family.name+"/"+s.name, func(t *testing.T) {
+				t.Run("re-judged and allowed", func(t *testing.T) {
+					expect(t, next(t, filter.Config{Matches: allow}, false), 1, s.more(e), none)
+				})
+				t.Run("re-judged and cut", func(t *testing.T) {
+					f := next(t, filter.Config{}, false)
+					expect(t, f, 1, s.more(e), revoked)
+					expect(t, f, 2, s.more(e), revoked)
+				})
+				t.Run("the host cannot reopen what was cut", func(t *testing.T) {
+					for _, first := range []event{s.more(e), s.reply(e)} {
+						f := next(t, filter.Config{}, false)
+						judge(f, 1, first, 0)
+						expect(t, f, 2, s.reply(e), none)
+						expect(t, f, 3, s.more(e), revoked)
+					}
+				})
+				t.Run("cut by shields", func(t *testing.T) {
+					expect(t, next(t, filter.Config{Matches: allow, ShieldsUp: true}, false), 1, s.more(e), revoked)
+				})
+				t.Run("kept", func(t *testing.T) {
+					f := next(t, filter.Config{Keep: true}, false)
+					expect(t, f, 1, s.more(e), none)
+					expect(t, f, 2, s.reply(e), none)
+					expect(t, f, 3, s.more(e), none)
+					// The next change without Keep cuts it after all.
+					f = newFilter(t, filter.Config{State: f.State()})
+					expect(t, f, 4, s.more(e), revoked)
+				})
+				t.Run("cut and allowed again", func(t *testing.T) {
+					f := next(t, filter.Config{}, false)
+					expect(t, f, 1, s.more(e), revoked)
+					f = newFilter(t, filter.Config{State: f.State(), Matches: allow})
+					expect(t, f, 2, s.more(e), none)
+				})
+				t.Run("Keep revives nothing", func(t *testing.T) {
+					f := next(t, filter.Config{}, false)
+					expect(t, f, 1, s.more(e), revoked)
+					f = newFilter(t, filter.Config{State: f.State(), Keep: true})
+					expect(t, f, 2, s.more(e), revoked)
+				})
+				t.Run("the host's flows live on", func(t *testing.T) {
+					expect(t, next(t, filter.Config{}, true), 1, s.answer(e), none)
+					expect(t, next(t, filter.Config{ShieldsUp: true}, true), 1, s.answer(e), none)
+				})
+				t.Run("fresh state", func(t *testing.T) {
+					for _, byHost := range []bool{false, true} {
+						f := next(t, filter.Config{State: fresh}, byHost)
+						if v := judge(f, 1, s.more(e), 0); v.Reason != noRule {
+							t.Errorf("reason %v", v.Reason)
+						}
+					}
+				})
+			})
+		}
+	}
+}
+
+// A SYN ends a revocation: the rules judge the peer's, the host's is free.
+func TestSynEndsRevocation(t *testing.T) {
+	e := ends4(80, 5000)
+	cut := func() *filter.Filter {
+		f := newFilter(t, filter.Config{Matches: []filter.Match{rule(port(80))}})
+		walk(t, f, e, []step{{0, false, syn, none}, {0, true, synAck, none}, {0, false, ack, none}})
+		f = newFilter(t, filter.Config{State: f.State()})
+		expect(t, f, 1, e.tcpIn(ack), revoked)
+		return f
+	}
+	walk(t, cut(), e, []step{{2, false, syn, noRule}, {3, false, ack, revoked}})
+	walk(t, cut(), e, []step{
+		{2, true, ack, none}, {3, false, ack, revoked},
+		{4, true, syn, none}, {5, false, synAck, none}, {6, true, ack, none}, {7, false, ack, none},
+	})
+}
+
+// Two filters that share a state, as while one replaces the other, each judge
+// by their own rules.
+func TestTwoFiltersOneState(t *testing.T) {
+	e := ends4(80, 5000)
+	open := newFilter(t, filter.Config{Matches: []filter.Match{rule(port(80))}})
+	expect(t, open, 0, e.udpIn(), none)
+	closed := newFilter(t, filter.Config{State: open.State()})
+	for range 3 {
+		expect(t, closed, 1, e.udpIn(), revoked)
+		expect(t, open, 1, e.udpIn(), none)
+	}
+}
+
+// A revocation lasts as long as the flow is not idle.
+func TestRevocationExpires(t *testing.T) {
+	e := ends4(80, 5000)
+	f := newFilter(t, filter.Config{Matches: []filter.Match{rule(port(80))}})
+	expect(t, f, 0, e.udpIn(), none)
+	f = newFilter(t, filter.Config{State: f.State()})
+	expect(t, f, minute, e.udpIn(), revoked)
+	expect(t, f, 2*minute, e.udpOut(), none)
+	expect(t, f, 4*minute-1, e.udpIn(), revoked)
+	expect(t, f, 6*minute-1, e.udpIn(), noRule)
+	expect(t, f, 6*minute-1, e.udpOut(), none)
+	expect(t, f, 6*minute, e.udpIn(), none)
+}
+
+func TestAdmit(t *testing.T) {
+	e := ends4(80, 5000)
+	f := newFilter(t, filter.Config{})
+	ev := e.tcpIn(syn)
+	expect(t, f, 0, ev, noRule)
+	admit(f, 0, ev)
+	walk(t, f, e, []step{{0, false, syn, none}, {0, true, synAck, none}, {1, false, ack, none}})
+	expectFlags(t, f, 2, e.tcpIn(ack), filter.Jailed, none)
+
+	f = newFilter(t, filter.Config{State: f.State()})
+	expect(t, f, 3, e.tcpIn(ack), none) // exempt from new rules
+	walk(t, f, e, []step{{4, false, rst, none}, {5, false, syn, noRule}})
+
+	// Nothing is admitted against its form or address.
+	away := pair{addrPort("10.9.9.9", 80), e.peer}
+	admit(f, 6, away.tcpIn(syn))
+	admit(f, 6, in(away.tcpIn(syn).b[:10]))
+	admit(f, 6, in(fragment4(e.udpIn().b, 1, 8, 99)))
+	if n := f.State().Stats().Flows.Entries; n != 1 {
+		t.Errorf("%d flows, want only the old one", n)
+	}
+}
+
+func TestJailedCutsThePeersFlows(t *testing.T) {
+	e := ends4(80, 5000)
+	f := newFilter(t, filter.Config{Matches: []filter.Match{rule(port(80))}})
+	expect(t, f, 0, e.udpIn(), none)
+	expectFlags(t, f, 1, e.udpIn(), filter.Jailed, filter.ReasonJailed)
+	expect(t, f, 2, e.udpOut(), none)
+	expectFlags(t, f, 3, e.udpIn(), filter.Jailed, filter.ReasonJailed)
+	expect(t, f, 4, e.udpIn(), none) // set free
+}
