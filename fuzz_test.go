@@ -1,0 +1,105 @@
+package tstun_test
+
+import (
+	"bytes"
+	"testing"
+
+	"tstun"
+	"tstun/filter"
+	"tstun/packet"
+)
+
+func fuzzSeeds(f *testing.F) {
+	for _, b := range [][]byte{
+		nil,
+		{0x45},
+		udp(peer4, 1, host4, 80, "payload"),
+		tcp(peer6, 1, host6, 80, packet.TCPSyn, ""),
+		echo(peer4, host4, 3, false),
+		fragment(udp(peer6, 1, host6, 80, "0123456789abcdef"), 0, 16, true),
+		packet.Generate(packet.TSMPPing{IPHeader: packet.IPHeader{Src: peer4, Dst: host4}}, nil),
+		packet.Generate(packet.ICMPHeader{Src: peer4, Dst: host4, Type: 3, Code: 1}, udp(host4, 1, peer4, 2, "x")),
+	} {
+		f.Add(b, uint8(0))
+		f.Add(b, uint8(0xff))
+	}
+}
+
+// fuzzRig is a Wrapper with everything switched on that bits ask for.
+func fuzzRig(t *testing.T, bits uint8) *rig {
+	r := newRig(t, 2)
+	r.w.SetStatisticsEnabled(true)
+	r.w.SetReject(tstun.Reject(bits & 3))
+	hook := func(p *packet.Parsed, _ *tstun.Wrapper) filter.Response {
+		_ = p.String()
+		return filter.Accept
+	}
+	r.w.PreFilterIn, r.w.PostFilterIn, r.w.PostFilterOut = hook, hook, hook
+	if bits&4 != 0 {
+		r.allow(to(port(80)))
+	} else {
+		r.w.SetFilter(filter.NewAllowAll(nil))
+	}
+	if bits&8 != 0 {
+		p := tstun.Peer{Prefixes: local(), NAT: []tstun.NAT{{Host: host4, As: peer4}, {Host: host6, As: peer6}}, Jailed: bits&16 != 0}
+		if err := r.w.SetPeers([]tstun.Peer{p}); err != nil {
+			t.Fatal(err)
+		}
+	}
+	return r
+}
+
+// wantAccounted checks that a packet either passed or was dropped for one
+// reason.
+func wantAccounted(t *testing.T, what string, c tstun.DirectionCounters, want uint64) {
+	t.Helper()
+	if got := c.Packets + c.Dropped(); got != want {
+		t.Fatalf("%s: %d packets accounted for, want %d: %+v", what, got, want, c)
+	}
+}
+
+// FuzzWrite: arbitrary bytes from a peer, twice, since state may differ.
+func FuzzWrite(f *testing.F) {
+	fuzzSeeds(f)
+	f.Fuzz(func(t *testing.T, b []byte, bits uint8) {
+		r := fuzzRig(t, bits)
+		defer r.w.Close()
+		for range 2 {
+			for _, p := range r.fromPeer(bytes.Clone(b)) {
+				if len(p) > len(b) || len(p) < 20 {
+					t.Fatalf("a packet of %d bytes became one of %d", len(b), len(p))
+				}
+			}
+		}
+		wantAccounted(t, "in", r.w.Counters().In, 2)
+	})
+}
+
+// FuzzRead: arbitrary bytes from the host, and the same injected.
+func FuzzRead(f *testing.F) {
+	fuzzSeeds(f)
+	f.Fuzz(func(t *testing.T, b []byte, bits uint8) {
+		if len(b) == 0 || len(b) > tstun.MaxPacketSize {
+			return
+		}
+		r := fuzzRig(t, bits)
+		defer r.w.Close()
+		for _, p := range r.fromHost(bytes.Clone(b), bytes.Clone(b)) {
+			if len(p) > len(b) || len(p) < 20 {
+				t.Fatalf("a packet of %d bytes became one of %d", len(b), len(p))
+			}
+		}
+		wantAccounted(t, "out", r.w.Counters().Out, 2)
+		if err := r.w.InjectOutbound(bytes.Clone(b)); err != nil {
+			t.Fatal(err)
+		}
+		if got := r.read(1); len(got) != 1 {
+			t.Fatalf("%d packets came of one injected", len(got))
+		}
+		if err := r.w.InjectInboundCopy(b); err != nil {
+			t.Fatal(err)
+		}
+		wantAccounted(t, "out", r.w.Counters().Out, 3)
+		wantAccounted(t, "in", r.w.Counters().In, 1)
+	})
+}
