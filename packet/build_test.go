@@ -1,6 +1,92 @@
 package packet_test
 
-import "encoding/binary"
+import (
+	"encoding/binary"
+	"net/netip"
+
+	"tstun/ipproto"
+	"tstun/packet"
+)
+
+var (
+	src4 = netip.MustParseAddrPort("192.0.2.1:4000")
+	dst4 = netip.MustParseAddrPort("198.51.100.2:80")
+	src6 = netip.MustParseAddrPort("[2001:db8::1]:4000")
+	dst6 = netip.MustParseAddrPort("[2001:db8:1::2]:80")
+)
+
+func udp4(n int) []byte {
+	return packet.Generate(packet.UDPHeader{Src: src4, Dst: dst4}, make([]byte, n))
+}
+
+func udp6(n int) []byte {
+	return packet.Generate(packet.UDPHeader{Src: src6, Dst: dst6}, make([]byte, n))
+}
+
+func tcp4(n int) []byte {
+	return packet.Generate(packet.TCPHeader{Src: src4, Dst: dst4, Flags: packet.TCPSyn}, make([]byte, n))
+}
+
+func tcp6(n int) []byte {
+	return packet.Generate(packet.TCPHeader{Src: src6, Dst: dst6, Flags: packet.TCPSyn}, make([]byte, n))
+}
+
+func ip4(proto ipproto.Proto, payload []byte) []byte {
+	return packet.Generate(packet.IPHeader{Src: src4.Addr(), Dst: dst4.Addr(), Proto: proto}, payload)
+}
+
+func ip6(proto ipproto.Proto, payload []byte) []byte {
+	return packet.Generate(packet.IPHeader{Src: src6.Addr(), Dst: dst6.Addr(), Proto: proto}, payload)
+}
+
+// edit returns b with the bytes at off overwritten.
+func edit(b []byte, off int, with ...byte) []byte {
+	b = append([]byte(nil), b...)
+	copy(b[off:], with)
+	return b
+}
+
+// cut returns the first n bytes of b with the total length to match.
+func cut(b []byte, n int) []byte {
+	b = append([]byte(nil), b[:n]...)
+	if b[0]>>4 == 4 {
+		binary.BigEndian.PutUint16(b[2:], uint16(n))
+	} else {
+		binary.BigEndian.PutUint16(b[4:], uint16(n-40))
+	}
+	return b
+}
+
+// options4 returns the IPv4 packet b with n bytes of options, n a multiple of 4.
+func options4(b []byte, n int) []byte {
+	out := append([]byte(nil), b[:20]...)
+	for range n {
+		out = append(out, 1) // no-operation
+	}
+	out = append(out, b[20:]...)
+	out[0] += uint8(n / 4)
+	return cut(out, len(out))
+}
+
+// ext returns an extension header of n*8 bytes.
+func ext(kind uint8, n int) extension { return extension{kind: kind, body: make([]byte, n*8-2)} }
+
+// routing returns a routing header of type typ.
+func routing(typ, segmentsLeft uint8) extension {
+	return extension{kind: 43, body: []byte{typ, segmentsLeft, 0, 0, 0, 0}}
+}
+
+// frag returns a fragment header.
+func frag(offset int, more bool) extension {
+	return extension{kind: 44, body: fragmentBody(offset, more, 0xabcd1234)}
+}
+
+func repeat(n int, e extension) (all []extension) {
+	for range n {
+		all = append(all, e)
+	}
+	return all
+}
 
 // extension is an IPv6 extension header for withExtensions: body is what
 // follows its first two bytes, or after the first byte for a fragment header

@@ -53,8 +53,12 @@ func gopacketChecksums(t *testing.T, b []byte) {
 				t.Fatal(err)
 			}
 			verify(t, l, b)
-		case *layers.IPv4, *layers.ICMPv4:
-			verify(t, l.(gopacket.LayerWithChecksum), b)
+		case *layers.IPv4:
+			if i == 0 {
+				verify(t, l, b)
+			}
+		case *layers.ICMPv4:
+			verify(t, l, b)
 		}
 	}
 }
@@ -99,8 +103,6 @@ func FuzzHeaderRoundTripIP(f *testing.F) {
 		switch proto {
 		case 0, 1, 6, 17, 43, 44, 51, 58, 60, 132, 255:
 			return // these say something about the payload
-		case 4, 47, 112, 136:
-			proto = 99 // gopacket looks for a checksum inside
 		}
 		h := packet.IPHeader{Proto: ipproto.Proto(proto), ID: id, TTL: ttl}
 		h.Src, h.Dst = fuzzAddrs(addrs, v6)

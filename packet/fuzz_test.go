@@ -144,8 +144,7 @@ func FuzzRewrite(f *testing.F) {
 		icmpError(netip.MustParseAddr("203.0.113.9"), 3, tcp4(9)), icmpError(netip.MustParseAddr("2001:db8:9::9"), 2, udp6(9))} {
 		f.Add(b, []byte("some thirty-two random bytes ..."))
 	}
-	seed6 := []byte("another set of random bytes.....")
-	f.Add(ip6(protoUDPLite, make([]byte, 12)), seed6)
+	f.Add(ip6(protoUDPLite, make([]byte, 12)), []byte("another set of random bytes ...."))
 	f.Fuzz(func(t *testing.T, b, addrs []byte) {
 		var p packet.Parsed
 		p.Decode(b)
@@ -181,7 +180,7 @@ func compareChecksums(t *testing.T, before, after []byte) {
 	if ipWas != ipIs {
 		t.Errorf("IP checksum right: was %v, is %v", ipWas, ipIs)
 	}
-	if lb.transport == nil || len(lb.transport) < 8 {
+	if len(lb.transport) < 8 {
 		return
 	}
 	// Not only right or wrong: the sum is the same, so that a first fragment
