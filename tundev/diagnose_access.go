@@ -179,7 +179,7 @@ func (s system) rights(err error) []Finding {
 	if err != nil && !errors.Is(err, fs.ErrPermission) {
 		return nil
 	}
-	text := field(s.read("proc/self/status"), "CapEff:")
+	text := field(s.read("proc/thread-self/status"), "CapEff:")
 	caps, parseErr := strconv.ParseUint(text, 16, 64)
 	switch {
 	case parseErr != nil:
@@ -228,7 +228,7 @@ func (s system) container() string {
 
 // userNamespace says what shows that the process is not in the first one.
 func (s system) userNamespace() string {
-	text := s.read("proc/self/uid_map")
+	text := s.read("proc/thread-self/uid_map")
 	f := strings.Fields(text)
 	if len(f) == 0 || len(f) == 3 && f[0] == "0" && f[1] == "0" && f[2] == "4294967295" {
 		return ""

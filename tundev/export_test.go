@@ -10,13 +10,9 @@ import (
 // Insides that tests in package tundev_test reach.
 
 var (
-	CheckName      = checkName
-	ErrNotUp       = errNotUp
-	NeighbourReply = neighbourReply
-	AsksNeighbour  = asksNeighbour
+	CheckName = checkName
+	ErrNotUp  = errNotUp
 )
-
-const TapMAC = uint64(tapMAC)
 
 // Retry runs retry.do against the given clock.
 func Retry(now func() time.Time, sleep func(time.Duration), limit, pause, maxPause time.Duration, again func(error) bool, f func() error) error {
