@@ -71,8 +71,16 @@ func (r *rig) allow(matches ...filter.Match) *filter.Filter {
 	return f
 }
 
-func local() []netip.Prefix {
-	return []netip.Prefix{netip.PrefixFrom(host4, 32), netip.PrefixFrom(host6, 128)}
+// local returns the addresses, or else both hosts', as prefixes.
+func local(addrs ...netip.Addr) []netip.Prefix {
+	if len(addrs) == 0 {
+		addrs = []netip.Addr{host4, host6}
+	}
+	var prefixes []netip.Prefix
+	for _, a := range addrs {
+		prefixes = append(prefixes, netip.PrefixFrom(a, a.BitLen()))
+	}
+	return prefixes
 }
 
 // everything is a rule that lets all peers reach TCP, UDP and ICMP.

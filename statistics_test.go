@@ -15,7 +15,7 @@ import (
 
 type stats = map[netlogtype.Connection]netlogtype.Counts
 
-func conn(proto ipproto.Proto, src netip.Addr, sport uint16, dst netip.Addr, dport uint16) netlogtype.Connection {
+func connection(proto ipproto.Proto, src netip.Addr, sport uint16, dst netip.Addr, dport uint16) netlogtype.Connection {
 	return netlogtype.Connection{Proto: proto, Src: netip.AddrPortFrom(src, sport), Dst: netip.AddrPortFrom(dst, dport)}
 }
 
@@ -44,7 +44,7 @@ func TestStatisticsSwitch(t *testing.T) {
 	r.w.SetStatisticsEnabled(false)
 	r.fromHost(pkt)
 	wantStats(t, "off again keeps what was counted", r.w.ExtractStatistics(), stats{
-		conn(ipproto.UDP, host4, 1, peer4, 2): {TxPackets: 1, TxBytes: uint64(len(pkt))},
+		connection(ipproto.UDP, host4, 1, peer4, 2): {TxPackets: 1, TxBytes: uint64(len(pkt))},
 	})
 	wantStats(t, "extracted", r.w.ExtractStatistics(), stats{})
 }
@@ -85,9 +85,9 @@ func TestLesson17OneEntryPerFlow(t *testing.T) {
 			icmp = ipproto.ICMPv6
 		}
 		wantStats(t, "statistics", r.w.ExtractStatistics(), stats{
-			conn(ipproto.UDP, host, 1, peer, 2):  {TxPackets: 3, TxBytes: uint64(3 * len(out)), RxPackets: 2, RxBytes: uint64(2 * len(in))},
-			conn(ipproto.TCP, host, 99, peer, 5): {RxPackets: 1, RxBytes: uint64(len(taken))},
-			conn(icmp, host, 0, peer, 0):         {RxPackets: 1, RxBytes: uint64(len(echo(peer, as, 5, false)))},
+			connection(ipproto.UDP, host, 1, peer, 2):  {TxPackets: 3, TxBytes: uint64(3 * len(out)), RxPackets: 2, RxBytes: uint64(2 * len(in))},
+			connection(ipproto.TCP, host, 99, peer, 5): {RxPackets: 1, RxBytes: uint64(len(taken))},
+			connection(icmp, host, 0, peer, 0):         {RxPackets: 1, RxBytes: uint64(len(echo(peer, as, 5, false)))},
 		})
 	})
 }
@@ -113,7 +113,7 @@ func TestLesson17SumsAreExact(t *testing.T) {
 					pkt := udp(peer4, uint16(g*100+i%7), host4, dport, fmt.Sprint(i, j))
 					bufs = append(bufs, append(make([]byte, offset), pkt...))
 					if dport == 80 {
-						c := conn(ipproto.UDP, host4, dport, peer4, uint16(g*100+i%7))
+						c := connection(ipproto.UDP, host4, dport, peer4, uint16(g*100+i%7))
 						mine[c] = mine[c].Add(netlogtype.Counts{RxPackets: 1, RxBytes: uint64(len(pkt))})
 					}
 				}
@@ -136,7 +136,7 @@ func TestLesson17SumsAreExact(t *testing.T) {
 			}
 			r.read(1)
 			mu.Lock()
-			c := conn(ipproto.UDP, host4, 9, peer4, 9)
+			c := connection(ipproto.UDP, host4, 9, peer4, 9)
 			want[c] = want[c].Add(netlogtype.Counts{TxPackets: 1, TxBytes: uint64(len(pkt))})
 			mu.Unlock()
 		}

@@ -1,0 +1,265 @@
+package tstun_test
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"net"
+	"net/netip"
+	"os"
+	"os/exec"
+	"slices"
+	"strings"
+	"syscall"
+	"testing"
+	"time"
+
+	"golang.org/x/sys/unix"
+	"golang.zx2c4.com/wireguard/tun"
+
+	"tstun"
+	"tstun/filter"
+	"tstun/internal/netns"
+	"tstun/ipproto"
+	"tstun/tundev"
+)
+
+const allowedPort, deniedPort = 5201, 5202
+
+// kernelNode is a node whose host is a real kernel in a namespace of its own.
+type kernelNode struct {
+	*wgNode
+	ns   *netns.NS
+	name string
+}
+
+// newKernelNode makes a TUN by create in a namespace of its own and a
+// wireguard-go device on it.
+func newKernelNode(t *testing.T, create func() (tun.Device, string, error), addrs ...netip.Addr) *kernelNode {
+	t.Helper()
+	n := &kernelNode{ns: netns.New(t)}
+	var dev tun.Device
+	err := n.ns.Do(func() (err error) {
+		dev, n.name, err = create()
+		return err
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	w := tstun.Wrap(t.Logf, dev)
+	t.Cleanup(func() { w.Close() })
+	serve(t, w, addrs)
+	for _, a := range addrs {
+		bits := 24
+		if a.Is6() {
+			bits = 64
+		}
+		if err := n.ns.AddAddr(n.name, netip.PrefixFrom(a, bits)); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if err := n.ns.LinkUp(n.name); err != nil {
+		t.Fatal(err)
+	}
+	n.wgNode = newNode(t, w, addrs...)
+	return n
+}
+
+// serve opens pings and one port, and lets multicast out, which kernels send
+// of their own accord, so that Wrapper and kernel count the same packets.
+func serve(t *testing.T, w *tstun.Wrapper, addrs []netip.Addr) {
+	t.Helper()
+	f, err := filter.New(filter.Config{
+		Matches: []filter.Match{to(port(allowedPort), ipproto.TCP, ipproto.UDP), to(filter.AllPorts, ipproto.ICMPv4, ipproto.ICMPv6)},
+		Local:   local(addrs...),
+		Permit:  filter.Permit{Multicast: true, LinkLocal: true},
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	w.SetFilter(f)
+	w.SetReject(tstun.RejectReset)
+}
+
+// run runs a program in the node's namespace.
+func (n *kernelNode) run(t *testing.T, name string, args ...string) string {
+	t.Helper()
+	if _, err := exec.LookPath(name); err != nil {
+		t.Skipf("needs %s: %v", name, err)
+	}
+	ctx, cancel := context.WithTimeout(t.Context(), 30*time.Second)
+	defer cancel()
+	out, err := n.ns.Exec(ctx, name, args...)
+	if err != nil {
+		t.Fatalf("%s: %v", name, err)
+	}
+	return string(out)
+}
+
+// kernelCounters is what the kernel says of the TUN, named from its point of
+// view: Rx is what was written to it.
+type kernelCounters struct {
+	Rx, Tx struct{ Packets, Bytes, Dropped uint64 }
+}
+
+func (n *kernelNode) kernelCounters(t *testing.T) kernelCounters {
+	t.Helper()
+	var links []struct {
+		Stats64 kernelCounters
+	}
+	if err := json.Unmarshal([]byte(n.run(t, "ip", "-s", "-j", "link", "show", n.name)), &links); err != nil || len(links) != 1 {
+		t.Fatalf("ip link: %v, %d links", err, len(links))
+	}
+	return links[0].Stats64
+}
+
+// wantKernelsCounters waits until nothing is under way any more and checks
+// that kernel and Wrapper have counted the same.
+func (n *kernelNode) wantKernelsCounters(t *testing.T) {
+	t.Helper()
+	var k kernelCounters
+	var c tstun.Counters
+	for range 100 {
+		k, c = n.kernelCounters(t), n.w.Counters()
+		if c.In.Packets == k.Rx.Packets && c.In.Bytes == k.Rx.Bytes && c.Out.Packets == k.Tx.Packets && c.Out.Bytes == k.Tx.Bytes {
+			return
+		}
+	}
+	t.Errorf("%s: the Wrapper counted %+v, the kernel %+v", n.name, c, k)
+}
+
+// plainTUN makes a TUN without offloads, on which kernel and Wrapper see the
+// same packets even of bulk TCP.
+func plainTUN() (tun.Device, string, error) {
+	fd, err := unix.Open("/dev/net/tun", unix.O_RDWR|unix.O_CLOEXEC|unix.O_NONBLOCK, 0)
+	if err != nil {
+		return nil, "", err
+	}
+	file := os.NewFile(uintptr(fd), "/dev/net/tun")
+	defer file.Close()
+	req, err := unix.NewIfreq("plain%d")
+	if err != nil {
+		return nil, "", err
+	}
+	req.SetUint16(unix.IFF_TUN | unix.IFF_NO_PI)
+	if err := unix.IoctlIfreq(fd, unix.TUNSETIFF, req); err != nil {
+		return nil, "", err
+	}
+	return tundev.FromFile(file, tstun.DefaultMTU)
+}
+
+func TestTwoKernels(t *testing.T) {
+	devices := map[string]func() (tun.Device, string, error){
+		"New":   func() (tun.Device, string, error) { return tstun.New(t.Logf, "tstun%d") },
+		"plain": plainTUN,
+	}
+	for name, create := range devices {
+		t.Run(name, func(t *testing.T) {
+			a := newKernelNode(t, create, host4, host6)
+			b := newKernelNode(t, create, peer4, peer6)
+			join(t, a.wgNode, b.wgNode)
+			testKernelPing(t, a)
+			a.wantKernelsCounters(t)
+			b.wantKernelsCounters(t)
+			testKernelTCP(t, a, b)
+			if name == "plain" {
+				a.wantKernelsCounters(t)
+				b.wantKernelsCounters(t)
+			}
+			testKernelDenied(t, a, b)
+			testKernelCleanUp(t, a, b)
+		})
+	}
+}
+
+func testKernelPing(t *testing.T, a *kernelNode) {
+	t.Helper()
+	for _, dst := range []netip.Addr{peer4, peer6} {
+		out := a.run(t, "ping", "-n", "-c", "3", "-i", "0.05", "-W", "5", dst.String())
+		if !strings.Contains(out, " 0% packet loss") {
+			t.Errorf("ping %v: %s", dst, out)
+		}
+	}
+}
+
+// testKernelTCP moves data by iperf3, both kernels' own TCP, and checks that
+// the Wrappers' counters agree with what arrived.
+func testKernelTCP(t *testing.T, a, b *kernelNode) {
+	t.Helper()
+	if _, err := exec.LookPath("iperf3"); err != nil {
+		t.Skipf("needs iperf3: %v", err)
+	}
+	for _, dst := range []netip.Addr{peer4, peer6} {
+		server := exec.CommandContext(t.Context(), "iperf3", "-s", "-1", "--forceflush", "-p", fmt.Sprint(allowedPort))
+		stdout, err := server.StdoutPipe()
+		if err != nil {
+			t.Fatal(err)
+		}
+		if err := b.ns.Start(server); err != nil {
+			t.Fatal(err)
+		}
+		// It says that it listens before anything else of use.
+		if _, err := stdout.Read(make([]byte, 200)); err != nil {
+			t.Fatal(err)
+		}
+		before := b.w.Counters().In.Bytes
+		var result struct {
+			End struct {
+				SumReceived struct{ Bytes uint64 } `json:"sum_received"`
+			}
+		}
+		out := a.run(t, "iperf3", "-J", "-n", "32M", "-p", fmt.Sprint(allowedPort), "-c", dst.String())
+		if err := json.Unmarshal([]byte(out), &result); err != nil {
+			t.Fatal(err)
+		}
+		got := result.End.SumReceived.Bytes
+		if got < 16<<20 { // what is under way when the client has sent its last byte does not count
+			t.Errorf("%v: iperf3 moved %d bytes of 32 MiB", dst, got)
+		}
+		if in := b.w.Counters().In.Bytes - before; in < got {
+			t.Errorf("%v: the Wrapper counted %d bytes, iperf3 received %d", dst, in, got)
+		}
+		if err := server.Wait(); err != nil {
+			t.Errorf("iperf3 -s: %v", err)
+		}
+	}
+}
+
+func testKernelDenied(t *testing.T, a, b *kernelNode) {
+	t.Helper()
+	for _, dst := range []netip.Addr{peer4, peer6} {
+		before := b.w.Counters().In.Drops[filter.ReasonNoRule]
+		err := a.ns.Do(func() error {
+			c, err := net.DialTimeout("tcp", netip.AddrPortFrom(dst, deniedPort).String(), 10*time.Second)
+			if err == nil {
+				c.Close()
+			}
+			return err
+		})
+		if !errors.Is(err, syscall.ECONNREFUSED) {
+			t.Errorf("%v: dialling a denied port: %v, want refused", dst, err)
+		}
+		if n := b.w.Counters().In.Drops[filter.ReasonNoRule] - before; n == 0 {
+			t.Errorf("%v: the refusal was not counted", dst)
+		}
+	}
+}
+
+// testKernelCleanUp closes the devices and looks for what they left behind.
+func testKernelCleanUp(t *testing.T, nodes ...*kernelNode) {
+	t.Helper()
+	for _, n := range nodes {
+		n.dev.Close()
+		wantClosed(t, "Inject", n.w.InjectOutbound([]byte{0x45}))
+		links, err := n.ns.Links()
+		if err != nil || !slices.Equal(links, []string{"lo"}) {
+			t.Errorf("links after Close: %v, %v; want lo alone", links, err)
+		}
+		for _, a := range n.addrs {
+			if out := n.run(t, "ip", "-o", "addr"); strings.Contains(out, a.String()+"/") {
+				t.Errorf("address %v is left: %s", a, out)
+			}
+		}
+	}
+}
