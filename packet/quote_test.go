@@ -45,6 +45,7 @@ func TestQuoted(t *testing.T) {
 		{"cut IP header", icmpError(r4, 3, udp4(900)[:19]), ""},
 		{"nothing", icmpError(r4, 3, nil), ""},
 		{"TCP, eight bytes", icmpError(r4, 3, tcp4(9)[:28]), "TCP{192.0.2.1:4000 > 198.51.100.2:80 -}"},
+		{"TCP, seven bytes", icmpError(r4, 3, tcp4(9)[:27]), ""},
 		{"TCP, nineteen bytes", icmpError(r4, 3, tcp4(9)[:39]), "TCP{192.0.2.1:4000 > 198.51.100.2:80 -}"},
 		{"TCP, whole header", icmpError(r4, 3, tcp4(9)[:40]), "TCP{192.0.2.1:4000 > 198.51.100.2:80 SYN}"},
 		{"TCP, wild data offset", icmpError(r4, 3, edit(tcp4(9), 32, 0xf0)[:44]), "TCP{192.0.2.1:4000 > 198.51.100.2:80 SYN}"},

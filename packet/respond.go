@@ -32,14 +32,11 @@ func (p *Parsed) EchoReply() ([]byte, bool) {
 // It returns false if p is not TCP, is a reset itself, is a fragment, or is
 // not between two single hosts.
 func (p *Parsed) TCPReset() ([]byte, bool) {
-	if p.IPProto != ipproto.TCP || p.kind != 0 || p.TCPFlags&TCPRst != 0 || !p.betweenHosts() {
+	if p.proto != ipproto.TCP || p.transOff == 0 || p.kind != 0 || p.TCPFlags&TCPRst != 0 || !p.betweenHosts() {
 		return nil, false
 	}
 	h := TCPHeader{Src: p.Dst, Dst: p.Src, Flags: TCPRst}
 	t := p.Transport()
-	if len(t) < tcpLen {
-		return nil, false
-	}
 	if p.TCPFlags&TCPAck != 0 {
 		h.Seq = binary.BigEndian.Uint32(t[8:])
 		return generated(h, nil)
