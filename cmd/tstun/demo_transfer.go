@@ -1,0 +1,127 @@
+package main
+
+import (
+	"context"
+	"crypto/rand"
+	"encoding/binary"
+	"errors"
+	"fmt"
+	"hash/crc32"
+	"io"
+	"net"
+	"time"
+)
+
+// transferBlock is how much is written at once.
+const transferBlock = 256 << 10
+
+var castagnoli = crc32.MakeTable(crc32.Castagnoli) // RFC 3720 §12.1
+
+// transfer sends bytes from client to server, which answers with their number
+// and checksum.
+func (d *demo) transfer(ctx context.Context) ([]string, any, error) {
+	address := d.server.addrPort(portTransfer).String()
+	l, err := d.server.net.Listen("tcp", address)
+	if err != nil {
+		return nil, nil, err
+	}
+	received := make(chan error, 1)
+	go func() { received <- receive(l) }() // until l or its connection is closed
+	data, err := d.send(ctx, address)
+	if err != nil {
+		l.Close()
+		<-received
+		return nil, data, err
+	}
+	err = <-received
+	l.Close()
+	return []string{fmt.Sprintf("%v in %.2f s: %.2f Gbit/s, CRC-32C %s at both ends",
+		byteSize(data.Bytes), data.Seconds, data.GbitPerSecond, data.CRC32C)}, data, err
+}
+
+// send is the client's side.
+func (d *demo) send(ctx context.Context, address string) (transferData, error) {
+	c, err := d.client.net.DialContext(ctx, "tcp", address)
+	if err != nil {
+		return transferData{}, err
+	}
+	defer c.Close()
+	stop := context.AfterFunc(ctx, func() { c.Close() })
+	defer stop()
+	began := time.Now()
+	sum, err := d.sendAll(c, began)
+	if err != nil {
+		return transferData{}, err
+	}
+	if err := c.(interface{ CloseWrite() error }).CloseWrite(); err != nil {
+		return transferData{}, err
+	}
+	var reply receipt
+	if err := binary.Read(c, binary.BigEndian, &reply); err != nil {
+		return transferData{}, fmt.Errorf("receipt: %w", err)
+	}
+	took := time.Since(began)
+	data := transferData{
+		Bytes:         int64(reply.Bytes),
+		Seconds:       took.Seconds(),
+		GbitPerSecond: gbits(byteSize(reply.Bytes), took),
+		CRC32C:        fmt.Sprintf("%08x", reply.Sum),
+	}
+	if want := (receipt{uint64(d.options.size), sum}); reply != want {
+		return data, fmt.Errorf("sent %d bytes with CRC-32C %08x, %d bytes with %08x arrived", want.Bytes, want.Sum, reply.Bytes, reply.Sum)
+	}
+	return data, nil
+}
+
+// sendAll writes random blocks, each with its number in it, and returns the
+// checksum of all.
+func (d *demo) sendAll(c io.Writer, began time.Time) (sum uint32, err error) {
+	var bar *progress
+	if d.p != nil {
+		bar = newProgress(d.p, d.options.size, began)
+		defer bar.end()
+	}
+	block := make([]byte, transferBlock)
+	rand.Read(block) // never fails, by its documentation
+	for sent := byteSize(0); sent < d.options.size; {
+		binary.BigEndian.PutUint64(block, uint64(sent))
+		b := block[:min(transferBlock, d.options.size-sent)]
+		if _, err := c.Write(b); err != nil {
+			return 0, err
+		}
+		sum = crc32.Update(sum, castagnoli, b)
+		sent += byteSize(len(b))
+		if bar != nil {
+			bar.at(sent, time.Now())
+		}
+	}
+	return sum, nil
+}
+
+// receipt is the server's answer.
+type receipt struct {
+	Bytes uint64
+	Sum   uint32
+}
+
+// receive is the server's side, for one connection.
+func receive(l net.Listener) error {
+	c, err := l.Accept()
+	if err != nil {
+		return err
+	}
+	defer c.Close()
+	var r receipt
+	buf := make([]byte, transferBlock)
+	for {
+		n, err := c.Read(buf)
+		r.Bytes += uint64(n)
+		r.Sum = crc32.Update(r.Sum, castagnoli, buf[:n])
+		if errors.Is(err, io.EOF) {
+			return binary.Write(c, binary.BigEndian, r)
+		}
+		if err != nil {
+			return err
+		}
+	}
+}
