@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"io/fs"
+	"net/netip"
 	"os"
 	"path/filepath"
 	"slices"
@@ -13,17 +14,12 @@ import (
 	"sync"
 	"syscall"
 	"testing"
-	"time"
 
 	"golang.org/x/sys/unix"
-	"golang.zx2c4.com/wireguard/tun"
 
 	"tstun/internal/netns"
 	"tstun/tundev"
 )
-
-// patience is how long a test waits for something that comes at once.
-const patience = 10 * time.Second
 
 // inNamespace skips where TUNs cannot be made, and otherwise runs f in a
 // network namespace of its own. Subtests have goroutines of their own: they
@@ -183,6 +179,9 @@ func TestCreateEachStepFails(t *testing.T) {
 		fatal bool
 		log   string // what a warning says
 	}{
+		{"open", syscall.EACCES, true, ""},
+		{"attach", syscall.EPERM, true, ""},
+		{"attach", syscall.EINVAL, true, "trying without offloads"},
 		{"nonblock", broken, true, ""},
 		{"control", broken, true, ""},
 		{"device", broken, true, ""},
@@ -340,83 +339,60 @@ func TestManyCreationsLeaveNothing(t *testing.T) {
 	})
 }
 
-func next(t *testing.T, dev tun.Device) tun.Event {
-	t.Helper()
-	select {
-	case e := <-dev.Events():
-		return e
-	case <-time.After(patience):
-		t.Fatal("no event")
-		return 0
-	}
+// A TUN that was made to last, with its address, is used as it is and stays.
+func TestPersistentInterface(t *testing.T) {
+	inNamespace(t, func(ns *netns.NS) {
+		if _, err := ns.Exec(t.Context(), "ip", "tuntap", "add", "mode", "tun", "name", "last0"); err != nil {
+			t.Skip(err)
+		}
+		if err := ns.AddAddr("last0", netip.MustParsePrefix("10.5.0.1/24")); err != nil {
+			t.Fatal(err)
+		}
+		for range 2 {
+			dev, name, err := tundev.Create(t.Logf, "last0", 1280)
+			if err != nil {
+				t.Fatal(err)
+			}
+			if name != "last0" || dev.BatchSize() == 1 {
+				t.Errorf("name %q, batch size %d", name, dev.BatchSize())
+			}
+			if err := dev.Close(); err != nil {
+				t.Error(err)
+			}
+		}
+		if links, err := ns.Links(); err != nil || !slices.Contains(links, "last0") {
+			t.Errorf("links %v, %v", links, err)
+		}
+	})
 }
 
-func TestEventsAndRename(t *testing.T) {
+// EIO on Write is no end: it is said once, and the device goes on.
+func TestWriteWhileDown(t *testing.T) {
 	inNamespace(t, func(ns *netns.NS) {
-		dev, name, err := tundev.Create(nil, "ev0", 1280)
+		var log record
+		dev, name, err := tundev.Create(log.logf, "down0", 1280)
 		if err != nil {
 			t.Fatal(err)
 		}
 		defer dev.Close()
-		if err := ns.LinkUp(name); err != nil {
-			t.Fatal(err)
-		}
-		if e := next(t, dev); e != tun.EventUp {
-			t.Errorf("event %v, want up", e)
-		}
-		if _, err := ns.Exec(t.Context(), "ip", "link", "set", name, "mtu", "1400"); err != nil {
-			t.Fatal(err)
-		}
-		if e := next(t, dev); e != tun.EventMTUUpdate {
-			t.Errorf("event %v, want MTU", e)
-		}
-		if err := ns.LinkDown(name); err != nil {
-			t.Fatal(err)
-		}
-		if e := next(t, dev); e != tun.EventDown {
-			t.Errorf("event %v, want down", e)
-		}
-		if _, err := ns.Exec(t.Context(), "ip", "link", "set", name, "name", "ev1"); err != nil {
-			t.Fatal(err)
-		}
-		if now, err := dev.Name(); err != nil || now != "ev1" {
-			t.Errorf("name %q, %v", now, err)
-		}
-		if mtu, err := dev.MTU(); err != nil || mtu != 1400 {
-			t.Errorf("MTU %d, %v", mtu, err)
+		for round := range 2 {
+			for range 3 {
+				if _, err := dev.Write([][]byte{ipv4Packet()}, room); !errors.Is(err, syscall.EIO) {
+					t.Errorf("down: %v", err)
+				}
+			}
+			if got := strings.Count(log.String(), "link is down"); got != round+1 {
+				t.Errorf("said %d times:\n%s", got, &log)
+			}
+			if err := ns.LinkUp(name); err != nil {
+				t.Fatal(err)
+			}
+			if _, err := dev.Write([][]byte{ipv4Packet()}, room); err != nil {
+				t.Errorf("up: %v", err)
+			}
+			if err := ns.LinkDown(name); err != nil {
+				t.Fatal(err)
+			}
 		}
 	})
-}
-
-// A device answers from any goroutine, whatever namespace its thread is in,
-// and goes on when the interface is moved.
-func TestOtherNamespaces(t *testing.T) {
-	ns, other := netns.New(t), netns.New(t)
-	var dev tun.Device
-	err := ns.Do(func() (err error) {
-		dev, _, err = tundev.Create(t.Logf, "move0", 1333)
-		return err
-	})
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer dev.Close()
-	if mtu, err := dev.MTU(); err != nil || mtu != 1333 {
-		t.Errorf("from outside: MTU %d, %v", mtu, err)
-	}
-	if err := ns.MoveLink("move0", other); err != nil {
-		t.Fatal(err)
-	}
-	if name, err := dev.Name(); err != nil || name != "move0" {
-		t.Errorf("moved: name %q, %v", name, err)
-	}
-	if mtu, err := dev.MTU(); err != nil || mtu != 1333 {
-		t.Errorf("moved: MTU %d, %v", mtu, err)
-	}
-	if err := other.LinkUp("move0"); err != nil {
-		t.Fatal(err)
-	}
-	if e := next(t, dev); e != tun.EventUp {
-		t.Errorf("event %v, want up", e)
-	}
 }

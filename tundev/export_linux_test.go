@@ -12,8 +12,6 @@ import (
 	"tstun/logger"
 )
 
-const ClonePath = clonePath
-
 // Kernel is the real kernel with some steps replaced.
 type Kernel struct{ k kernel }
 
@@ -61,6 +59,10 @@ func (k *Kernel) Attached(f func(flags uint16) error) {
 // Fail makes the step called name fail with err.
 func (k *Kernel) Fail(name string, err error) {
 	switch name {
+	case "open":
+		k.FailOpens(1, err)
+	case "attach":
+		k.Attached(func(uint16) error { return err })
 	case "offload":
 		k.k.offload = func(int) error { return err }
 	case "nonblock":
@@ -78,7 +80,7 @@ func (k *Kernel) Fail(name string, err error) {
 	case "device":
 		// A descriptor that is no TUN makes the real function fail.
 		real := k.k.device
-		k.k.device = func(fd int, c *control, notice *os.File, mtu int) (tun.Device, error) {
+		k.k.device = func(logf logger.Logf, fd int, c *control, notice *os.File, mtu int) (tun.Device, error) {
 			null, openErr := os.Open(os.DevNull)
 			if openErr != nil {
 				return nil, openErr
@@ -89,7 +91,7 @@ func (k *Kernel) Fail(name string, err error) {
 				return nil, dupErr
 			}
 			closeDescriptor(fd)
-			dev, realErr := real(other, c, notice, mtu)
+			dev, realErr := real(logf, other, c, notice, mtu)
 			if realErr == nil {
 				return dev, nil
 			}

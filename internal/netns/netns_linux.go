@@ -1,6 +1,7 @@
 package netns
 
 import (
+	"errors"
 	"fmt"
 	"net"
 	"net/netip"
@@ -24,32 +25,26 @@ type state struct {
 
 func create() (handle, error) {
 	h := handle{&state{fd: netns.None()}}
-	err := onThread(func() error {
-		if err := unix.Unshare(unix.CLONE_NEWNET); err != nil {
-			return os.NewSyscallError("unshare", err)
-		}
-		fd, err := netns.Get()
-		if err != nil {
-			return fmt.Errorf("open: %w", err)
-		}
-		h.fd = fd
-		return nil
+	unshare := func() error { return os.NewSyscallError("unshare", unix.Unshare(unix.CLONE_NEWNET)) }
+	err := switched(unshare, func() (err error) {
+		h.fd, err = netns.Get()
+		return err
 	})
-	if err != nil {
-		h.close()
-		return handle{}, err
+	if err == nil {
+		err = h.linkUp("lo")
 	}
-	if err := h.linkUp("lo"); err != nil {
+	if err != nil {
 		h.close()
 		return handle{}, err
 	}
 	return h, nil
 }
 
-// onThread runs f on a thread of its own choosing of namespace, and puts the
-// thread back. A thread that cannot be put back stays locked, so that the
-// runtime ends it with its goroutine and nobody else gets it.
-func onThread(f func() error) (err error) {
+// switched runs f on a thread that enter has put into another namespace, and
+// puts the thread back. A thread that cannot be put back stays locked, so that
+// the runtime ends it with its goroutine and nobody else gets it. An enter
+// that fails leaves the thread where it was.
+func switched(enter, f func() error) (err error) {
 	runtime.LockOSThread()
 	old, err := netns.Get()
 	if err != nil {
@@ -57,9 +52,13 @@ func onThread(f func() error) (err error) {
 		return fmt.Errorf("open own network namespace: %w", err)
 	}
 	defer old.Close()
+	if err := enter(); err != nil {
+		runtime.UnlockOSThread()
+		return err
+	}
 	defer func() {
 		if backErr := netns.Set(old); backErr != nil {
-			err = fmt.Errorf("return to own network namespace: %w", backErr)
+			err = errors.Join(err, fmt.Errorf("return to own network namespace: %w", backErr))
 			return
 		}
 		runtime.UnlockOSThread()
@@ -76,14 +75,7 @@ func (h handle) close() error {
 	return h.fd.Close()
 }
 
-func (h handle) do(f func() error) error {
-	return onThread(func() error {
-		if err := h.enter(); err != nil {
-			return err
-		}
-		return f()
-	})
-}
+func (h handle) do(f func() error) error { return switched(h.enter, f) }
 
 // enter switches the calling thread.
 func (h handle) enter() error {
