@@ -67,7 +67,7 @@ func rewrite(t *testing.T, b []byte, src, dst netip.Addr) *packet.Parsed {
 	t.Helper()
 	var p, again packet.Parsed
 	p.Decode(b)
-	was := p.String()
+	was, before := p.String(), bytes.Clone(b)
 	if !p.SetSrcAddr(src) || !p.SetDstAddr(dst) {
 		t.Fatalf("no rewriting of %s to %v, %v", was, src, dst)
 	}
@@ -78,7 +78,28 @@ func rewrite(t *testing.T, b []byte, src, dst netip.Addr) *packet.Parsed {
 	if p.Src.Addr() != src || p.Dst.Addr() != dst {
 		t.Fatalf("after rewriting: %v, want %v > %v", p.String(), src, dst)
 	}
+	if got, want := withoutRewritten(b), withoutRewritten(before); !bytes.Equal(got, want) {
+		t.Fatalf("rewriting changed more than addresses and checksums:\n got % x\nwant % x", got, want)
+	}
 	return &p
+}
+
+// withoutRewritten returns the good packet b with its addresses and checksums
+// blanked. A wrong checksum field would go unnoticed otherwise: an update
+// keeps the sum right wherever it is written.
+func withoutRewritten(b []byte) []byte {
+	b = bytes.Clone(b)
+	if b[0]>>4 == 4 {
+		clear(b[10:20])
+	} else {
+		clear(b[8:40])
+	}
+	l := slowLayout(b)
+	at, ok := map[uint8]int{6: 16, 17: 6, 33: 6, 136: 6, 58: 2}[l.proto]
+	if ok && len(l.transport) >= at+2 {
+		clear(l.transport[at : at+2])
+	}
+	return b
 }
 
 // TestRewriteChecksums is row 2 of LESSONS: after each rewrite all checksums
