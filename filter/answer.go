@@ -48,10 +48,7 @@ func quotedKey(p *packet.Parsed) (k flow.Key, ok bool) {
 // judgeTSMP lets pings and pongs pass, and rejections of open flows. Others
 // are for the rules to judge.
 func (f *Filter) judgeTSMP(p *packet.Parsed, now int64, jailed bool) (r Reason, answered bool) {
-	if _, ok := p.AsTSMPPing(); ok {
-		return ReasonNone, true
-	}
-	if _, ok := p.AsTSMPPong(); ok {
+	if isTSMPEcho(p) {
 		return ReasonNone, true
 	}
 	rejected, ok := p.AsTSMPRejected()
@@ -62,6 +59,14 @@ func (f *Filter) judgeTSMP(p *packet.Parsed, now int64, jailed bool) (r Reason, 
 		return ReasonNone, true
 	}
 	return ReasonNoFlow, true
+}
+
+// isTSMPEcho reports whether p is a whole TSMP ping or pong: its type and
+// eight bytes. Parsed.AsTSMPPing would allocate.
+func isTSMPEcho(p *packet.Parsed) bool {
+	_, isFragment := p.Fragment()
+	m := p.Payload()
+	return !isFragment && len(m) >= 9 && (m[0] == 'p' || m[0] == 'o')
 }
 
 // rejectedKey returns the key of the flow that an inbound rejection names,

@@ -92,12 +92,19 @@ func TestSwap(t *testing.T) {
 					expect(t, f, 1, s.more(e), revoked)
 					f = newFilter(t, filter.Config{State: f.State(), Matches: allow})
 					expect(t, f, 2, s.more(e), none)
+					expect(t, f, 3, s.more(e), none)
 				})
 				t.Run("Keep revives nothing", func(t *testing.T) {
 					f := next(t, filter.Config{}, false)
 					expect(t, f, 1, s.more(e), revoked)
 					f = newFilter(t, filter.Config{State: f.State(), Keep: true})
 					expect(t, f, 2, s.more(e), revoked)
+				})
+				t.Run("Keep lets the rules revive", func(t *testing.T) {
+					f := next(t, filter.Config{}, false)
+					expect(t, f, 1, s.more(e), revoked)
+					f = newFilter(t, filter.Config{State: f.State(), Keep: true, Matches: allow})
+					expect(t, f, 2, s.more(e), none)
 				})
 				t.Run("the host's flows live on", func(t *testing.T) {
 					expect(t, next(t, filter.Config{}, true), 1, s.answer(e), none)
@@ -126,6 +133,11 @@ func TestSynEndsRevocation(t *testing.T) {
 		expect(t, f, 1, e.tcpIn(ack), revoked)
 		return f
 	}
+	f := newFilter(t, filter.Config{Matches: []filter.Match{rule(port(80))}})
+	walk(t, f, e, []step{{0, false, syn, none}, {0, true, synAck, none}, {0, false, ack, none}})
+	f = newFilter(t, filter.Config{State: f.State()})
+	walk(t, f, e, []step{{1, false, syn, noRule}, {2, false, ack, revoked}})
+
 	walk(t, cut(), e, []step{{2, false, syn, noRule}, {3, false, ack, revoked}})
 	walk(t, cut(), e, []step{
 		{2, true, ack, none}, {3, false, ack, revoked},

@@ -74,6 +74,9 @@ func TestTCPWalks(t *testing.T) {
 		{"a handshake without its last ACK too", nil, []step{
 			{0, true, syn, none}, {1, false, synAck, none}, {1 + transitory, false, ack, noRule},
 		}},
+		{"what the answerer sends does not complete it", nil, []step{
+			{0, true, syn, none}, {0, false, synAck, none}, {0, false, ack, none}, {transitory, false, ack, noRule},
+		}},
 		{"half closed by the host: the peer goes on", nil, []step{
 			{0, true, syn, none}, {0, false, synAck, none}, {0, true, ack, none}, {0, true, finAck, none},
 			{transitory - 1, false, ack, none}, {2*transitory - 2, false, ack, none},
