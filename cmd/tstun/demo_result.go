@@ -118,7 +118,9 @@ type dropInfo struct {
 // counters, or the demo fails.
 type totalInfo struct {
 	Node string `json:"node"`
+	Peer string `json:"peer"`
 	netlogtype.Counts
 	DroppedIn  uint64 `json:"droppedIn"`
 	DroppedOut uint64 `json:"droppedOut"`
+	Lost       uint64 `json:"lost"` // packets sent that the peer neither took nor dropped
 }

@@ -83,7 +83,7 @@ func (d *demo) because(ctx context.Context, what string, err error) error {
 	case context.Cause(ctx) == errDemoTimeout:
 		return failf("give it more time with --timeout, or less to do with --size", "%s: not done within %v", what, d.options.timeout)
 	case ctx.Err() != nil:
-		return failf("", "%s: interrupted", what)
+		return failf("nothing is left to clean up", "%s: interrupted", what)
 	case errors.As(err, &f):
 		return &failure{fmt.Errorf("%s: %w", what, f.err), f.hint}
 	default:
