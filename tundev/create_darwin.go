@@ -25,7 +25,12 @@ func create(logf logger.Logf, name string, mtu int) (tun.Device, error) {
 		return nil, err
 	}
 	var native tun.Device
-	wait := retry{clock: realClock(), limit: busyLimit, pause: busyPause, maxPause: busyMaxPause}
+	wait := retry{
+		clock:    clock{now: time.Now, sleep: time.Sleep},
+		limit:    busyLimit,
+		pause:    busyPause,
+		maxPause: busyMaxPause,
+	}
 	busy := func(err error) bool { return errors.Is(err, unix.EBUSY) }
 	err := wait.do(logf, busy, func() (err error) {
 		native, err = tun.CreateTUN(name, mtu) // releases everything on error

@@ -57,7 +57,7 @@ func linuxKernel() kernel {
 	return kernel{
 		open:       openClone,
 		loadModule: loadModule,
-		clock:      realClock(),
+		clock:      clock{now: time.Now, sleep: time.Sleep},
 		attach:     attach,
 		offload:    setOffload,
 		nonblock:   func(fd int) error { return unix.SetNonblock(fd, true) },

@@ -14,6 +14,7 @@ import (
 	"sync"
 	"syscall"
 	"testing"
+	"time"
 
 	"golang.org/x/sys/unix"
 
@@ -393,6 +394,25 @@ func TestWriteWhileDown(t *testing.T) {
 			if err := ns.LinkDown(name); err != nil {
 				t.Fatal(err)
 			}
+		}
+	})
+}
+
+// A reader that mixes packets from elsewhere into those of the device wakes
+// itself by a deadline on the file.
+func TestReadDeadline(t *testing.T) {
+	inNamespace(t, func(*netns.NS) {
+		dev, _, err := tundev.Create(t.Logf, "wake0", 1280)
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer dev.Close()
+		if err := dev.File().SetReadDeadline(time.Unix(1, 0)); err != nil {
+			t.Fatal(err)
+		}
+		bufs, sizes := [][]byte{make([]byte, 2048)}, []int{0}
+		if _, err := dev.Read(bufs, sizes, room); !errors.Is(err, os.ErrDeadlineExceeded) {
+			t.Errorf("Read: %v", err)
 		}
 	})
 }

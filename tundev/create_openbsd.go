@@ -67,6 +67,7 @@ func destroy(name string) error {
 		_    [16]byte
 	}
 	copy(ifr.name[:ifNameSize-1], name)
+	//lint:ignore SA1019 x/sys exports no wrapper for this request, and Go turns the call into libc's ioctl
 	_, _, errno := unix.Syscall(unix.SYS_IOCTL, uintptr(fd), uintptr(unix.SIOCIFDESTROY), uintptr(unsafe.Pointer(&ifr)))
 	if errno != 0 && errno != unix.ENXIO && errno != unix.EINVAL {
 		return os.NewSyscallError("SIOCIFDESTROY "+name, errno)

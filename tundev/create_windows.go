@@ -24,11 +24,12 @@ func create(logf logger.Logf, name string, mtu int) (tun.Device, error) {
 	if err := checkName("windows", name); err != nil {
 		return nil, err
 	}
-	native, err := createAdapter(logf, name, mtu, realClock())
+	clk := clock{now: time.Now, sleep: time.Sleep}
+	native, err := createAdapter(logf, name, mtu, clk)
 	if err != nil {
 		return nil, err
 	}
-	wait := waitUp{clock: realClock(), limit: upLimit, every: upEvery, logEvery: upLogEvery}
+	wait := waitUp{clock: clk, limit: upLimit, every: upEvery, logEvery: upLogEvery}
 	if err := wait.do(logf, func() (bool, string, error) { return operational(native.LUID()) }); err != nil {
 		native.Close()
 		return nil, err

@@ -3,7 +3,7 @@ package tundev
 // A Finding is one explanation of why a TUN could not be made or does not
 // work.
 type Finding struct {
-	Code     string // stable name of the cause, in kebab case, for programs
+	Code     string // stable name of the cause, for programs; the package comment lists them
 	Cause    string // what is wrong, in one sentence
 	Advice   string // the one thing to do about it
 	Evidence string // what was seen that says so

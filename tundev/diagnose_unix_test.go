@@ -3,6 +3,7 @@
 package tundev_test
 
 import (
+	"bytes"
 	"errors"
 	"fmt"
 	"io/fs"
@@ -237,14 +238,22 @@ func TestDiagnoseLinux(t *testing.T) {
 	}
 }
 
-// check compares the codes, and looks for advice and evidence in the first.
+// check compares the codes, looks for advice and evidence in the first, and
+// for all codes in the package comment.
 func check(t *testing.T, found []tundev.Finding, codes, advice, evidence string) {
 	t.Helper()
+	doc, err := os.ReadFile("doc.go")
+	if err != nil {
+		t.Fatal(err)
+	}
 	var got []string
 	for _, f := range found {
 		got = append(got, f.Code)
 		if f.Code == "" || f.Cause == "" || f.Advice == "" || f.Evidence == "" {
 			t.Errorf("incomplete: %+v", f)
+		}
+		if !bytes.Contains(doc, []byte("\t"+f.Code+" ")) {
+			t.Errorf("doc.go does not list the code %s", f.Code)
 		}
 	}
 	if strings.Join(got, " ") != codes {

@@ -8,5 +8,41 @@
 // After it Read and Write return an error for which errors.Is(err,
 // os.ErrClosed) holds, Name returns the last name, and Events is closed.
 //
-// Nothing here reads the environment, and only [Create] changes the system.
+// Nothing here reads the environment. Only [Create] changes the system, and
+// [FromFile] the MTU if asked to.
+//
+// # Codes of findings
+//
+//	already-configured         the interface was there with its address: treat as success
+//	bad-name                   the system takes no such name
+//	device-cgroup              the device cgroup forbids /dev/net/tun
+//	driver-slow                Wintun did not bring the interface up in time
+//	foreign-network-namespace  CAP_NET_ADMIN counts in another user namespace only
+//	interface-left             BSD: the interface outlived its process
+//	jail-no-tun                FreeBSD: the jail has no /dev/tun
+//	kernel-upgraded            the running kernel lost its modules: reboot
+//	leftover-adapter           Windows: an adapter is left from an unclean stop
+//	link-down                  packets are refused because the link is down
+//	module-format              the module is for another kernel: depmod -a, reboot
+//	module-missing             the kernel has no TUN driver on disk
+//	module-not-loaded          the driver is there but not loaded
+//	name-busy                  something out of sight holds the name
+//	name-held                  another process holds the name
+//	name-held-here             this process holds the name
+//	name-taken                 an interface of another kind has the name
+//	no-device-node             the device node is missing
+//	no-net-admin               CAP_NET_ADMIN is missing
+//	no-permission              macOS, BSD, Windows: not root, not administrator
+//	node-mode                  owner and mode of /dev/net/tun keep this user out
+//	node-unusable              /dev/net/tun cannot be opened for another reason
+//	openwrt-kmod-tun           OpenWrt: the package kmod-tun is missing
+//	openwrt-no-tun             a vendor's OpenWrt without TUN and package manager
+//	other-namespace            a process in another network namespace holds the name
+//	persistent-link            a persistent interface has the name
+//	synology-node-mode         Synology: the mode is reset at each boot
+//	unprivileged-container     uid mapping keeps the container's root out
+//	unsupported-system         programs cannot make a TUN on this system
+//	utun-busy                  macOS: the utun is in use or lingers
+//	wintun-missing             Windows: wintun.dll cannot be loaded
+//	wrong-device-node          /dev/net/tun is not the TUN device
 package tundev

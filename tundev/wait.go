@@ -14,8 +14,6 @@ type clock struct {
 	sleep func(time.Duration)
 }
 
-func realClock() clock { return clock{now: time.Now, sleep: time.Sleep} }
-
 // errNotUp marks an interface that did not come up in time.
 var errNotUp = errors.New("interface did not come up")
 
