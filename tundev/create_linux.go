@@ -50,7 +50,7 @@ type kernel struct {
 	setMTU     func(c *control, name string, mtu int) error
 	setQueue   func(c *control, name string, packets int) error
 	setSpeed   func(name string) error
-	device     func(logf logger.Logf, fd int, c *control, notice *os.File, mtu int) (tun.Device, error)
+	device     func(fd int, c *control, notice *os.File, mtu int) (tun.Device, error)
 }
 
 func linuxKernel() kernel {
@@ -93,7 +93,7 @@ func (k kernel) create(logf logger.Logf, name string, mtu int) (tun.Device, erro
 		logf("tundev: %s: link changes are polled for: %v", real, err)
 		notice = nil
 	}
-	return k.device(logf, fd, ctl, notice, mtu)
+	return k.device(fd, ctl, notice, mtu)
 }
 
 // configure sets the link's attributes. The device works without each of

@@ -367,23 +367,19 @@ func TestPersistentInterface(t *testing.T) {
 	})
 }
 
-// EIO on Write is no end: it is said once, and the device goes on.
+// EIO on Write is no end: the device goes on when the link is up.
 func TestWriteWhileDown(t *testing.T) {
 	inNamespace(t, func(ns *netns.NS) {
-		var log record
-		dev, name, err := tundev.Create(log.logf, "down0", 1280)
+		dev, name, err := tundev.Create(t.Logf, "down0", 1280)
 		if err != nil {
 			t.Fatal(err)
 		}
 		defer dev.Close()
-		for round := range 2 {
+		for range 2 {
 			for range 3 {
 				if _, err := dev.Write([][]byte{ipv4Packet()}, room); !errors.Is(err, syscall.EIO) {
 					t.Errorf("down: %v", err)
 				}
-			}
-			if got := strings.Count(log.String(), "link is down"); got != round+1 {
-				t.Errorf("said %d times:\n%s", got, &log)
 			}
 			if err := ns.LinkUp(name); err != nil {
 				t.Fatal(err)

@@ -8,8 +8,6 @@ import (
 
 	"golang.org/x/sys/unix"
 	"golang.zx2c4.com/wireguard/tun"
-
-	"tstun/logger"
 )
 
 // linuxDevice takes packets from and to wireguard-go's device, and names,
@@ -21,14 +19,12 @@ type linuxDevice struct {
 	control    *control
 	monitor    *monitor
 	mtu        atomic.Int64 // last known
-	logf       logger.Logf
-	saidDown   atomic.Bool // that the link is down, since the last good Write
 }
 
 // newLinuxDevice makes a device of fd, a non-blocking descriptor that is
 // attached to an interface, and takes over all its arguments, also on error.
 // notice may be nil.
-func newLinuxDevice(logf logger.Logf, fd int, ctl *control, notice *os.File, mtu int) (tun.Device, error) {
+func newLinuxDevice(fd int, ctl *control, notice *os.File, mtu int) (tun.Device, error) {
 	fail := func(err error) (tun.Device, error) {
 		unix.Close(fd)
 		ctl.close()
@@ -62,7 +58,7 @@ func newLinuxDevice(logf logger.Logf, fd int, ctl *control, notice *os.File, mtu
 		}
 		return nil, err
 	}
-	d := &linuxDevice{Device: native, control: ctl, logf: logf}
+	d := &linuxDevice{Device: native, control: ctl}
 	d.mtu.Store(int64(mtu))
 	d.monitor = newMonitor(notice, index, func() (up, known bool) {
 		return probeUp(native.File(), flags)
@@ -92,21 +88,6 @@ func probeUp(file *os.File, flags uint16) (up, known bool) {
 		return false, true
 	}
 	return false, false
-}
-
-// Write says once that the kernel refuses packets while the link is down; the
-// packets are lost, the device goes on.
-func (d *linuxDevice) Write(bufs [][]byte, offset int) (int, error) {
-	n, err := d.Device.Write(bufs, offset)
-	switch {
-	case err == nil:
-		if d.saidDown.Load() {
-			d.saidDown.Store(false)
-		}
-	case errors.Is(err, unix.EIO) && d.saidDown.CompareAndSwap(false, true):
-		d.logf("tundev: packets are refused because the link is down; bring it up")
-	}
-	return n, err
 }
 
 // Name asks the descriptor: it knows of renaming and of other namespaces.

@@ -80,7 +80,7 @@ func (k *Kernel) Fail(name string, err error) {
 	case "device":
 		// A descriptor that is no TUN makes the real function fail.
 		real := k.k.device
-		k.k.device = func(logf logger.Logf, fd int, c *control, notice *os.File, mtu int) (tun.Device, error) {
+		k.k.device = func(fd int, c *control, notice *os.File, mtu int) (tun.Device, error) {
 			null, openErr := os.Open(os.DevNull)
 			if openErr != nil {
 				return nil, openErr
@@ -91,7 +91,7 @@ func (k *Kernel) Fail(name string, err error) {
 				return nil, dupErr
 			}
 			closeDescriptor(fd)
-			dev, realErr := real(logf, other, c, notice, mtu)
+			dev, realErr := real(other, c, notice, mtu)
 			if realErr == nil {
 				return dev, nil
 			}

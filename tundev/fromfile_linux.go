@@ -7,8 +7,6 @@ import (
 
 	"golang.org/x/sys/unix"
 	"golang.zx2c4.com/wireguard/tun"
-
-	"tstun/logger"
 )
 
 // fromFile also serves Android, where neither a netlink socket nor the MTU is
@@ -42,5 +40,5 @@ func fromFile(f *os.File, mtu int) (tun.Device, error) {
 	if err != nil {
 		notice = nil // the monitor does without
 	}
-	return newLinuxDevice(logger.Discard, fd, ctl, notice, mtu)
+	return newLinuxDevice(fd, ctl, notice, mtu)
 }
