@@ -12,14 +12,13 @@ const none ref = 0
 type Entry[V any] struct {
 	key   Key
 	hash  uint32
-	chain ref // next in the same bucket, or next free slot
-	older ref // neighbours in the list of use
-	newer ref
+	older ref    // neighbours in the list of use
+	newer ref    // also: the next free slot
+	tick  uint32 // of the last use
 
 	// Expires is when the entry is gone, on the caller's clock.
 	Expires int64
 
-	tick  uint32 // of the last use
 	class uint8
 	list  uint8
 	live  bool
@@ -35,7 +34,7 @@ type Entry[V any] struct {
 func (e *Entry[V]) Key() Key { return e.key }
 
 const (
-	chunkOrder = 5
+	chunkOrder = 6
 	chunkLen   = 1 << chunkOrder
 )
 
@@ -62,71 +61,52 @@ func listOf(class uint8, assured bool) uint8 {
 }
 
 // shard is one part of a Table, with its own lock, which guards all of it.
-//
-// Its index is a linear hash table (Litwin): buckets are added one at a time,
-// as entries are, so that no insertion ever has to move more than one bucket.
 type shard[V any] struct {
 	mu sync.Mutex
 	slab[V]
-	free    ref   // head of the list of free slots
-	hand    ref   // where the sweep stands
-	count   int   // live entries
-	buckets []ref // heads of the chains
-	mask    uint32
-	lists   [2 * MaxClasses]list
+	index index
+	free  ref // head of the list of free slots
+	hand  ref // where the sweep stands
+	lists [2 * MaxClasses]list
 }
 
 // reset makes s empty and lets go of its memory.
 func (s *shard[V]) reset() {
 	s.slab = slab[V]{}
-	s.free, s.hand, s.count = none, none, 0
-	s.buckets, s.mask = nil, 0
+	s.index = index{}
+	s.free, s.hand = none, none
 	s.lists = [2 * MaxClasses]list{}
 }
 
-func (s *shard[V]) bucketOf(h uint32) *ref {
-	b := h & s.mask
-	if int(b) >= len(s.buckets) {
-		b = h & (s.mask >> 1)
-	}
-	return &s.buckets[b]
-}
-
 func (s *shard[V]) find(h uint32, k Key) ref {
-	if len(s.buckets) == 0 {
+	places := s.index.places
+	if len(places) == 0 {
 		return none
 	}
-	for r := *s.bucketOf(h); r != none; {
-		e := s.at(r)
-		if e.hash == h && e.key == k {
-			return r
+	for i := h; ; i++ {
+		p := places[i&uint32(len(places)-1)]
+		if p.ref == none || p.hash == h && s.at(p.ref).key == k {
+			return p.ref
 		}
-		r = e.chain
 	}
-	return none
 }
 
 // insert adds the key k, which is not there, to its list as the newest.
 func (s *shard[V]) insert(h uint32, k Key, class uint8, tick uint32) ref {
-	if s.count >= len(s.buckets) {
-		s.addBucket()
-	}
 	r := s.takeSlot()
-	head := s.bucketOf(h)
 	*s.at(r) = Entry[V]{
-		key: k, hash: h, chain: *head,
+		key: k, hash: h,
 		Expires: Never,
 		tick:    tick, class: class, list: listOf(class, false), live: true,
 	}
-	*head = r
-	s.count++
+	s.index.add(h, r)
 	s.enlist(r)
 	return r
 }
 
 func (s *shard[V]) takeSlot() ref {
 	if r := s.free; r != none {
-		s.free = s.at(r).chain
+		s.free = s.at(r).newer
 		return r
 	}
 	if int(s.used) == len(s.chunks)*chunkLen {
@@ -139,39 +119,9 @@ func (s *shard[V]) takeSlot() ref {
 func (s *shard[V]) remove(r ref) {
 	s.unlist(r)
 	e := s.at(r)
-	link := s.bucketOf(e.hash)
-	for *link != r {
-		link = &s.at(*link).chain
-	}
-	*link = e.chain
-	*e = Entry[V]{chain: s.free}
+	s.index.remove(e.hash, r)
+	*e = Entry[V]{newer: s.free}
 	s.free = r
-	s.count--
-}
-
-// addBucket grows the index by one bucket and moves into it those entries of
-// its sibling, the bucket with the same number but for the highest bit, that
-// belong there.
-func (s *shard[V]) addBucket() {
-	n := uint32(len(s.buckets))
-	s.buckets = append(s.buckets, none)
-	if n == 0 {
-		return
-	}
-	if n > s.mask {
-		s.mask = s.mask<<1 | 1
-	}
-	link := &s.buckets[n&(s.mask>>1)]
-	for r := *link; r != none; r = *link {
-		e := s.at(r)
-		if e.hash&s.mask != n {
-			link = &e.chain
-			continue
-		}
-		*link = e.chain
-		e.chain = s.buckets[n]
-		s.buckets[n] = r
-	}
 }
 
 // enlist makes r the newest of the list that it names.

@@ -17,7 +17,7 @@ const Never = math.MaxInt64
 const DefaultLimit = 1 << 18
 
 const (
-	maxShards = 64
+	maxShards = 128
 	// perShard is the least share of the limit that is worth a shard of
 	// its own.
 	perShard = 1024
