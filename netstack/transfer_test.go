@@ -6,7 +6,6 @@ import (
 	"crypto/sha256"
 	"io"
 	mathrand "math/rand/v2"
-	"net"
 	"testing"
 	"time"
 )
@@ -114,5 +113,3 @@ func BenchmarkTCP(b *testing.B) {
 		})
 	}
 }
-
-var _ net.Conn
