@@ -3,6 +3,7 @@ package filter_test
 import (
 	"net/netip"
 	"testing"
+	"testing/synctest"
 	"time"
 
 	"tstun/filter"
@@ -142,6 +143,23 @@ func TestRunInRunOut(t *testing.T) {
 	if a, b := filter.Now(), filter.Now(); b < a || a < 0 {
 		t.Errorf("Now went from %d to %d", a, b)
 	}
+}
+
+// RunIn and RunOut keep to the fake clock of a synctest bubble.
+func TestNowInBubble(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		f := newFilter(t, filter.Config{})
+		e := ends4(80, 5000)
+		f.RunOut(decoded(e.udpOut()), 0)
+		time.Sleep(filter.DefaultUDPUnreplied - 1)
+		if r := f.RunIn(decoded(e.udpIn()), 0); r != filter.Accept {
+			t.Errorf("before the time is over: %v", r)
+		}
+		time.Sleep(filter.DefaultUDPReplied)
+		if r := f.RunIn(decoded(e.udpIn()), 0); r != filter.Drop {
+			t.Errorf("after: %v", r)
+		}
+	})
 }
 
 // Limits per protocol hold, and what is given up is counted.
