@@ -4,10 +4,14 @@ import (
 	"bytes"
 	"crypto/rand"
 	"crypto/sha256"
+	"fmt"
 	"io"
 	mathrand "math/rand/v2"
+	"sync"
 	"testing"
 	"time"
+
+	"tstun/filter"
 )
 
 func random(b []byte) { rand.Read(b) }
@@ -80,36 +84,54 @@ func transfer(t testing.TB, a, b *node, network, address string, size int64) {
 	}
 }
 
+// BenchmarkTCP measures what connections carry together, from one stack to the
+// other, without and with WireGuard in between.
 func BenchmarkTCP(b *testing.B) {
 	for _, path := range nets {
-		b.Run(path.name, func(b *testing.B) {
-			x, y := path.build(b)
-			l := mustListen(b, y.s, "tcp", y.on(y.v4, 5001))
-			done := make(chan int64, 1)
-			go func() {
-				c, err := l.Accept()
-				if err != nil {
-					done <- 0
-					return
-				}
-				n, _ := io.CopyBuffer(struct{ io.Writer }{io.Discard}, c, make([]byte, 256<<10))
-				c.Close()
-				done <- n
-			}()
-			c, err := x.s.DialContext(ctx(b), "tcp", y.on(y.v4, 5001))
-			if err != nil {
-				b.Fatal(err)
-			}
-			block := make([]byte, 256<<10)
-			b.SetBytes(int64(len(block)))
-			for b.Loop() {
+		for _, connections := range []int{1, 16, 128} {
+			b.Run(fmt.Sprintf("%s/%d", path.name, connections), func(b *testing.B) {
+				benchmarkTCP(b, path.build, connections)
+			})
+		}
+	}
+}
+
+func benchmarkTCP(b *testing.B, build func(testing.TB) (x, y *node), connections int) {
+	x, y := build(b)
+	l := mustListen(b, y.s, "tcp", y.on(y.v4, 5001))
+	var sinks, sources sync.WaitGroup
+	blocks := make(chan []byte)
+	for range connections {
+		c, err := x.s.DialContext(ctx(b), "tcp", y.on(y.v4, 5001))
+		if err != nil {
+			b.Fatal(err)
+		}
+		peer, err := l.Accept()
+		if err != nil {
+			b.Fatal(err)
+		}
+		sinks.Go(func() {
+			io.CopyBuffer(struct{ io.Writer }{io.Discard}, peer, make([]byte, 256<<10))
+			peer.Close()
+		})
+		sources.Go(func() {
+			for block := range blocks {
 				if _, err := c.Write(block); err != nil {
-					b.Fatal(err)
+					b.Error(err)
 				}
 			}
-			c.(interface{ CloseWrite() error }).CloseWrite()
-			<-done
 			c.Close()
 		})
 	}
+	block := make([]byte, 256<<10)
+	b.SetBytes(int64(len(block)))
+	b.ReportAllocs()
+	for b.Loop() {
+		blocks <- block
+	}
+	close(blocks)
+	sources.Wait()
+	sinks.Wait()
+	b.ReportMetric(float64(x.w.Counters().QueueOverflows)/float64(b.N), "overflows/op")
+	b.ReportMetric(float64(y.w.Counters().In.Drops[filter.ReasonHook])/float64(b.N), "inboxdrops/op")
 }

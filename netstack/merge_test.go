@@ -1,0 +1,185 @@
+package netstack
+
+import (
+	"bytes"
+	"fmt"
+	"net/netip"
+	"testing"
+
+	"tstun/packet"
+)
+
+// flight makes packets of TCP flows from a script, with three bytes for each:
+// what differs, how long its payload is, and which flow it is of. Sequence
+// numbers wrap soon.
+func flight(script []byte) [][]byte {
+	var pkts [][]byte
+	next := make(map[byte]uint32)
+	for ; len(script) >= 3; script = script[3:] {
+		change, size, which := script[0], int(script[1])*6, script[2]%4
+		h := packet.TCPHeader{
+			Src: netip.MustParseAddrPort("100.64.0.1:1000"), Dst: netip.MustParseAddrPort("100.64.0.2:80"),
+			Seq: next[which] + 0xffff_f000, Ack: 77, Flags: packet.TCPAck, Window: 512,
+		}
+		if which&1 != 0 {
+			h.Src, h.Dst = netip.MustParseAddrPort("[fd00::1]:1000"), netip.MustParseAddrPort("[fd00::2]:80")
+		}
+		if which&2 != 0 {
+			h.Src = netip.AddrPortFrom(h.Src.Addr(), 1001)
+		}
+		spoilHeader(&h, &size, change)
+		next[which] = h.Seq + uint32(size) - 0xffff_f000
+		pkt := packet.Generate(h, bytes.Repeat([]byte{change + 1, byte(size), which}, size/3+1)[:size])
+		spoilPacket(pkt, change)
+		pkts = append(pkts, pkt)
+	}
+	return pkts
+}
+
+func spoilHeader(h *packet.TCPHeader, size *int, change byte) {
+	switch change {
+	case 1:
+		h.Flags |= packet.TCPPsh
+	case 2:
+		h.Flags |= packet.TCPFin
+	case 3:
+		h.Seq += 5
+	case 4:
+		h.Ack++
+	case 5:
+		h.Window++
+	case 6:
+		*size = *size/2*2 + 1
+	case 7:
+		h.Flags = packet.TCPRst
+	}
+}
+
+// spoilPacket changes what a header type does not have, and mends the sums.
+func spoilPacket(pkt []byte, change byte) {
+	ip := 20
+	if pkt[0]>>4 == 6 {
+		ip = 40
+	}
+	switch change {
+	case 8: // TTL, hop limit
+		if ip == 20 {
+			pkt[8]--
+		} else {
+			pkt[7]--
+		}
+	case 9: // TOS, traffic class
+		pkt[1] ^= 0x10
+	case 10: // identification, or payload length's upper byte kept
+		if ip == 20 {
+			pkt[5]++
+		}
+	case 11: // more fragments
+		if ip == 20 {
+			pkt[6] |= 0x20
+		}
+	default:
+		return
+	}
+	setSums(pkt, ip)
+}
+
+// merged is what the inbox makes of the packets.
+func merged(pkts [][]byte) [][]byte {
+	var b inbox
+	b.init()
+	var p packet.Parsed
+	for _, pkt := range pkts {
+		p.Decode(pkt)
+		b.put(&p)
+	}
+	var out [][]byte
+	if len(pkts) == 0 {
+		return out
+	}
+	for _, it := range b.fetch() {
+		it.run.finish()
+		out = append(out, it.data.Flatten())
+	}
+	return out
+}
+
+func check(t *testing.T, pkts [][]byte) {
+	t.Helper()
+	want, got := slowMerge(pkts), merged(pkts)
+	if len(got) != len(want) {
+		t.Fatalf("%d packets became %d, want %d", len(pkts), len(got), len(want))
+	}
+	for i := range want {
+		if !bytes.Equal(got[i], want[i]) {
+			t.Errorf("packet %d:\ngot  %.60x\nwant %.60x", i, got[i], want[i])
+		}
+	}
+}
+
+func TestMerge(t *testing.T) {
+	for change := range byte(12) {
+		for which := range byte(2) {
+			for _, at := range []int{0, 1, 4, 5} {
+				t.Run(fmt.Sprintf("%d/%d/%d", change, which, at), func(t *testing.T) {
+					script := bytes.Repeat([]byte{0, 200, which}, 6)
+					script[3*at] = change
+					check(t, flight(script))
+				})
+			}
+		}
+	}
+	t.Run("up to the longest packet", func(t *testing.T) { check(t, flight(bytes.Repeat([]byte{0, 210, 0}, 130))) })
+	t.Run("two flows by turns", func(t *testing.T) { check(t, flight(bytes.Repeat([]byte{0, 50, 0, 0, 50, 2}, 4))) })
+}
+
+func TestMergeMakesOneOfMany(t *testing.T) {
+	if got := merged(flight(bytes.Repeat([]byte{0, 200, 1}, 50))); len(got) != 1 {
+		t.Errorf("50 segments became %d", len(got))
+	}
+}
+
+// A segment that was broken on its way breaks what it is merged into.
+func TestMergeKeepsBrokenChecksums(t *testing.T) {
+	pkts := flight(bytes.Repeat([]byte{0, 200, 0}, 5))
+	pkts[3][700] ^= 0x40
+	got := merged(pkts)
+	if len(got) != 1 {
+		t.Fatalf("%d packets", len(got))
+	}
+	var p packet.Parsed
+	p.Decode(got[0])
+	pseudo := packet.PseudoHeaderSum(p.Proto(), p.Src.Addr(), p.Dst.Addr(), len(p.Transport()))
+	if packet.Checksum(p.Transport(), pseudo) == 0xffff {
+		t.Error("the broken segment has a right checksum now")
+	}
+}
+
+func FuzzMerge(f *testing.F) {
+	f.Add([]byte{0, 200, 0, 0, 200, 0, 1, 100, 0, 0, 9, 1})
+	f.Add(bytes.Repeat([]byte{0, 255, 1}, 60))
+	f.Fuzz(func(t *testing.T, script []byte) { check(t, flight(script[:min(len(script), 600)])) })
+}
+
+func TestInboxIsBounded(t *testing.T) {
+	var b inbox
+	b.init()
+	var p packet.Parsed
+	p.Decode(packet.Generate(packet.UDPHeader{
+		Src: netip.MustParseAddrPort("100.64.0.1:1"), Dst: netip.MustParseAddrPort("100.64.0.2:2"),
+	}, make([]byte, 60_000)))
+	taken := 0
+	for b.put(&p) {
+		taken++
+	}
+	if want := inboxBytes / len(p.Buffer()); taken != want {
+		t.Errorf("took %d packets, want %d", taken, want)
+	}
+	if n := len(b.fetch()); n != taken || !b.put(&p) {
+		t.Errorf("fetched %d of %d, or there is no room after it", n, taken)
+	}
+	b.close()
+	if b.put(&p) || b.fetch() != nil {
+		t.Error("a closed inbox is not closed")
+	}
+}
