@@ -1,33 +1,12 @@
 package tundev
 
 import (
-	"fmt"
 	"os"
 	"unsafe"
 
 	"golang.org/x/sys/unix"
 	"golang.zx2c4.com/wireguard/tun"
-
-	"tstun/logger"
 )
-
-// defaultMTU is what an MTU of 0 means here, since the kernel has none that
-// suits a tunnel (RFC 8200 §5).
-const defaultMTU = 1280
-
-func create(logf logger.Logf, name string, mtu int) (tun.Device, error) {
-	if err := checkName("freebsd", name); err != nil {
-		return nil, err
-	}
-	if mtu == 0 {
-		mtu = defaultMTU
-	}
-	native, err := tun.CreateTUN(name, mtu)
-	if err != nil {
-		return nil, fmt.Errorf("tun: %w", err)
-	}
-	return newBSDGuard(native), nil
-}
 
 // newBSDGuard makes wireguard-go look up the current name just before it
 // closes: it destroys the interface by the name that it saw last, and the

@@ -7,27 +7,7 @@ import (
 
 	"golang.org/x/sys/unix"
 	"golang.zx2c4.com/wireguard/tun"
-
-	"tstun/logger"
 )
-
-// defaultMTU is what an MTU of 0 means here (RFC 8200 §5): wireguard-go sets
-// every MTU it is given.
-const defaultMTU = 1280
-
-func create(logf logger.Logf, name string, mtu int) (tun.Device, error) {
-	if err := checkName("openbsd", name); err != nil {
-		return nil, err
-	}
-	if mtu == 0 {
-		mtu = defaultMTU
-	}
-	native, err := tun.CreateTUN(name, mtu)
-	if err != nil {
-		return nil, fmt.Errorf("tun: %w", err)
-	}
-	return newBSDGuard(native), nil
-}
 
 // newBSDGuard destroys the interface after Close: on OpenBSD one outlives the
 // process, and wireguard-go leaves it. Its name never changes: it is that of
