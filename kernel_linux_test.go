@@ -263,3 +263,34 @@ func testKernelCleanUp(t *testing.T, nodes ...*kernelNode) {
 		}
 	}
 }
+
+// TestLesson15CloseAfterFd: File().Fd() puts a descriptor into blocking mode;
+// Close must end the Read that is going on in it all the same.
+func TestLesson15CloseAfterFd(t *testing.T) {
+	ns := netns.New(t)
+	var dev tun.Device
+	if err := ns.Do(func() (err error) {
+		dev, _, err = tstun.New(t.Logf, "fd%d")
+		return err
+	}); err != nil {
+		t.Fatal(err)
+	}
+	w := tstun.Wrap(t.Logf, dev)
+	if w.File().Fd() == ^uintptr(0) {
+		t.Error("no descriptor")
+	}
+	reading := make(chan struct{})
+	ended := make(chan error)
+	go func() {
+		close(reading)
+		_, err := w.Unbatched().Read(make([]byte, 2000), offset)
+		ended <- err
+	}()
+	<-reading
+	soon(t, "Close", func() {
+		if err := w.Close(); err != nil {
+			t.Errorf("Close: %v", err)
+		}
+	})
+	wantClosed(t, "Read", <-ended)
+}

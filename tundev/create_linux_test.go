@@ -292,8 +292,9 @@ func TestCreateLoadsTheModuleOnce(t *testing.T) {
 	})
 }
 
-// LESSONS row 21: a descriptor per failed attempt.
-func TestThousandFailingCreations(t *testing.T) {
+// TestLesson21FailedCreationsLeaveNothing: elsewhere each failed attempt cost a
+// descriptor.
+func TestLesson21FailedCreationsLeaveNothing(t *testing.T) {
 	inNamespace(t, func(ns *netns.NS) {
 		busy, _, err := tundev.Create(nil, "held", 0)
 		if err != nil {
