@@ -71,7 +71,7 @@ func traffic(from, to *node) *sync.WaitGroup {
 	return &wg
 }
 
-// LESSONS 3: stacks and Wrappers are closed in any order, in the middle of
+// LESSONS.md 3: stacks and Wrappers are closed in any order, in the middle of
 // traffic, without a hang, a race or a goroutine left.
 func TestCloseAtAnyTime(t *testing.T) {
 	orders := []struct {

@@ -17,7 +17,7 @@ import (
 	"tstun/packet"
 )
 
-// LESSONS 5: a packet that the stack takes never reaches the device, and is
+// LESSONS.md 5: a packet that the stack takes never reaches the device, and is
 // counted once, as delivered.
 func TestHandledPacketsNeverReachTheDevice(t *testing.T) {
 	dev := testdev.New(1)
@@ -71,7 +71,7 @@ func receive(t *testing.T, w *tstun.Wrapper, pkt []byte) {
 	}
 }
 
-// LESSONS 1: what the stack sends opens state, so replies come in where no
+// LESSONS.md 1: what the stack sends opens state, so replies come in where no
 // rule lets anything in, and only they do.
 func TestRepliesComeIn(t *testing.T) {
 	a, b := newNode(t, 0), newNode(t, 1)
@@ -97,7 +97,7 @@ func TestRepliesComeIn(t *testing.T) {
 	}
 }
 
-// LESSONS 6: TCP goes to the Wrapper in super-packets, and what WireGuard
+// LESSONS.md 6: TCP goes to the Wrapper in super-packets, and what WireGuard
 // gets are whole packets within the MTU with right checksums, whatever the
 // sizes are.
 func TestSuperPacketsAreSplit(t *testing.T) {

@@ -1,0 +1,197 @@
+package main
+
+import (
+	"bufio"
+	"bytes"
+	"context"
+	"encoding/json"
+	"errors"
+	"os"
+	"os/exec"
+	"runtime"
+	"strings"
+	"testing"
+
+	"go.uber.org/goleak"
+
+	"tstun/filter"
+	"tstun/netlogtype"
+)
+
+// runTool runs the tool in this process.
+func runTool(args ...string) (code int, stdout, stderr string) {
+	var out, errs bytes.Buffer
+	env := environment{stdout: &out, stderr: &errs, getenv: func(string) string { return "" }}
+	code = run(context.Background(), env, args)
+	return code, out.String(), errs.String()
+}
+
+// document is what a reader of --json relies on.
+type document struct {
+	OK    bool
+	Mode  string
+	Nodes []struct {
+		Name, PublicKey, Endpoint string
+		Addresses                 []string
+	}
+	Steps []struct {
+		Name string
+		OK   bool
+		Data json.RawMessage
+	}
+	Connections []struct {
+		Node string
+		netlogtype.Connection
+		netlogtype.Counts
+	}
+	Drops []struct {
+		Node, Direction string
+		Reason          filter.Reason
+		Packets         uint64
+	}
+	Totals []struct {
+		Node string
+		netlogtype.Counts
+		DroppedIn, DroppedOut, Lost uint64
+	}
+}
+
+func TestDemoJSON(t *testing.T) {
+	defer goleak.VerifyNone(t, goleak.IgnoreCurrent())
+	code, stdout, stderr := runTool("demo", "--json", "--size", "3MB")
+	if code != exitOK || stderr != "" {
+		t.Fatalf("exit code %d, %s", code, stderr)
+	}
+	var d document
+	if err := json.Unmarshal([]byte(stdout), &d); err != nil {
+		t.Fatal(err)
+	}
+	var names []string
+	for _, s := range d.Steps {
+		names = append(names, s.Name)
+		if !s.OK {
+			t.Errorf("step %s is not ok", s.Name)
+		}
+	}
+	if got := strings.Join(names, " "); got != "handshake ping http refused udp tsmp transfer accounts" {
+		t.Errorf("steps: %s", got)
+	}
+	if !d.OK || d.Mode != "userspace" || len(d.Nodes) != 2 || d.Nodes[0].PublicKey == d.Nodes[1].PublicKey {
+		t.Errorf("%+v", d)
+	}
+	checkSums(t, d)
+}
+
+// checkSums adds the document up once more.
+func checkSums(t *testing.T, d document) {
+	t.Helper()
+	for _, total := range d.Totals {
+		var sum netlogtype.Counts
+		for _, c := range d.Connections {
+			if c.Node == total.Node {
+				sum = sum.Add(c.Counts)
+			}
+		}
+		dropped := map[string]uint64{}
+		for _, r := range d.Drops {
+			if r.Node == total.Node {
+				dropped[r.Direction] += r.Packets
+			}
+		}
+		if sum != total.Counts || dropped["in"] != total.DroppedIn || dropped["out"] != total.DroppedOut {
+			t.Errorf("%s: %+v and drops %v, want %+v", total.Node, sum, dropped, total)
+		}
+	}
+	if len(d.Totals) != 2 {
+		t.Fatalf("%d totals", len(d.Totals))
+	}
+	a, b := d.Totals[0], d.Totals[1]
+	if a.TxPackets != b.RxPackets+b.DroppedIn+a.Lost || b.TxPackets != a.RxPackets+a.DroppedIn+b.Lost {
+		t.Errorf("the nodes disagree: %+v, %+v", a, b)
+	}
+}
+
+// A demo in which a step cannot succeed fails with that step, a hint, and
+// nothing left behind.
+func TestDemoFails(t *testing.T) {
+	defer goleak.VerifyNone(t, goleak.IgnoreCurrent())
+	d := &demo{options: demoOptions{size: 1000}}
+	d.client, d.server = newNodes()
+	d.server.rules = nil
+	if err := d.newUserspaceHosts(); err != nil {
+		t.Fatal(err)
+	}
+	for _, n := range []*node{d.client, d.server} {
+		if err := n.startWireGuard(); err != nil {
+			t.Fatal(err)
+		}
+	}
+	defer d.stop()
+	ctx, cancel := context.WithTimeout(context.Background(), promptly)
+	defer cancel()
+	steps := d.steps()
+	if err := d.show(ctx, steps[0]); err != nil {
+		t.Fatal(err)
+	}
+	short, cancelShort := context.WithTimeout(ctx, promptly/50)
+	defer cancelShort()
+	err := d.show(short, steps[1])
+	if err == nil || !strings.HasPrefix(err.Error(), "ping: ") {
+		t.Errorf("a ping that no rule allows: %v", err)
+	}
+	if d.result.Steps[1].OK {
+		t.Error("the step is said to be ok")
+	}
+}
+
+func TestDemoWithoutReader(t *testing.T) {
+	var errs bytes.Buffer
+	env := environment{stdout: brokenPipe{}, stderr: &errs, getenv: func(string) string { return "" }}
+	for _, args := range [][]string{{"demo", "--size", "1k"}, {"demo", "--size", "1k", "--json"}, {"version"}} {
+		errs.Reset()
+		if code := run(context.Background(), env, args); code != exitFailed || !strings.Contains(errs.String(), errBroken.Error()) {
+			t.Errorf("%v: exit code %d, %s", args, code, errs.String())
+		}
+	}
+}
+
+// SIGINT ends the demo in the middle of a transfer, in good order.
+func TestInterrupt(t *testing.T) {
+	if runtime.GOOS == "windows" {
+		t.Skip("Windows has no signal to send to another process")
+	}
+	for _, mode := range []string{"", "--tun"} {
+		if ok, err := condition("privileged"); mode != "" && !ok {
+			t.Skipf("--tun needs root on Linux: %v", err)
+		}
+		args := []string{"demo", "--size", "1TiB"}
+		if mode != "" {
+			args = append(args, mode)
+		}
+		cmd := exec.Command("tstun", args...)
+		var errs bytes.Buffer
+		cmd.Stderr = &errs
+		out, err := cmd.StdoutPipe()
+		if err != nil {
+			t.Fatal(err)
+		}
+		if err := cmd.Start(); err != nil {
+			t.Fatal(err)
+		}
+		lines := bufio.NewScanner(out)
+		for lines.Scan() && !strings.Contains(lines.Text(), "neither host") {
+		}
+		if err := cmd.Process.Signal(os.Interrupt); err != nil {
+			t.Fatal(err)
+		}
+		for lines.Scan() {
+		}
+		var exit *exec.ExitError
+		if err := cmd.Wait(); !errors.As(err, &exit) || exit.ExitCode() != exitFailed {
+			t.Errorf("%s: %v", mode, err)
+		}
+		if !strings.Contains(errs.String(), "error: transfer: interrupted\nhint: ") {
+			t.Errorf("%s: %s", mode, errs.String())
+		}
+	}
+}
