@@ -119,7 +119,7 @@ func TestICMPKinds(t *testing.T) {
 	}
 }
 
-// TestRewriteQuote is the second half of row 18 of LESSONS: an error comes
+// TestRewriteQuote is the second half of row 18 of LESSONS.md: an error comes
 // back through NAT, and its quote is what the host sent, all checksums right.
 func TestRewriteQuote(t *testing.T) {
 	r := newRand()

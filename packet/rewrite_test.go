@@ -102,7 +102,7 @@ func withoutRewritten(b []byte) []byte {
 	return b
 }
 
-// TestRewriteChecksums is row 2 of LESSONS: after each rewrite all checksums
+// TestRewriteChecksums is row 2 of LESSONS.md: after each rewrite all checksums
 // are summed anew, with addresses random in all their bytes.
 func TestRewriteChecksums(t *testing.T) {
 	r := newRand()
@@ -135,7 +135,7 @@ func wantSameButChecksums(t *testing.T, got, want []byte) {
 	}
 }
 
-// TestRewriteUDPChecksumZero is row 18 of LESSONS.
+// TestRewriteUDPChecksumZero is row 18 of LESSONS.md.
 func TestRewriteUDPChecksumZero(t *testing.T) {
 	r := newRand()
 	for _, b := range [][]byte{udp4(9), udp6(9)} {
