@@ -60,10 +60,11 @@ func runDemo(ctx context.Context, env environment, o demoOptions) error {
 	if o.json {
 		p = nil
 	}
-	d := &demo{options: o, p: p, result: demoResult{Mode: "userspace"}}
+	mode := "userspace"
 	if o.tun {
-		d.result.Mode = "tun"
+		mode = "tun"
 	}
+	d := &demo{options: o, p: p, result: newDemoResult(mode)}
 	err := d.run(ctx)
 	d.result.OK = err == nil
 	if o.json {

@@ -22,6 +22,18 @@ type demoResult struct {
 	Hint        string           `json:"hint,omitempty"`
 }
 
+// newDemoResult has no list that is null in JSON.
+func newDemoResult(mode string) demoResult {
+	return demoResult{
+		Mode:        mode,
+		Nodes:       []nodeInfo{},
+		Steps:       []stepResult{},
+		Connections: []connectionInfo{},
+		Drops:       []dropInfo{},
+		Totals:      []totalInfo{},
+	}
+}
+
 // explain notes the error that ended the demo.
 func (r *demoResult) explain(err error) {
 	if err == nil {
@@ -49,6 +61,11 @@ type stepResult struct {
 	OK      bool    `json:"ok"`
 	Seconds float64 `json:"seconds"`
 	Data    any     `json:"data,omitempty"`
+}
+
+type handshakeData struct {
+	From netip.AddrPort `json:"from"`
+	To   netip.AddrPort `json:"to"`
 }
 
 type pingData struct {

@@ -34,7 +34,8 @@ func (d *demo) handshake(ctx context.Context) ([]string, any, error) {
 			return nil, nil, failf("is UDP to 127.0.0.1 blocked by a host firewall?", "%s: no handshake: %w", n.name, err)
 		}
 	}
-	return nil, nil, nil
+	data := handshakeData{d.client.endpoint(), d.server.endpoint()}
+	return []string{fmt.Sprintf("%v and %v share session keys", data.From, data.To)}, data, nil
 }
 
 func (d *demo) ping(ctx context.Context) (lines []string, data any, err error) {

@@ -25,18 +25,22 @@ func (d *demo) transfer(ctx context.Context) ([]string, any, error) {
 	if err != nil {
 		return nil, nil, err
 	}
+	defer l.Close()
+	ctx, giveUp := context.WithCancel(ctx)
+	defer giveUp()
 	received := make(chan error, 1)
-	go func() { received <- receive(l) }() // until l or its connection is closed
+	go func() { received <- receive(ctx, l) }() // until its connection or ctx ends
 	data, err := d.send(ctx, address)
 	if err != nil {
-		l.Close()
+		giveUp()
 		<-received
 		return nil, data, err
 	}
-	err = <-received
-	l.Close()
+	if err := <-received; err != nil {
+		return nil, data, err
+	}
 	return []string{fmt.Sprintf("%v in %.2f s: %.2f Gbit/s, CRC-32C %s at both ends",
-		byteSize(data.Bytes), data.Seconds, data.GbitPerSecond, data.CRC32C)}, data, err
+		byteSize(data.Bytes), data.Seconds, data.GbitPerSecond, data.CRC32C)}, data, nil
 }
 
 // send is the client's side.
@@ -104,13 +108,17 @@ type receipt struct {
 	Sum   uint32
 }
 
-// receive is the server's side, for one connection.
-func receive(l net.Listener) error {
+// receive is the server's side, for one connection. The end of ctx closes it.
+func receive(ctx context.Context, l net.Listener) error {
+	stop := context.AfterFunc(ctx, func() { l.Close() })
+	defer stop()
 	c, err := l.Accept()
 	if err != nil {
 		return err
 	}
 	defer c.Close()
+	stopConn := context.AfterFunc(ctx, func() { c.Close() })
+	defer stopConn()
 	var r receipt
 	buf := make([]byte, transferBlock)
 	for {
