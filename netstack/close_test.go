@@ -4,6 +4,7 @@ import (
 	"context"
 	"io"
 	"sync"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -90,14 +91,22 @@ func TestCloseAtAnyTime(t *testing.T) {
 		}},
 	}
 	for _, order := range orders {
-		for _, after := range []uint64{0, 1, 50, 2000} { // packets
+		for _, after := range []int64{1, 2, 50, 2000} { // packets
 			t.Run(order.name, func(t *testing.T) {
 				before := goleak.IgnoreCurrent()
-				a, b := backToBack(t)
+				a, b := newNode(t, 0), newNode(t, 1)
+				var packets atomic.Int64
+				enough := make(chan struct{})
+				connect(t, a, b, func([]byte) bool {
+					if packets.Add(1) == after {
+						close(enough)
+					}
+					return true
+				})
+				a.start(t)
+				b.start(t)
 				wg := traffic(a, b)
-				for a.w.Counters().Out.Packets < after {
-					time.Sleep(100 * time.Microsecond) // a poll, nothing depends on its length
-				}
+				<-enough
 				began := time.Now()
 				order.close(a, b)
 				if took := time.Since(began); took > 5*time.Second {

@@ -18,6 +18,7 @@ import (
 //
 // The error is a *net.OpError around the errors of packages syscall, net and
 // context: a refusal is syscall.ECONNREFUSED, a closed stack net.ErrClosed.
+// That a UDP port is closed shows at a Write after the one that found out.
 // A *Stack's DialContext can serve an http.Transport.
 func (s *Stack) DialContext(ctx context.Context, network, address string) (net.Conn, error) {
 	e, err := parse(network, address)

@@ -2,6 +2,8 @@ package netstack_test
 
 import (
 	"context"
+	"crypto/ecdh"
+	"crypto/rand"
 	"encoding/hex"
 	"errors"
 	"fmt"
@@ -13,7 +15,6 @@ import (
 	"testing"
 	"time"
 
-	"golang.org/x/crypto/curve25519"
 	"golang.zx2c4.com/wireguard/conn"
 	"golang.zx2c4.com/wireguard/device"
 
@@ -167,13 +168,11 @@ type keyPair struct{ private, public string }
 
 func newKeyPair(t testing.TB) keyPair {
 	t.Helper()
-	private := make([]byte, 32)
-	random(private)
-	public, err := curve25519.X25519(private, curve25519.Basepoint)
+	private, err := ecdh.X25519().GenerateKey(rand.Reader)
 	if err != nil {
 		t.Fatal(err)
 	}
-	return keyPair{hex.EncodeToString(private), hex.EncodeToString(public)}
+	return keyPair{hex.EncodeToString(private.Bytes()), hex.EncodeToString(private.PublicKey().Bytes())}
 }
 
 func ctx(t testing.TB) context.Context {

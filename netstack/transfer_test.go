@@ -2,7 +2,6 @@ package netstack_test
 
 import (
 	"bytes"
-	"crypto/rand"
 	"crypto/sha256"
 	"fmt"
 	"io"
@@ -13,8 +12,6 @@ import (
 
 	"tstun/filter"
 )
-
-func random(b []byte) { rand.Read(b) }
 
 // pattern yields reproducible bytes.
 func pattern(seed uint64) io.Reader {

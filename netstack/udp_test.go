@@ -117,3 +117,25 @@ func TestUDPWriterWaitsForTheTunnel(t *testing.T) {
 		t.Errorf("%d packets were lost", n)
 	}
 }
+
+// What was sent is released: a socket can send more than its buffer holds.
+func TestUDPMemoryIsGivenBack(t *testing.T) {
+	a, b := backToBack(t)
+	pc, err := b.s.ListenPacket("udp", ":9") // takes what fits its buffer
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer pc.Close()
+	for _, to := range b.addrs() {
+		c := mustDial(t, a.s, "udp", b.on(to, 9))
+		payload := make([]byte, 1000)
+		for i := range 2000 {
+			if _, err := c.Write(payload); err != nil {
+				t.Fatalf("write %d: %v", i, err)
+			}
+		}
+	}
+	if n := a.w.Counters().QueueOverflows; n != 0 {
+		t.Errorf("%d packets were lost", n)
+	}
+}

@@ -160,38 +160,41 @@ func TestInterrupt(t *testing.T) {
 	if runtime.GOOS == "windows" {
 		t.Skip("Windows has no signal to send to another process")
 	}
-	for _, mode := range []string{"", "--tun"} {
-		if ok, err := condition("privileged"); mode != "" && !ok {
+	t.Run("userspace", func(t *testing.T) { interrupt(t, "demo", "--size", "1TiB") })
+	t.Run("tun", func(t *testing.T) {
+		if ok, err := condition("privileged"); !ok {
 			t.Skipf("--tun needs root on Linux: %v", err)
 		}
-		args := []string{"demo", "--size", "1TiB"}
-		if mode != "" {
-			args = append(args, mode)
-		}
-		cmd := exec.Command("tstun", args...)
-		var errs bytes.Buffer
-		cmd.Stderr = &errs
-		out, err := cmd.StdoutPipe()
-		if err != nil {
-			t.Fatal(err)
-		}
-		if err := cmd.Start(); err != nil {
-			t.Fatal(err)
-		}
-		lines := bufio.NewScanner(out)
-		for lines.Scan() && !strings.Contains(lines.Text(), "neither host") {
-		}
-		if err := cmd.Process.Signal(os.Interrupt); err != nil {
-			t.Fatal(err)
-		}
-		for lines.Scan() {
-		}
-		var exit *exec.ExitError
-		if err := cmd.Wait(); !errors.As(err, &exit) || exit.ExitCode() != exitFailed {
-			t.Errorf("%s: %v", mode, err)
-		}
-		if !strings.Contains(errs.String(), "error: transfer: interrupted\nhint: ") {
-			t.Errorf("%s: %s", mode, errs.String())
-		}
+		interrupt(t, "demo", "--size", "1TiB", "--tun")
+	})
+}
+
+// interrupt runs the tool until the transfer begins.
+func interrupt(t *testing.T, args ...string) {
+	t.Helper()
+	cmd := exec.Command("tstun", args...)
+	var errs bytes.Buffer
+	cmd.Stderr = &errs
+	out, err := cmd.StdoutPipe()
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := cmd.Start(); err != nil {
+		t.Fatal(err)
+	}
+	lines := bufio.NewScanner(out)
+	for lines.Scan() && !strings.Contains(lines.Text(), "neither host") {
+	}
+	if err := cmd.Process.Signal(os.Interrupt); err != nil {
+		t.Fatal(err)
+	}
+	for lines.Scan() {
+	}
+	var exit *exec.ExitError
+	if err := cmd.Wait(); !errors.As(err, &exit) || exit.ExitCode() != exitFailed {
+		t.Errorf("%v", err)
+	}
+	if !strings.Contains(errs.String(), "error: transfer: interrupted\nhint: ") {
+		t.Errorf("stderr: %s", errs.String())
 	}
 }
