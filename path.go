@@ -154,7 +154,7 @@ func (b *batch) mainIn(peer *peer) outcome {
 // and was refused for no other reason than that no rule lets it in.
 func (b *batch) isForPeerAPI(r filter.Reason) bool {
 	switch r {
-	case filter.ReasonNoRule, filter.ReasonShieldsUp, filter.ReasonNotLocal:
+	case filter.ReasonNoRule, filter.ReasonShieldsUp:
 	default:
 		return false
 	}
