@@ -153,9 +153,7 @@ func (b *batch) mainIn(peer *peer) outcome {
 // isForPeerAPI reports whether the packet opens a connection to the peer API,
 // and was refused for no other reason than that no rule lets it in.
 func (b *batch) isForPeerAPI(r filter.Reason) bool {
-	switch r {
-	case filter.ReasonNoRule, filter.ReasonShieldsUp:
-	default:
+	if r != filter.ReasonNoRule && r != filter.ReasonShieldsUp {
 		return false
 	}
 	port, ok := b.peerAPIPort(&b.p)
