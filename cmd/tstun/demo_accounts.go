@@ -61,6 +61,25 @@ func (d *demo) account(ctx context.Context, n *node) error {
 	return nil
 }
 
+// evidence notes the books as they are when a step has failed, and shows what
+// was dropped.
+func (d *demo) evidence() {
+	if len(d.result.Totals) == 0 {
+		for _, n := range []*node{d.client, d.server} {
+			all := n.wrapper.ExtractStatistics()
+			var sum netlogtype.Counts
+			for _, c := range all {
+				sum = sum.Add(c)
+			}
+			d.note(n, all, n.wrapper.Counters(), sum)
+		}
+	}
+	if d.p != nil && len(d.result.Drops) > 0 {
+		d.p.printf("   dropped so far\n")
+		d.p.draw(dropTable(d.result.Drops))
+	}
+}
+
 // passed is what the counters say in the terms of statistics.
 func passed(c tstun.Counters) netlogtype.Counts {
 	return netlogtype.Counts{

@@ -75,6 +75,7 @@ type pingData struct {
 type pingReply struct {
 	Address      netip.Addr `json:"address"`
 	Milliseconds float64    `json:"milliseconds"`
+	Lost         int        `json:"lost"` // requests before, that got no reply
 }
 
 type httpData struct {

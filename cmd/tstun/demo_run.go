@@ -56,6 +56,7 @@ func (d *demo) run(ctx context.Context) (err error) {
 	d.hello()
 	for _, s := range d.steps() {
 		if err := d.show(ctx, s); err != nil {
+			d.evidence()
 			return err
 		}
 	}

@@ -38,19 +38,46 @@ func (d *demo) handshake(ctx context.Context) ([]string, any, error) {
 	return []string{fmt.Sprintf("%v and %v share session keys", data.From, data.To)}, data, nil
 }
 
+// attempts is how many requests ping sends before it gives up, one in each
+// pingEvery.
+const (
+	attempts  = 5
+	pingEvery = time.Second
+)
+
 func (d *demo) ping(ctx context.Context) (lines []string, data any, err error) {
 	var replies []pingReply
 	for _, a := range d.server.addrs() {
-		ctx, cancel := context.WithTimeout(ctx, promptly)
-		took, err := d.client.net.Ping(ctx, a)
-		cancel()
+		r, took, err := d.pingOne(ctx, a)
 		if err != nil {
 			return lines, pingData{replies}, err
 		}
-		replies = append(replies, pingReply{a, milliseconds(took)})
-		lines = append(lines, fmt.Sprintf("%v answers after %s", a, short(took)))
+		replies = append(replies, r)
+		line := fmt.Sprintf("%v answers after %s", a, short(took))
+		if r.Lost > 0 {
+			line += fmt.Sprintf(", %d requests were lost before", r.Lost)
+		}
+		lines = append(lines, line)
 	}
 	return lines, pingData{replies}, nil
+}
+
+// pingOne sends requests until one is answered, as ping(8) does: any of them
+// may be lost, and a kernel that has just got its address may not use it yet.
+func (d *demo) pingOne(ctx context.Context, a netip.Addr) (r pingReply, took time.Duration, err error) {
+	for r.Address = a; r.Lost < attempts; r.Lost++ {
+		one, cancel := context.WithTimeout(ctx, pingEvery)
+		took, err = d.client.net.Ping(one, a)
+		cancel()
+		if err == nil {
+			r.Milliseconds = milliseconds(took)
+			return r, took, nil
+		}
+		if ctx.Err() != nil {
+			break
+		}
+	}
+	return r, 0, fmt.Errorf("%v: %w", a, err)
 }
 
 const page = "Hello from the server, through WireGuard and a packet filter.\n" +

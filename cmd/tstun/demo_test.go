@@ -133,7 +133,7 @@ func TestDemoFails(t *testing.T) {
 	if err := d.show(ctx, steps[0]); err != nil {
 		t.Fatal(err)
 	}
-	short, cancelShort := context.WithTimeout(ctx, promptly/50)
+	short, cancelShort := context.WithTimeout(ctx, pingEvery/10)
 	defer cancelShort()
 	err := d.show(short, steps[1])
 	if err == nil || !strings.HasPrefix(err.Error(), "ping: ") {
