@@ -3,10 +3,10 @@ package tundev
 // A Finding is one explanation of why a TUN could not be made or does not
 // work.
 type Finding struct {
-	Code     string // stable name of the cause, for programs; the package comment lists them
-	Cause    string // what is wrong, in one sentence
-	Advice   string // the one thing to do about it
-	Evidence string // what was seen that says so
+	Code     string `json:"code"`     // stable name of the cause, for programs; the package comment lists them
+	Cause    string `json:"cause"`    // what is wrong, in one sentence
+	Advice   string `json:"advice"`   // the one thing to do about it
+	Evidence string `json:"evidence"` // what was seen that says so
 }
 
 // String is the finding on one line, for logs.
