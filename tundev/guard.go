@@ -2,7 +2,10 @@ package tundev
 
 import (
 	"fmt"
+	"io"
 	"os"
+	"runtime"
+	"slices"
 	"sync"
 
 	"golang.zx2c4.com/wireguard/tun"
@@ -20,13 +23,29 @@ type guard struct {
 	inner  tun.Device
 	before func()         // called once, before inner is closed; may be nil
 	after  func() error   // called once, after inner is closed; may be nil
+	room   int            // bytes in front of a packet that inner writes over
 	events chan tun.Event // closed by forward
 	done   chan struct{}  // closed by Close
 	once   sync.Once
 	err    error // result of the first Close
 
-	mu   sync.Mutex // guards name, and Name and MTU of inner
+	mu   sync.Mutex // guards name, mtu, and inner's methods but Read and Write
 	name string     // last known
+	mtu  int        // last known, 0: never
+}
+
+// familySize is the size of the address family that stands in front of each
+// packet on the BSDs (tun(4), TUNSIFHEAD) and macOS (net/if_utun.h).
+const familySize = 4
+
+// headroom is what wireguard-go's device needs on the system goos. It panics
+// when there is less.
+func headroom(goos string) int {
+	switch goos {
+	case "darwin", "ios", "freebsd", "openbsd":
+		return familySize
+	}
+	return 0
 }
 
 // newGuard takes over inner. The guard's goroutine ends when inner closes its
@@ -36,9 +55,12 @@ func newGuard(inner tun.Device, before func(), after func() error) *guard {
 		inner:  inner,
 		before: before,
 		after:  after,
+		room:   headroom(runtime.GOOS),
 		events: make(chan tun.Event, guardEvents),
 		done:   make(chan struct{}),
 	}
+	g.Name() // so that there is a last known one
+	g.MTU()
 	go g.forward()
 	return g
 }
@@ -77,6 +99,9 @@ func (g *guard) Read(bufs [][]byte, sizes []int, offset int) (int, error) {
 	if g.closed() {
 		return 0, os.ErrClosed
 	}
+	if err := g.checkOffset(offset); err != nil {
+		return 0, fmt.Errorf("read: %w", err)
+	}
 	if len(bufs) == 0 {
 		return 0, nil
 	}
@@ -87,9 +112,26 @@ func (g *guard) Read(bufs [][]byte, sizes []int, offset int) (int, error) {
 	return n, err
 }
 
+// checkOffset refuses what inner would panic on.
+func (g *guard) checkOffset(offset int) error {
+	if offset < g.room {
+		return fmt.Errorf("offset %d, need %d: %w", offset, g.room, io.ErrShortBuffer)
+	}
+	return nil
+}
+
+// Write leaves empty packets out, on which some devices panic and others give
+// up the whole batch.
 func (g *guard) Write(bufs [][]byte, offset int) (int, error) {
 	if g.closed() {
 		return 0, os.ErrClosed
+	}
+	if err := g.checkOffset(offset); err != nil {
+		return 0, fmt.Errorf("write: %w", err)
+	}
+	empty := func(b []byte) bool { return len(b) <= offset }
+	if slices.ContainsFunc(bufs, empty) {
+		bufs = slices.DeleteFunc(slices.Clone(bufs), empty)
 	}
 	if len(bufs) == 0 {
 		return 0, nil
@@ -101,34 +143,40 @@ func (g *guard) Write(bufs [][]byte, offset int) (int, error) {
 	return n, err
 }
 
-// Name returns the current name, after Close the last one.
+// Name returns the current name, or the last known one when the interface is
+// gone.
 func (g *guard) Name() (string, error) {
 	g.mu.Lock()
 	defer g.mu.Unlock()
+	err := os.ErrClosed
 	if !g.closed() {
-		name, err := g.inner.Name()
-		if err == nil {
+		var name string
+		if name, err = g.inner.Name(); err == nil {
 			g.name = name
-			return name, nil
-		}
-		if !g.closed() {
-			return "", err
 		}
 	}
 	if g.name == "" {
-		return "", os.ErrClosed
+		return "", g.closedError(err)
 	}
 	return g.name, nil
 }
 
+// MTU returns the current MTU, or the last known one when the interface is
+// gone.
 func (g *guard) MTU() (int, error) {
 	g.mu.Lock()
 	defer g.mu.Unlock()
-	if g.closed() {
-		return 0, os.ErrClosed
+	err := os.ErrClosed
+	if !g.closed() {
+		var mtu int
+		if mtu, err = g.inner.MTU(); err == nil {
+			g.mtu = mtu
+		}
 	}
-	mtu, err := g.inner.MTU()
-	return mtu, g.closedError(err)
+	if g.mtu == 0 {
+		return 0, g.closedError(err)
+	}
+	return g.mtu, nil
 }
 
 // Close ends Read, Write and the device. Later calls return what the first
@@ -139,7 +187,7 @@ func (g *guard) Close() error {
 			g.before()
 		}
 		close(g.done)
-		g.err = g.inner.Close()
+		g.closeInner()
 		if g.after != nil {
 			if err := g.after(); err != nil && g.err == nil {
 				g.err = err
@@ -150,6 +198,13 @@ func (g *guard) Close() error {
 		}
 	})
 	return g.err
+}
+
+// closeInner keeps a ForceMTU out, which would send on inner's closed events.
+func (g *guard) closeInner() {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	g.err = g.inner.Close()
 }
 
 // File returns the device's own file, which is nil where there is none. It is
