@@ -12,8 +12,9 @@ import (
 // its own: its methods are then right from any goroutine, whatever namespace
 // the goroutine's thread is in.
 type control struct {
-	mu sync.Mutex // guards fd against use after close
-	fd int        // -1 when closed
+	mu    sync.Mutex // guards what follows
+	fd    int        // -1 when closed
+	index int        // of the device's interface, 0: not known
 }
 
 func openControl() (*control, error) {
@@ -33,17 +34,72 @@ func (c *control) close() {
 	}
 }
 
-// get asks for the 32-bit value that request names. SIOCGIFMTU and
-// SIOCGIFTXQLEN have one, SIOCGIFINDEX too (linux/sockios.h).
-func (c *control) get(request uint, name string) (int, error) {
-	ifr, err := unix.NewIfreq(name)
+// replace makes c what other is and closes the rest. One that was closed
+// stays so.
+func (c *control) replace(other *control) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if c.fd >= 0 {
+		c.fd, other.fd = other.fd, c.fd
+		c.index = other.index
+	}
+	other.close()
+}
+
+// find looks up the index of the interface called name, which c then keeps.
+func (c *control) find(name string) (index int, err error) {
+	ifr, err := c.request(unix.SIOCGIFINDEX, name)
 	if err != nil {
 		return 0, err
 	}
-	if err := c.ioctl(request, ifr); err != nil {
-		return 0, err
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.index = int(int32(ifr.Uint32()))
+	return c.index, nil
+}
+
+// mtu of the device's interface, whose name is name at present.
+func (c *control) mtu(name string) (int, error) {
+	ifr, err := c.ofOwn(unix.SIOCGIFMTU, name)
+	if err != nil {
+		return 0, os.NewSyscallError("SIOCGIFMTU", err)
 	}
 	return int(int32(ifr.Uint32())), nil
+}
+
+// up tells whether the device's interface, whose name is name at present, is.
+func (c *control) up(name string) (bool, error) {
+	ifr, err := c.ofOwn(unix.SIOCGIFFLAGS, name)
+	if err != nil {
+		return false, os.NewSyscallError("SIOCGIFFLAGS", err)
+	}
+	return ifr.Uint16()&linkUp == linkUp, nil
+}
+
+// ofOwn is request for the device's interface. Another one of the same name,
+// when the interface has been moved, counts as none.
+func (c *control) ofOwn(request uint, name string) (*unix.Ifreq, error) {
+	c.mu.Lock()
+	own := c.index
+	c.mu.Unlock()
+	if own != 0 {
+		ifr, err := c.request(unix.SIOCGIFINDEX, name)
+		if err != nil {
+			return nil, err
+		}
+		if int(int32(ifr.Uint32())) != own {
+			return nil, unix.ENODEV
+		}
+	}
+	return c.request(request, name)
+}
+
+func (c *control) request(request uint, name string) (*unix.Ifreq, error) {
+	ifr, err := unix.NewIfreq(name)
+	if err != nil {
+		return nil, err
+	}
+	return ifr, c.ioctl(request, ifr)
 }
 
 func (c *control) set(request uint, name string, value int) error {

@@ -18,13 +18,19 @@ type linuxDevice struct {
 	tun.Device // wireguard-go's, unmonitored; owns the descriptor
 	control    *control
 	monitor    *monitor
-	mtu        atomic.Int64 // last known
+	lastMTU    atomic.Int64 // last known
+	sockets    func(fd int) (*control, *os.File, error)
 }
 
-// newLinuxDevice makes a device of fd, a non-blocking descriptor that is
-// attached to an interface, and takes over all its arguments, also on error.
-// notice may be nil.
 func newLinuxDevice(fd int, ctl *control, notice *os.File, mtu int) (tun.Device, error) {
+	return newFollowingDevice(fd, ctl, notice, mtu, socketsOf)
+}
+
+// newFollowingDevice makes a device of fd, a non-blocking descriptor that is
+// attached to an interface, and takes over what it is given, also on error.
+// notice may be nil. When the interface is moved, the device asks sockets for
+// new ones, which fails without rights.
+func newFollowingDevice(fd int, ctl *control, notice *os.File, mtu int, sockets func(fd int) (*control, *os.File, error)) (tun.Device, error) {
 	fail := func(err error) (tun.Device, error) {
 		unix.Close(fd)
 		ctl.close()
@@ -42,8 +48,8 @@ func newLinuxDevice(fd int, ctl *control, notice *os.File, mtu int) (tun.Device,
 			return fail(err)
 		}
 	}
-	index, err := ctl.get(unix.SIOCGIFINDEX, name)
-	if err != nil && notice != nil { // in another namespace already
+	index, err := ctl.find(name)
+	if err != nil && notice != nil { // moved away already
 		notice.Close()
 		notice = nil
 	}
@@ -58,68 +64,82 @@ func newLinuxDevice(fd int, ctl *control, notice *os.File, mtu int) (tun.Device,
 		}
 		return nil, err
 	}
-	d := &linuxDevice{Device: native, control: ctl}
-	d.mtu.Store(int64(mtu))
-	d.monitor = newMonitor(notice, index, func() (up, known bool) {
-		return probeUp(native.File(), flags)
-	})
+	d := &linuxDevice{Device: native, control: ctl, sockets: sockets}
+	d.lastMTU.Store(int64(mtu))
+	d.monitor = newMonitor(notice, index, d)
 	return newGuard(d, nil, nil), nil
 }
 
-// probeUp writes nothing to the TUN: the kernel says EIO when the interface
-// is down, and otherwise EINVAL since the virtio header is missing. Without
-// that header it would count a dropped packet each time, so it is not asked.
-func probeUp(file *os.File, flags uint16) (up, known bool) {
-	if flags&unix.IFF_VNET_HDR == 0 {
-		return false, false
-	}
-	conn, err := file.SyscallConn()
-	if err != nil {
-		return false, false
-	}
-	var errno error
-	if err := conn.Control(func(fd uintptr) { _, errno = unix.Write(int(fd), nil) }); err != nil {
-		return false, false
-	}
-	switch {
-	case errors.Is(errno, unix.EINVAL):
-		return true, true
-	case errors.Is(errno, unix.EIO):
-		return false, true
-	}
-	return false, false
+// Name asks the descriptor: it knows of renaming and of other namespaces.
+func (d *linuxDevice) Name() (name string, err error) {
+	ctlErr := d.descriptor(func(fd int) { name, _, err = tunInterface(fd) })
+	return name, errors.Join(ctlErr, err)
 }
 
-// Name asks the descriptor: it knows of renaming and of other namespaces.
-func (d *linuxDevice) Name() (string, error) {
+// descriptor runs f while the descriptor is sure to be open.
+func (d *linuxDevice) descriptor(f func(fd int)) error {
 	conn, err := d.File().SyscallConn()
 	if err != nil {
-		return "", err
+		return err
 	}
-	var name string
-	var nameErr error
-	if err := conn.Control(func(fd uintptr) { name, _, nameErr = tunInterface(int(fd)) }); err != nil {
-		return "", err
-	}
-	return name, nameErr
+	return conn.Control(func(fd uintptr) { f(int(fd)) })
 }
 
-// MTU asks the namespace in which the device was made. When the interface has
-// left it, or the system does not tell (Android), the last known MTU stands.
+// MTU asks the namespace that the interface is in. When that cannot be
+// reached, or the system does not tell (Android), the last known MTU stands.
 func (d *linuxDevice) MTU() (int, error) {
 	name, err := d.Name()
 	if err != nil {
 		return 0, err
 	}
-	mtu, err := d.control.get(unix.SIOCGIFMTU, name)
-	switch known := int(d.mtu.Load()); {
+	mtu, err := d.control.mtu(name)
+	switch known := int(d.lastMTU.Load()); {
 	case err == nil:
-		d.mtu.Store(int64(mtu))
+		d.lastMTU.Store(int64(mtu))
 		return mtu, nil
-	case known > 0 && (errors.Is(err, unix.ENODEV) || errors.Is(err, fs.ErrPermission)):
+	case known > 0 && (errors.Is(err, unix.ENODEV) || errors.Is(err, fs.ErrPermission) || errors.Is(err, os.ErrClosed)):
 		return known, nil
 	}
-	return 0, os.NewSyscallError("SIOCGIFMTU", err)
+	return 0, err
+}
+
+// state is for the monitor.
+func (d *linuxDevice) state() (s linkState, err error) {
+	name, err := d.Name()
+	if err != nil {
+		return s, err
+	}
+	if s.up, err = d.control.up(name); err != nil {
+		return s, err
+	}
+	s.mtu, err = d.control.mtu(name)
+	return s, err
+}
+
+// follow is for the monitor. When it fails, nothing is asked of the old
+// namespace any more: what has the interface's name there is another one.
+func (d *linuxDevice) follow() (*os.File, int, error) {
+	var ctl *control
+	var notice *os.File
+	var err error
+	if ctlErr := d.descriptor(func(fd int) { ctl, notice, err = d.sockets(fd) }); ctlErr != nil || err != nil {
+		d.control.close()
+		return nil, 0, errors.Join(ctlErr, err)
+	}
+	name, err := d.Name()
+	index := 0
+	if err == nil {
+		index, err = ctl.find(name)
+	}
+	d.control.replace(ctl)
+	if err != nil {
+		d.control.close()
+		if notice != nil {
+			notice.Close()
+		}
+		return nil, 0, err
+	}
+	return notice, index, nil
 }
 
 func (d *linuxDevice) Events() <-chan tun.Event { return d.monitor.events }

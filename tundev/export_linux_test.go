@@ -102,4 +102,13 @@ func (k *Kernel) Fail(name string, err error) {
 	}
 }
 
+// NoFollowing makes devices lose an interface that is moved.
+func (k *Kernel) NoFollowing() {
+	k.k.device = func(fd int, c *control, notice *os.File, mtu int) (tun.Device, error) {
+		return newFollowingDevice(fd, c, notice, mtu, func(int) (*control, *os.File, error) {
+			return nil, nil, errForeign
+		})
+	}
+}
+
 func closeDescriptor(fd int) { os.NewFile(uintptr(fd), "").Close() }

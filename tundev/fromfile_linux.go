@@ -27,7 +27,13 @@ func fromFile(f *os.File, mtu int) (tun.Device, error) {
 		unix.Close(fd)
 		return nil, fmt.Errorf("%w: %s is a TAP with virtio headers", errors.ErrUnsupported, name)
 	}
-	ctl, err := openControl()
+	ctl, notice, err := socketsOf(fd)
+	switch {
+	case errors.Is(err, errForeign):
+		ctl, notice, err = &control{fd: -1}, nil, nil
+	case err != nil: // no right to ask: it is taken to be here
+		ctl, notice, err = sockets()
+	}
 	if err != nil {
 		unix.Close(fd)
 		return nil, err
@@ -35,10 +41,6 @@ func fromFile(f *os.File, mtu int) (tun.Device, error) {
 	if mtu > 0 {
 		// Refused without rights; MTU then tells the interface's own.
 		ctl.set(unix.SIOCSIFMTU, name, mtu)
-	}
-	notice, err := openNotices()
-	if err != nil {
-		notice = nil // the monitor does without
 	}
 	return newLinuxDevice(fd, ctl, notice, mtu)
 }

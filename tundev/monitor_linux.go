@@ -4,97 +4,129 @@ import (
 	"encoding/binary"
 	"errors"
 	"os"
-	"time"
+	"sync"
 
 	"golang.org/x/sys/unix"
-	"golang.zx2c4.com/wireguard/tun"
 )
 
-// pollEvery is how often the state of an interface is asked for where the
-// kernel does not tell: when it has been moved to another network namespace.
-const pollEvery = time.Second
+// linkUp are the flags of an interface that carries packets (netdevice(7)).
+const linkUp = unix.IFF_UP | unix.IFF_RUNNING
 
 // monitor turns the kernel's notices about one interface into events. Its
-// goroutine ends with stop. It never blocks stop, whether or not anybody reads
-// the events, which wireguard-go's own listener does.
+// goroutine ends with stop. wireguard-go's own listener blocks when nobody
+// reads the events.
 type monitor struct {
-	events chan tun.Event // closed by run
-	done   chan struct{}  // closed by stop
-	ended  chan struct{}  // closed by run
-	notice *os.File       // rtnetlink socket, nil where the system has none
-	index  int32
-	probe  func() (up, known bool) // asks the descriptor itself
+	changes
+	watched watched
+	ended   chan struct{} // closed by run
+	index   int32
 
-	up  bool
-	mtu uint32
+	mu     sync.Mutex // guards notice between run, which replaces it, and stop
+	notice *os.File   // rtnetlink socket, nil where the system has none
+}
+
+// watched is what a monitor asks of the device whose interface it follows.
+type watched interface {
+	// state asks the kernel, where it sends no notices.
+	state() (linkState, error)
+	// follow finds the interface in the network namespace that it has been
+	// moved to, and hands over a socket there as newMonitor takes it.
+	follow() (notice *os.File, index int, err error)
 }
 
 // newMonitor watches the interface with the given index in the network
-// namespace of the calling thread. It takes over notice, which may be nil.
-func newMonitor(notice *os.File, index int, probe func() (up, known bool)) *monitor {
+// namespace of notice, which it takes over and which may be nil.
+func newMonitor(notice *os.File, index int, w watched) *monitor {
 	m := &monitor{
-		events: make(chan tun.Event, guardEvents),
-		done:   make(chan struct{}),
-		ended:  make(chan struct{}),
-		notice: notice,
-		index:  int32(index),
-		probe:  probe,
+		changes: newChanges(),
+		watched: w,
+		ended:   make(chan struct{}),
+		index:   int32(index),
+		notice:  notice,
 	}
-	go m.run()
+	go m.run(notice)
 	return m
 }
 
 // stop ends the goroutine and waits for it. It must be called once.
 func (m *monitor) stop() {
 	close(m.done)
+	m.mu.Lock()
 	if m.notice != nil {
 		m.notice.Close()
 	}
+	m.mu.Unlock()
 	<-m.ended
 }
 
-func (m *monitor) run() {
+// run follows the interface from one network namespace to the next. When it
+// is lost, by deletion or for want of rights, there are no further events.
+func (m *monitor) run(notice *os.File) {
 	defer close(m.ended)
 	defer close(m.events)
-	if m.notice != nil && !m.listen() {
-		return
+	for notice != nil {
+		if gone := m.listen(notice); !gone {
+			break
+		}
+		m.update(linkState{}) // moving takes it down
+		var err error
+		if notice, err = m.move(); err != nil {
+			<-m.done
+			return
+		}
 	}
-	m.poll()
+	m.poll(m.watched.state)
 }
 
-// listen follows rtnetlink until stop (false) or until the interface is gone
-// from this namespace (true).
-func (m *monitor) listen() (goOn bool) {
-	m.ask()
+// move exchanges the socket for one in the interface's new namespace.
+func (m *monitor) move() (*os.File, error) {
+	notice, index, err := m.watched.follow()
+	if err != nil {
+		return nil, err
+	}
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	m.notice.Close()
+	m.notice, m.index = notice, int32(index)
+	select {
+	case <-m.done: // stop may have closed the old one only
+		if notice != nil {
+			notice.Close()
+		}
+	default:
+	}
+	return notice, nil
+}
+
+// listen follows rtnetlink until the interface is gone from this namespace
+// (true), or until stop or a failure.
+func (m *monitor) listen(notice *os.File) (gone bool) {
+	m.ask(notice)
 	buf := make([]byte, 1<<16)
 	for {
-		n, err := m.notice.Read(buf)
+		n, err := notice.Read(buf)
 		switch {
 		case err == nil:
 			if gone := m.messages(buf[:n]); gone {
 				return true
 			}
 		case errors.Is(err, unix.ENOBUFS): // notices were lost: ask anew
-			m.ask()
+			m.ask(notice)
 		default:
-			select {
-			case <-m.done:
-				return false
-			default:
-				return true
-			}
+			return false
 		}
 	}
 }
 
-// ask requests the state of the interface; the answer looks like a notice.
-func (m *monitor) ask() {
+// ask requests the state of the interface; the answer looks like a notice, or
+// is an error when the interface is gone.
+func (m *monitor) ask(notice *os.File) {
 	req := make([]byte, unix.SizeofNlMsghdr+unix.SizeofIfInfomsg)
 	binary.NativeEndian.PutUint32(req[0:], uint32(len(req)))
 	binary.NativeEndian.PutUint16(req[4:], unix.RTM_GETLINK)
 	binary.NativeEndian.PutUint16(req[6:], unix.NLM_F_REQUEST)
 	binary.NativeEndian.PutUint32(req[unix.SizeofNlMsghdr+4:], uint32(m.index))
-	m.notice.Write(req) // a failure costs the first event only
+	notice.Write(req) // a failure costs the first event only
 }
 
 // messages reads the netlink messages in b (RFC 3549 §2.3.2) and reports
@@ -106,10 +138,13 @@ func (m *monitor) messages(b []byte) (gone bool) {
 			return false
 		}
 		kind := binary.NativeEndian.Uint16(b[4:])
+		if kind == unix.NLMSG_ERROR && noDevice(b[unix.SizeofNlMsghdr:size]) {
+			return true
+		}
 		link, mine := m.link(b[unix.SizeofNlMsghdr:size])
 		switch {
 		case mine && kind == unix.RTM_NEWLINK:
-			m.update(link.up, link.mtu)
+			m.update(link)
 		case mine && kind == unix.RTM_DELLINK:
 			return true
 		}
@@ -118,77 +153,29 @@ func (m *monitor) messages(b []byte) (gone bool) {
 	return false
 }
 
-type linkState struct {
-	up  bool
-	mtu uint32
+// noDevice tells whether an nlmsgerr says ENODEV: the answer to ask about an
+// interface that has gone.
+func noDevice(b []byte) bool {
+	return len(b) >= 4 && int32(binary.NativeEndian.Uint32(b)) == -int32(unix.ENODEV)
 }
 
 // link reads an ifinfomsg with its attributes (rtnetlink(7)).
 func (m *monitor) link(b []byte) (s linkState, mine bool) {
-	const running = unix.IFF_UP | unix.IFF_RUNNING
 	if len(b) < unix.SizeofIfInfomsg || int32(binary.NativeEndian.Uint32(b[4:])) != m.index {
 		return s, false
 	}
-	s.up = binary.NativeEndian.Uint32(b[8:])&running == running
+	s.up = binary.NativeEndian.Uint32(b[8:])&linkUp == linkUp
 	for b = b[unix.SizeofIfInfomsg:]; len(b) >= unix.SizeofRtAttr; {
 		size := int(binary.NativeEndian.Uint16(b))
 		if size < unix.SizeofRtAttr || size > len(b) {
 			break
 		}
 		if binary.NativeEndian.Uint16(b[2:]) == unix.IFLA_MTU && size >= unix.SizeofRtAttr+4 {
-			s.mtu = binary.NativeEndian.Uint32(b[unix.SizeofRtAttr:])
+			s.mtu = int(binary.NativeEndian.Uint32(b[unix.SizeofRtAttr:]))
 		}
 		b = b[min(len(b), (size+3)&^3):]
 	}
 	return s, true
-}
-
-// poll asks the descriptor, which works across namespaces. Where it cannot
-// tell, the interface counts as up: a VPN service hands it over that way.
-func (m *monitor) poll() {
-	tick := time.NewTicker(pollEvery)
-	defer tick.Stop()
-	for {
-		up, known := m.probe()
-		switch {
-		case known:
-			m.update(up, m.mtu)
-		case m.notice == nil:
-			m.update(true, m.mtu)
-		}
-		select {
-		case <-tick.C:
-		case <-m.done:
-			return
-		}
-	}
-}
-
-// update sends what has changed. The first state is "down", silently, and the
-// first MTU is no change.
-func (m *monitor) update(up bool, mtu uint32) {
-	if up != m.up {
-		m.up = up
-		if up {
-			m.send(tun.EventUp)
-		} else {
-			m.send(tun.EventDown)
-		}
-	}
-	if mtu != m.mtu && mtu != 0 {
-		first := m.mtu == 0
-		m.mtu = mtu
-		if !first {
-			m.send(tun.EventMTUUpdate)
-		}
-	}
-}
-
-func (m *monitor) send(e tun.Event) {
-	select {
-	case m.events <- e:
-	case <-m.done:
-	}
 }
 
 // openNotices opens an rtnetlink socket that is told of links, in the network
