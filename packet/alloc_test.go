@@ -10,7 +10,7 @@ import (
 // TestNoAllocation holds for every packet of the tables, good or bad.
 func TestNoAllocation(t *testing.T) {
 	var all []decodeCase
-	for _, cases := range [][]decodeCase{ip4Cases(), transportCases(), fragment4Cases(), ip6Cases(), extensionCases(), fragment6Cases()} {
+	for _, cases := range [][]decodeCase{ip4Cases(), option4Cases(), transportCases(), fragment4Cases(), ip6Cases(), extensionCases(), fragment6Cases()} {
 		all = append(all, cases...)
 	}
 	router4, router6 := netip.MustParseAddr("203.0.113.9"), netip.MustParseAddr("2001:db8:9::9")

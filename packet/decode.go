@@ -62,9 +62,13 @@ func (p *Parsed) decode4(b []byte, k kind) {
 	p.reset(b, 4, k)
 	p.proto = proto
 	var ports uint32
-	if frag := binary.BigEndian.Uint16(b[6:]) & 0x3fff; frag == 0 {
+	frag := binary.BigEndian.Uint16(b[6:]) & 0x3fff
+	switch {
+	case head > ip4Len && !optionsOK(b[ip4Len:head]):
+		p.problem = ProblemOptions
+	case frag == 0:
 		ports = p.transport(b, head)
-	} else {
+	default:
 		if !p.fragment(head, head, int(frag&0x1fff)*8, frag&0x2000 != 0) {
 			p.malformed(b)
 			return

@@ -56,7 +56,8 @@ func ip4Cases() []decodeCase {
 		{"IHL beyond packet", edit(udp4(10), 0, 0x4f), malformed},
 		{"options", options4(udp4(10), 8), udp},
 		{"options, 40 bytes", options4(udp4(10), 40), udp},
-		{"IHL hides part of UDP", edit(udp4(10), 0, 0x49), bad(4, ipproto.UDP, packet.ProblemTruncated)},
+		{"IHL takes UDP for options", edit(udp4(10), 0, 0x49), bad(4, ipproto.UDP, packet.ProblemOptions)},
+		{"options hide part of UDP", cut(options4(udp4(10), 8), 30), bad(4, ipproto.UDP, packet.ProblemTruncated)},
 		{"header alone, GRE", ip4(ipproto.GRE, nil), whole(4, ipproto.GRE, false, 0, 0)},
 		{"protocol 0", ip4(0, make([]byte, 8)), malformed},
 		{"protocol 255", ip4(255, make([]byte, 8)), malformed},
@@ -69,6 +70,40 @@ func ip4Cases() []decodeCase {
 		{"ICMPv6 in IPv4", ip4(ipproto.ICMPv6, make([]byte, 3)), whole(4, ipproto.ICMPv6, false, 3, 3)},
 		{"don't fragment and the reserved bit", edit(udp4(10), 6, 0xc0), udp},
 	}
+}
+
+// option4 puts options into an IPv4 header, whose length they round up.
+func option4(b []byte, options ...byte) []byte {
+	return edit(options4(b, (len(options)+3)/4*4), 20, options...)
+}
+
+func option4Cases() []decodeCase {
+	good := whole(4, ipproto.UDP, true, 18, 10)
+	refused := bad(4, ipproto.UDP, packet.ProblemOptions)
+	var cases []decodeCase
+	for kind, name := range map[byte]string{131: "loose", 137: "strict"} {
+		cases = append(cases,
+			decodeCase{name + " route, hop left", option4(udp4(10), kind, 7, 4, 10, 0, 0, 1), refused},
+			decodeCase{name + " route, second of two hops left", option4(udp4(10), kind, 11, 8, 10, 0, 0, 1, 10, 0, 0, 2), refused},
+			decodeCase{name + " route, part of a hop left", option4(udp4(10), kind, 7, 7, 10, 0, 0, 1), refused},
+			decodeCase{name + " route, used up", option4(udp4(10), kind, 7, 8, 10, 0, 0, 1), good},
+			decodeCase{name + " route, empty", option4(udp4(10), kind, 3, 4, 0), good},
+			decodeCase{name + " route, no pointer", option4(udp4(10), kind, 2), refused},
+			decodeCase{name + " route, pointer too low", option4(udp4(10), kind, 3, 0), refused},
+			decodeCase{name + " route behind others", option4(udp4(10), 1, 1, 7, 4, 4, 0, kind, 7, 4, 10, 0, 0, 1), refused},
+			decodeCase{name + " route in a first fragment", fragment4(option4(udp4(14), kind, 7, 4, 10, 0, 0, 1), 0, true), refused},
+			decodeCase{name + " route in a later fragment", fragment4(option4(udp4(14), kind, 7, 4, 10, 0, 0, 1), 64, true), refused},
+			decodeCase{name + " route behind the end of the list", option4(udp4(10), 0, kind, 7, 4, 10, 0, 0, 1), good},
+		)
+	}
+	return append(cases,
+		decodeCase{"option of length 0", option4(udp4(10), 7, 0), refused},
+		decodeCase{"option of length 1", option4(udp4(10), 7, 1), refused},
+		decodeCase{"option without a length", option4(udp4(10), 1, 1, 1, 7), refused},
+		decodeCase{"option longer than the header", option4(udp4(10), 7, 9, 4, 0, 0, 0, 0, 0), refused},
+		decodeCase{"option to the end of the header", option4(udp4(10), 7, 8, 4, 0, 0, 0, 0, 0), good},
+		decodeCase{"router alert", option4(udp4(10), 148, 4, 0, 0), good},
+	)
 }
 
 func transportCases() []decodeCase {

@@ -25,6 +25,7 @@ type decodeWant struct {
 func TestDecode(t *testing.T) {
 	var tests []decodeCase
 	tests = append(tests, ip4Cases()...)
+	tests = append(tests, option4Cases()...)
 	tests = append(tests, fragment4Cases()...)
 	tests = append(tests, transportCases()...)
 	tests = append(tests, ip6Cases()...)
@@ -91,7 +92,7 @@ func TestDecodeMapped(t *testing.T) {
 // TestDecodeResets decodes every pair of the table one after the other.
 func TestDecodeResets(t *testing.T) {
 	var all []decodeCase
-	for _, cases := range [][]decodeCase{ip4Cases(), transportCases(), fragment4Cases(), ip6Cases(), extensionCases(), fragment6Cases()} {
+	for _, cases := range [][]decodeCase{ip4Cases(), option4Cases(), transportCases(), fragment4Cases(), ip6Cases(), extensionCases(), fragment6Cases()} {
 		all = append(all, cases...)
 	}
 	for _, before := range all {

@@ -5,7 +5,7 @@
 // and says of what it cannot accept which [Problem] it has:
 //
 //	bytes → version, lengths → extension headers, fragments → transport header
-//	        Malformed          ExtensionHeaders,              Truncated,
+//	        Malformed          Options, ExtensionHeaders,     Truncated,
 //	                           Malformed                      TinyFragment
 //
 // A Parsed keeps offsets into the caller's buffer, so it is valid as long as

@@ -18,7 +18,7 @@ type Fragment struct {
 }
 
 // Fragment returns which part of a datagram p is. ok is false if p is not a
-// fragment, or is malformed. An IPv6 packet with a fragment header that says
+// fragment, is malformed or has bad options. An IPv6 packet with a fragment header that says
 // offset 0 and no more is a whole datagram (RFC 6946).
 func (p *Parsed) Fragment() (f Fragment, ok bool) {
 	if p.kind&(kindFirst|kindLater) == 0 {

@@ -11,7 +11,7 @@ import (
 
 // seed adds every packet of the tables to a fuzz corpus.
 func seed(f *testing.F) {
-	for _, cases := range [][]decodeCase{ip4Cases(), transportCases(), fragment4Cases(), ip6Cases(), extensionCases(), fragment6Cases()} {
+	for _, cases := range [][]decodeCase{ip4Cases(), option4Cases(), transportCases(), fragment4Cases(), ip6Cases(), extensionCases(), fragment6Cases()} {
 		for _, tt := range cases {
 			if len(tt.in) < 3000 {
 				f.Add(tt.in)
@@ -39,7 +39,7 @@ func FuzzDecode(f *testing.F) {
 			}
 			return
 		}
-		if !o.ok {
+		if !o.ok || o.badOptions {
 			t.Fatalf("Decode accepts %v; gopacket: %+v", p.String(), o)
 		}
 		sameAs(t, &p, o)
@@ -92,6 +92,10 @@ func intended(p *packet.Parsed, o opinion) string {
 			return "one fragment header at most"
 		case o.isFragment && !o.first && o.proto == 0:
 			return "hop-by-hop header in a later fragment"
+		}
+	case packet.ProblemOptions:
+		if o.badOptions {
+			return "source routes that are not at their end, and options that cannot be walked"
 		}
 	case packet.ProblemTinyFragment:
 		if o.isFragment && (!o.first && o.offset < 20 || o.shortICMPv6 || o.udpZero) {

@@ -63,7 +63,7 @@ func (p *Parsed) Problem() Problem { return p.problem }
 
 // Proto returns the protocol number that the IP header, or the last IPv6
 // extension header, gives for what follows. Unlike IPProto it is also known
-// for later fragments and for truncated packets. It is ipproto.Unknown for
+// for later fragments, truncated packets and ProblemOptions. It is ipproto.Unknown for
 // ProblemMalformed and ProblemExtensionHeaders.
 //
 // Of a later IPv6 fragment it is what the fragment claims: its sender may

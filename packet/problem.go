@@ -20,6 +20,10 @@ const (
 	// ProblemTinyFragment: a first fragment without its whole transport
 	// header (RFC 7112), or a later one that would overwrite it (RFC 3128).
 	ProblemTinyFragment
+	// ProblemOptions: the options of the IPv4 header cannot be walked, or
+	// one is a source route (LSRR, SSRR) with a hop still to visit, so that
+	// the packet is for another destination than it says.
+	ProblemOptions
 )
 
 // String returns the problem in kebab case, such as "tiny-fragment".
@@ -35,6 +39,8 @@ func (p Problem) String() string {
 		return "extension-headers"
 	case ProblemTinyFragment:
 		return "tiny-fragment"
+	case ProblemOptions:
+		return "options"
 	}
 	return "invalid"
 }

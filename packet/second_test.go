@@ -31,6 +31,7 @@ type opinion struct {
 
 	totalZero    bool    // IPv4 total length or IPv6 payload length is 0
 	extensions   []uint8 // kinds, in order, with the one that could not be decoded
+	badOptions   bool    // IPv4 options that gopacket stops at, or a source route
 	badRouting   bool    // of type 0, or with segments left
 	udpZero      bool    // UDP length 0
 	shortICMPv6  bool    // less than 8 bytes
@@ -72,13 +73,20 @@ func (o *opinion) ip4(b []byte, cut *truncated) []byte {
 		return nil
 	}
 	if err != nil {
-		// Intended difference: Decode does not read IP options, and gopacket
-		// stops at odd ones. They are blanked for it to go on.
+		// gopacket stops at odd options. They are blanked for it to go on.
+		o.badOptions = true
 		b = append([]byte(nil), b...)
 		clear(b[20:len(ip.Contents)])
 		*cut = false
 		if ip.DecodeFromBytes(b, cut) != nil {
 			return nil
+		}
+	}
+	for _, opt := range ip.Options {
+		// The pointer counts from the type, OptionData begins at the pointer.
+		route := opt.OptionType == 131 || opt.OptionType == 137
+		if route && (len(opt.OptionData) == 0 || opt.OptionData[0] < 4 || opt.OptionData[0] <= opt.OptionLength) {
+			o.badOptions = true
 		}
 	}
 	o.version, o.proto = 4, ipproto.Proto(ip.Protocol)
