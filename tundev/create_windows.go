@@ -4,6 +4,7 @@ import (
 	"errors"
 	"fmt"
 	"time"
+	"unsafe"
 
 	"golang.org/x/sys/windows"
 	"golang.zx2c4.com/wireguard/tun"
@@ -34,6 +35,7 @@ func create(logf logger.Logf, name string, mtu int) (tun.Device, error) {
 		native.Close()
 		return nil, err
 	}
+	adoptMTU(logf, native, name, mtu)
 	return newGuard(native, nil, nil), nil
 }
 
@@ -64,6 +66,54 @@ func operational(luid uint64) (up bool, condition string, err error) {
 	return row.OperStatus == windows.IfOperStatusUp, operStatus(row.OperStatus), nil
 }
 
+// adoptMTU sets the MTU of the interface, which Wintun makes with one of 65535
+// bytes, and of which wireguard-go's device only keeps a number of its own:
+// without it the system sends packets of any size, and Read cuts off what does
+// not fit the reader's buffer. With an mtu of 0 the device takes over the
+// interface's. Failure is a warning.
+func adoptMTU(logf logger.Logf, native *tun.NativeTun, name string, mtu int) {
+	for _, family := range []uint16{windows.AF_INET, windows.AF_INET6} {
+		now, err := interfaceMTU(native.LUID(), family, mtu)
+		if err != nil {
+			logf("tundev: %s: MTU of %s not set to %d, going on: %v", name, familyName(family), mtu, err)
+			continue
+		}
+		if mtu == 0 && family == windows.AF_INET {
+			native.ForceMTU(now)
+		}
+	}
+}
+
+func familyName(family uint16) string {
+	if family == windows.AF_INET6 {
+		return "IPv6"
+	}
+	return "IPv4"
+}
+
+var setIPInterfaceEntry = windows.NewLazySystemDLL("iphlpapi.dll").NewProc("SetIpInterfaceEntry")
+
+// interfaceMTU sets the MTU of one address family, unless mtu is 0, and
+// returns what it then is.
+func interfaceMTU(luid uint64, family uint16, mtu int) (int, error) {
+	row := windows.MibIpInterfaceRow{Family: family, InterfaceLuid: luid}
+	if err := windows.GetIpInterfaceEntry(&row); err != nil {
+		return 0, fmt.Errorf("GetIpInterfaceEntry: %w", err)
+	}
+	if mtu == 0 {
+		return int(row.NlMtu), nil
+	}
+	row.NlMtu = uint32(mtu)
+	row.SitePrefixLength = 0 // must be so for IPv4 (netioapi.h)
+	if err := setIPInterfaceEntry.Find(); err != nil {
+		return 0, err
+	}
+	if r, _, _ := setIPInterfaceEntry.Call(uintptr(unsafe.Pointer(&row))); r != 0 {
+		return 0, fmt.Errorf("SetIpInterfaceEntry: %w", windows.Errno(r))
+	}
+	return mtu, nil
+}
+
 // operStatus names a value of IF_OPER_STATUS (ifdef.h).
 func operStatus(s uint32) string {
 	names := []string{"", "up", "down", "testing", "unknown", "dormant", "not present", "lower layer down"}
@@ -76,13 +126,15 @@ func operStatus(s uint32) string {
 // LUID identifies the interface to the functions of iphlpapi.dll that set
 // addresses and routes. After Close it is 0.
 func (g *guard) LUID() uint64 {
+	g.mu.Lock()
+	defer g.mu.Unlock()
 	if n, ok := g.inner.(*tun.NativeTun); ok {
 		return n.LUID()
 	}
 	return 0
 }
 
-// ForceMTU tells the device that the MTU of the interface is now mtu bytes,
+// ForceMTU sets no MTU of the interface. It tells the device that the MTU of the interface is now mtu bytes,
 // which Windows does not announce to it.
 func (g *guard) ForceMTU(mtu int) {
 	g.mu.Lock()
