@@ -4,6 +4,8 @@ import (
 	"io/fs"
 	"time"
 
+	"golang.zx2c4.com/wireguard/tun"
+
 	"tstun/logger"
 )
 
@@ -13,6 +15,16 @@ var (
 	CheckName = checkName
 	ErrNotUp  = errNotUp
 )
+
+// NewGuard is the package's around a device that needs room bytes of headroom.
+func NewGuard(inner tun.Device, room int) tun.Device {
+	g := newGuard(inner, nil, nil)
+	g.room = room
+	return g
+}
+
+// Headroom is what wireguard-go's device needs on a system.
+var Headroom = headroom
 
 // Retry runs retry.do against the given clock.
 func Retry(now func() time.Time, sleep func(time.Duration), limit, pause, maxPause time.Duration, again func(error) bool, f func() error) error {

@@ -23,7 +23,7 @@ type guard struct {
 	inner  tun.Device
 	before func()         // called once, before inner is closed; may be nil
 	after  func() error   // called once, after inner is closed; may be nil
-	room   int            // bytes in front of a packet that inner writes over
+	room   int            // bytes in front of a packet that inner needs
 	events chan tun.Event // closed by forward
 	done   chan struct{}  // closed by Close
 	once   sync.Once
@@ -111,6 +111,9 @@ func (g *guard) Read(bufs [][]byte, sizes []int, offset int) (int, error) {
 	}
 	return n, err
 }
+
+// headroom is for TAP.
+func (g *guard) headroom() int { return g.room }
 
 // checkOffset refuses what inner would panic on.
 func (g *guard) checkOffset(offset int) error {

@@ -14,9 +14,8 @@ import (
 // TAP presents dev, an Ethernet TAP, as an IP TUN, and takes it over.
 //
 // Read strips the Ethernet header: the IP packet is at offset, as always. To
-// spare a copy it reads the frame 14 bytes earlier, so with an offset of 14 or
-// more the 14 bytes before it are overwritten; with a smaller one the packet is
-// moved. Frames that hold no IP, and those for other stations, are left out.
+// spare a copy it reads the frame 14 bytes earlier, over what is there; when
+// that leaves dev less headroom than it needs, the packet is moved. Frames that hold no IP, and those for other stations, are left out.
 // For the host, every neighbour is there: Read answers ARP requests and IPv6
 // neighbour solicitations for any address with the MAC address
 // 02:74:73:74:75:6e, except those by which the host looks whether an address
@@ -24,21 +23,30 @@ import (
 //
 // Write puts an Ethernet header in front of each packet, in the 14 bytes
 // before offset, which the caller must not need; bytes further in front are
-// not touched by it. With an offset below 14 the packets are copied. Frames
-// go to the MAC address that the host was last seen with, until then to the
-// broadcast address.
+// not touched by it. When that leaves dev less headroom than it needs, the
+// packets are copied. Frames go to the MAC address that the host was last seen
+// with, until then to the broadcast address.
+//
+// Devices of this package say what headroom they need. Any other gets 4 bytes,
+// enough for wireguard-go's own devices of the BSDs.
 //
 // The device may be used from several goroutines as far as dev may; Write is
 // called on dev from Read, for the answers.
 func TAP(dev tun.Device) tun.Device {
+	need := familySize
+	if d, ok := dev.(interface{ headroom() int }); ok {
+		need = d.headroom()
+	}
 	return &tap{
 		Device: dev,
+		need:   need,
 		copies: sync.Pool{New: func() any { return new(frames) }},
 	}
 }
 
 type tap struct {
 	tun.Device
+	need   int           // least offset for Device
 	host   atomic.Uint64 // the host's MAC address, 0: not seen yet
 	copies sync.Pool     // of *frames
 }
@@ -53,7 +61,10 @@ type frames struct {
 const tapHeadroom = 16
 
 func (t *tap) Read(bufs [][]byte, sizes []int, offset int) (int, error) {
-	at := max(0, offset-etherSize)
+	if offset < 0 {
+		return 0, fmt.Errorf("read: offset %d", offset)
+	}
+	at := max(t.need, offset-etherSize)
 	for {
 		n, err := t.Device.Read(bufs, sizes, at)
 		some := false
@@ -143,7 +154,7 @@ func (t *tap) write(bufs [][]byte, offset int) (int, error) {
 	if len(bufs) == 0 {
 		return 0, nil
 	}
-	if offset < etherSize {
+	if offset-etherSize < t.need {
 		return t.writeCopies(bufs, offset)
 	}
 	t.putHeaders(bufs, offset)

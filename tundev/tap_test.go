@@ -33,6 +33,7 @@ func (s *script) Read(bufs [][]byte, sizes []int, offset int) (int, error) {
 	}
 	batch := s.batches[0]
 	s.batches = s.batches[1:]
+	s.offset = offset
 	for i, f := range batch {
 		sizes[i] = copy(bufs[i][offset:], f)
 	}
@@ -240,22 +241,41 @@ func TestTAPWriteDestination(t *testing.T) {
 // With 14 bytes or more in front the packet is written where it is, and only
 // those 14 change; with less nothing of the caller's does.
 func TestTAPWriteKeepsTheCallersBytes(t *testing.T) {
-	for _, offset := range []int{0, 1, 13, 14, 16, 40} {
+	for _, offset := range []int{0, 1, 13, 14, 16, 17, 18, 40} {
 		buf := append(bytes.Repeat([]byte{0xcc}, offset), ip4...)
 		before, dev := bytes.Clone(buf), &script{}
 		if _, err := tundev.TAP(dev).Write([][]byte{buf}, offset); err != nil {
 			t.Fatal(err)
 		}
 		inPlace := &dev.bufs[0][0] == &buf[0]
-		if inPlace != (offset >= 14) {
-			t.Errorf("offset %d: in place %v", offset, inPlace)
+		if inPlace != (offset >= 14+4) || dev.offset < 4 {
+			t.Errorf("offset %d: in place %v, inner offset %d", offset, inPlace, dev.offset)
 		}
 		kept := max(0, offset-14)
-		if offset < 14 {
+		if !inPlace {
 			kept = len(buf)
 		}
 		if !bytes.Equal(buf[:kept], before[:kept]) || !bytes.Equal(buf[offset:], before[offset:]) {
 			t.Errorf("offset %d: %x became %x", offset, before, buf)
+		}
+	}
+}
+
+// Devices of the BSDs and macOS panic on an offset below 4; those of this
+// package say what they need, and the common offset of 16 then costs no copy.
+func TestTAPHeadroom(t *testing.T) {
+	for _, tt := range []struct {
+		room, offset, want int
+	}{{0, 16, 2}, {0, 14, 0}, {0, 3, 0}, {4, 18, 4}, {4, 16, 4}, {4, 0, 4}} {
+		dev := &script{Device: newFrail(0), batches: [][][]byte{{frame(tapMAC, hostMAC, "0800", ip4)}}}
+		guarded := tundev.NewGuard(dev, tt.room)
+		bufs := [][]byte{make([]byte, 64)}
+		n, err := tundev.TAP(guarded).Read(bufs, []int{0}, tt.offset)
+		if n != 1 || err != nil || dev.offset != tt.want || !bytes.Equal(bufs[0][tt.offset:][:len(ip4)], ip4) {
+			t.Errorf("%+v: %d, %v, inner offset %d, %x", tt, n, err, dev.offset, bufs[0])
+		}
+		if err := guarded.Close(); err != nil {
+			t.Error(err)
 		}
 	}
 }
@@ -268,6 +288,9 @@ func TestTAPWriteBadPackets(t *testing.T) {
 		t.Errorf("%d, %v, wrote %d", n, err, len(dev.written))
 	}
 	if _, err := tundev.TAP(dev).Write([][]byte{in(ip4)}, -1); err == nil {
+		t.Error("negative offset")
+	}
+	if _, err := tundev.TAP(dev).Read([][]byte{make([]byte, 64)}, []int{0}, -1); err == nil {
 		t.Error("negative offset")
 	}
 	dev.err = os.ErrClosed
@@ -292,11 +315,11 @@ func (l *loop) Write(bufs [][]byte, offset int) (int, error) { return len(bufs),
 func TestTAPAllocatesNothing(t *testing.T) {
 	tap := tundev.TAP(&loop{frame: frame(tapMAC, hostMAC, "0800", ip4)})
 	bufs, sizes := [][]byte{make([]byte, 2048)}, []int{0}
-	out := [][]byte{append(make([]byte, 16), ip4...)}
+	out := [][]byte{append(make([]byte, 18), ip4...)}
 	for name, f := range map[string]func(){
 		"Read":         func() { tap.Read(bufs, sizes, 16) },
 		"Read, moving": func() { tap.Read(bufs, sizes, 4) },
-		"Write":        func() { tap.Write(out, 16) },
+		"Write":        func() { tap.Write(out, 18) },
 	} {
 		if n := testing.AllocsPerRun(100, f); n != 0 {
 			t.Errorf("%s: %v allocations", name, n)
