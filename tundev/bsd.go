@@ -3,65 +3,89 @@
 package tundev
 
 import (
-	"fmt"
-	"net"
 	"os"
-	"runtime"
+	"unsafe"
 
 	"golang.org/x/sys/unix"
 	"golang.zx2c4.com/wireguard/tun"
-
-	"tstun/logger"
 )
 
-// defaultMTU is what an MTU of 0 means to create (RFC 8200 §5): wireguard-go
-// sets every MTU that it is given.
-const defaultMTU = 1280
-
-func create(_ logger.Logf, name string, mtu int) (tun.Device, error) {
-	if err := checkName(runtime.GOOS, name); err != nil {
-		return nil, err
-	}
-	if mtu == 0 {
-		mtu = defaultMTU
-	}
-	native, err := tun.CreateTUN(name, mtu)
-	if err != nil {
-		return nil, fmt.Errorf("tun: %w", err)
-	}
-	return newBSDGuard(native), nil
+// bsdDevice is wireguard-go's device with the MTU of the interface's current
+// name, and with an error that says why.
+type bsdDevice struct {
+	tun.Device
 }
 
-// fromFile needs an MTU where 0 is asked for, since wireguard-go always sets
-// one: it takes the one that the interface has.
-func fromFile(f *os.File, mtu int) (tun.Device, error) {
-	fd, err := duplicate(f)
-	if err != nil {
-		return nil, err
-	}
-	if mtu == 0 {
-		mtu, err = currentMTU(fd)
-		if err != nil {
-			unix.Close(fd)
-			return nil, err
-		}
-	}
-	// Takes the copy over, also on error.
-	native, err := tun.CreateTUNFromFile(os.NewFile(uintptr(fd), f.Name()), mtu)
-	if err != nil {
-		return nil, err
-	}
-	return newBSDGuard(native), nil
-}
-
-func currentMTU(fd int) (int, error) {
-	name, err := tunName(fd)
+func (d bsdDevice) MTU() (int, error) {
+	name, err := d.Name()
 	if err != nil {
 		return 0, err
 	}
-	ifi, err := net.InterfaceByName(name)
+	return interfaceMTU(name)
+}
+
+// newNative hands f, the TUN called name, to wireguard-go, which closes it
+// also on error. It sets every MTU that it is given, without a reason when
+// that fails, so the MTU is set before; 0 stands for the present one.
+func newNative(f *os.File, name string, mtu int) (tun.Device, error) {
+	mtu, err := adoptMTU(name, mtu)
 	if err != nil {
-		return 0, err
+		f.Close()
+		return nil, err
 	}
-	return ifi.MTU, nil
+	native, err := tun.CreateTUNFromFile(f, mtu)
+	if err != nil {
+		return nil, err
+	}
+	return bsdDevice{native}, nil
+}
+
+// adoptMTU sets an MTU, or returns the present one for 0.
+func adoptMTU(name string, mtu int) (int, error) {
+	if mtu == 0 {
+		return interfaceMTU(name)
+	}
+	return mtu, setInterfaceMTU(name, mtu)
+}
+
+// ifreq is struct ifreq of net/if.h with an integer in its union.
+type ifreq struct {
+	name  [ifNameSize]byte
+	value int32
+	_     [12]byte
+}
+
+func newIfreq(name string) *ifreq {
+	var r ifreq
+	copy(r.name[:ifNameSize-1], name)
+	return &r
+}
+
+func interfaceMTU(name string) (int, error) {
+	r := newIfreq(name)
+	err := interfaceRequest("SIOCGIFMTU "+name, unix.AF_INET, unix.SIOCGIFMTU, unsafe.Pointer(r))
+	return int(r.value), err
+}
+
+func setInterfaceMTU(name string, mtu int) error {
+	r := newIfreq(name)
+	r.value = int32(mtu)
+	return interfaceRequest("SIOCSIFMTU "+name, unix.AF_INET, unix.SIOCSIFMTU, unsafe.Pointer(r))
+}
+
+// destroy removes an interface (ifconfig(8) destroy). It waits for as long as
+// somebody has the TUN open.
+func destroy(name string) error {
+	return interfaceRequest("SIOCIFDESTROY "+name, unix.AF_INET, unix.SIOCIFDESTROY, unsafe.Pointer(newIfreq(name)))
+}
+
+// interfaceRequest makes a request about an interface on a socket of the
+// family. op goes into the error.
+func interfaceRequest(op string, family int, request uint, arg unsafe.Pointer) error {
+	fd, err := unix.Socket(family, unix.SOCK_DGRAM|unix.SOCK_CLOEXEC, 0)
+	if err != nil {
+		return os.NewSyscallError("socket", err)
+	}
+	defer unix.Close(fd)
+	return ioctl(op, fd, request, arg)
 }

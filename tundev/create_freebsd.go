@@ -1,32 +1,149 @@
 package tundev
 
 import (
+	"errors"
+	"fmt"
 	"os"
 	"unsafe"
 
 	"golang.org/x/sys/unix"
 	"golang.zx2c4.com/wireguard/tun"
+
+	"tstun/logger"
 )
 
-// newBSDGuard makes wireguard-go look up the current name just before it
-// closes: it destroys the interface by the name that it saw last, and the
-// interface may have been renamed, and its old name be another's by now.
-func newBSDGuard(native tun.Device) tun.Device {
+// Requests of net/if_tun.h and netinet6/in6_var.h.
+const (
+	tunSetMode   = 0x8004745e // TUNSIFMODE, _IOW('t', 94, int)
+	tunGetName   = 0x4020745d // TUNGIFNAME, _IOR('t', 93, struct ifreq)
+	tunSetFamily = 0x80047460 // TUNSIFHEAD, _IOW('t', 96, int)
+	ndGet        = 0xc048696c // SIOCGIFINFO_IN6, _IOWR('i', 108, struct in6_ndireq)
+	ndSet        = 0xc048696d // SIOCSIFINFO_IN6, _IOWR('i', 109, struct in6_ndireq)
+
+	ndAutoLinkLocal = 0x20  // ND6_IFF_AUTO_LINKLOCAL
+	ndNoDAD         = 0x100 // ND6_IFF_NO_DAD
+)
+
+// create goes to the device itself where wireguard-go would, to know the
+// name of the interface from the start: it outlives its descriptor.
+func create(_ logger.Logf, name string, mtu int) (tun.Device, error) {
+	if err := checkName("freebsd", name); err != nil {
+		return nil, err
+	}
+	f, err := os.OpenFile("/dev/tun", os.O_RDWR, 0)
+	if err != nil {
+		return nil, err
+	}
+	var made string
+	err = withDescriptor(f, func(fd int) (err error) {
+		made, err = tunName(fd)
+		return err
+	})
+	if err != nil {
+		f.Close()
+		return nil, err
+	}
+	native, err := prepare(f, &made, name, mtu)
+	if err != nil {
+		f.Close()
+		destroy(made)
+		return nil, err
+	}
+	// wireguard-go destroys the interface by the name that it saw last, but it
+	// may have been renamed, and its old name be another's by now.
 	g := newGuard(native, nil, nil)
 	g.before = func() { g.Name() }
-	return g
+	return g, nil
 }
 
-// tunGetName is TUNGIFNAME of net/if_tun.h: _IOR('t', 93, struct ifreq).
-const tunGetName = 0x4020745d
+// prepare sets up the new interface *made and renames it, which it notes.
+func prepare(f *os.File, made *string, name string, mtu int) (tun.Device, error) {
+	if err := withDescriptor(f, setModes); err != nil {
+		return nil, err
+	}
+	if err := setNeighbours(*made); err != nil {
+		return nil, err
+	}
+	if name != "" && name != *made {
+		if err := rename(*made, name); err != nil {
+			return nil, err
+		}
+		*made = name
+	}
+	return newNative(f, *made, mtu)
+}
+
+// setModes asks for the address family in front of each packet, without which
+// there is no IPv6, and for a link that is not point to point.
+func setModes(fd int) error {
+	if err := setFamily(fd); err != nil {
+		return err
+	}
+	mode := int32(unix.IFF_BROADCAST | unix.IFF_MULTICAST)
+	return ioctl("TUNSIFMODE", fd, tunSetMode, unsafe.Pointer(&mode))
+}
+
+func setFamily(fd int) error {
+	on := int32(1)
+	return ioctl("TUNSIFHEAD", fd, tunSetFamily, unsafe.Pointer(&on))
+}
+
+// setNeighbours turns the automatic link-local address off, and duplicate
+// address detection, which nobody would answer.
+func setNeighbours(name string) error {
+	var r struct { // struct in6_ndireq
+		name  [ifNameSize]byte
+		_     [5]uint32
+		flags uint32
+		_     [32]byte
+	}
+	copy(r.name[:ifNameSize-1], name)
+	if err := interfaceRequest("SIOCGIFINFO_IN6 "+name, unix.AF_INET6, ndGet, unsafe.Pointer(&r)); err != nil {
+		return err
+	}
+	r.flags = r.flags&^ndAutoLinkLocal | ndNoDAD
+	return interfaceRequest("SIOCSIFINFO_IN6 "+name, unix.AF_INET6, ndSet, unsafe.Pointer(&r))
+}
+
+func rename(from, to string) error {
+	var name [ifNameSize]byte
+	copy(name[:ifNameSize-1], to)
+	r := struct { // struct ifreq with ifr_data
+		name [ifNameSize]byte
+		data unsafe.Pointer
+		_    [16 - unsafe.Sizeof(uintptr(0))]byte
+	}{data: unsafe.Pointer(&name)}
+	copy(r.name[:ifNameSize-1], from)
+	err := interfaceRequest("SIOCSIFNAME "+from, unix.AF_INET, unix.SIOCSIFNAME, unsafe.Pointer(&r))
+	if errors.Is(err, unix.EEXIST) {
+		return fmt.Errorf("interface %s already exists: %w", to, err)
+	}
+	return err
+}
 
 func tunName(fd int) (string, error) {
-	var ifr struct {
-		name [ifNameSize]byte
-		_    [16]byte
+	var r ifreq
+	if err := ioctl("TUNGIFNAME", fd, tunGetName, unsafe.Pointer(&r)); err != nil {
+		return "", err
 	}
-	if _, _, errno := unix.Syscall(unix.SYS_IOCTL, uintptr(fd), tunGetName, uintptr(unsafe.Pointer(&ifr))); errno != 0 {
-		return "", os.NewSyscallError("TUNGIFNAME", errno)
+	return unix.ByteSliceToString(r.name[:]), nil
+}
+
+// withDescriptor runs g on f's descriptor, which stays f's.
+func withDescriptor(f *os.File, g func(fd int) error) error {
+	conn, err := f.SyscallConn()
+	if err != nil {
+		return err
 	}
-	return unix.ByteSliceToString(ifr.name[:]), nil
+	if ctlErr := conn.Control(func(fd uintptr) { err = g(int(fd)) }); ctlErr != nil {
+		return ctlErr
+	}
+	return err
+}
+
+func ioctl(op string, fd int, request uint, arg unsafe.Pointer) error {
+	if _, _, errno := unix.Syscall(unix.SYS_IOCTL, uintptr(fd), uintptr(request), uintptr(arg)); errno != 0 {
+		return os.NewSyscallError(op, errno)
+	}
+	return nil
 }

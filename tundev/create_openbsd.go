@@ -1,31 +1,73 @@
 package tundev
 
 import (
+	"errors"
 	"fmt"
+	"net"
 	"os"
 	"unsafe"
 
 	"golang.org/x/sys/unix"
 	"golang.zx2c4.com/wireguard/tun"
+
+	"tstun/logger"
 )
 
-// newBSDGuard destroys the interface after Close: on OpenBSD one outlives the
-// process, and wireguard-go leaves it. Its name never changes: it is that of
-// the device node.
-func newBSDGuard(native tun.Device) tun.Device {
-	name := ""
-	return newGuard(native,
-		func() { name, _ = native.Name() },
-		func() error {
-			if name == "" {
-				return nil
-			}
-			return destroy(name)
-		})
+// maxUnits is how many units are tried for a free one.
+const maxUnits = 256
+
+// create opens the device itself where wireguard-go would, to know whether the
+// interface was there before: one that was not is destroyed, on failure and
+// after Close. wireguard-go leaves it.
+func create(_ logger.Logf, name string, mtu int) (tun.Device, error) {
+	if err := checkName("openbsd", name); err != nil {
+		return nil, err
+	}
+	f, name, existed, err := openUnit(name)
+	if err != nil {
+		return nil, err
+	}
+	remove := func() error {
+		if existed {
+			return nil
+		}
+		// Newer kernels do it when the descriptor is closed.
+		err := destroy(name)
+		if errors.Is(err, unix.ENXIO) || errors.Is(err, unix.EINVAL) {
+			return nil
+		}
+		return err
+	}
+	native, err := newNative(f, name, mtu)
+	if err != nil {
+		remove()
+		return nil, err
+	}
+	return newGuard(native, nil, remove), nil
+}
+
+// openUnit opens the device node called name, which makes the interface, or
+// for "tun" that of the first unit that is free.
+func openUnit(name string) (f *os.File, real string, existed bool, err error) {
+	open := func(name string) (*os.File, string, bool, error) {
+		existed := interfaceExists(name)
+		f, err := os.OpenFile("/dev/"+name, os.O_RDWR, 0)
+		return f, name, existed, err
+	}
+	if name != "tun" {
+		return open(name)
+	}
+	for unit := range maxUnits {
+		f, real, existed, err = open(fmt.Sprintf("tun%d", unit))
+		if !errors.Is(err, unix.EBUSY) {
+			break
+		}
+	}
+	return f, real, existed, err
 }
 
 // tunName derives the name as the kernel does: unit n is minor number n of
-// /dev/tunN (tun(4)).
+// /dev/tunN (tun(4)). It never changes.
 func tunName(fd int) (string, error) {
 	var stat unix.Stat_t
 	if err := unix.Fstat(fd, &stat); err != nil {
@@ -34,23 +76,15 @@ func tunName(fd int) (string, error) {
 	return fmt.Sprintf("tun%d", unix.Minor(uint64(stat.Rdev))), nil
 }
 
-// destroy removes an interface (ifconfig(8) destroy). One that is gone
-// already is no error.
-func destroy(name string) error {
-	fd, err := unix.Socket(unix.AF_INET, unix.SOCK_DGRAM|unix.SOCK_CLOEXEC, 0)
-	if err != nil {
-		return os.NewSyscallError("socket", err)
-	}
-	defer unix.Close(fd)
-	var ifr struct { // struct ifreq of net/if.h
-		name [ifNameSize]byte
-		_    [16]byte
-	}
-	copy(ifr.name[:ifNameSize-1], name)
-	//lint:ignore SA1019 x/sys exports no wrapper for this request, and Go turns the call into libc's ioctl
-	_, _, errno := unix.Syscall(unix.SYS_IOCTL, uintptr(fd), uintptr(unix.SIOCIFDESTROY), uintptr(unsafe.Pointer(&ifr)))
-	if errno != 0 && errno != unix.ENXIO && errno != unix.EINVAL {
-		return os.NewSyscallError("SIOCIFDESTROY "+name, errno)
+func interfaceExists(name string) bool {
+	_, err := net.InterfaceByName(name)
+	return err == nil
+}
+
+func ioctl(op string, fd int, request uint, arg unsafe.Pointer) error {
+	//lint:ignore SA1019 x/sys exports no wrapper for these requests, and Go turns the call into libc's ioctl
+	if _, _, errno := unix.Syscall(unix.SYS_IOCTL, uintptr(fd), uintptr(request), uintptr(arg)); errno != 0 {
+		return os.NewSyscallError(op, errno)
 	}
 	return nil
 }

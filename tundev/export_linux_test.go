@@ -111,4 +111,9 @@ func (k *Kernel) NoFollowing() {
 	}
 }
 
+// Framed is the reading and writing side of FreeBSD's held device.
+type Framed = framed
+
+func NewFramed(f *os.File) Framed { return Framed{f} }
+
 func closeDescriptor(fd int) { os.NewFile(uintptr(fd), "").Close() }

@@ -1,0 +1,48 @@
+//go:build freebsd || (linux && !android)
+
+package tundev
+
+import (
+	"encoding/binary"
+	"os"
+
+	"golang.org/x/sys/unix"
+)
+
+// framed moves packets through a file on which the address family, in network
+// byte order, is in front of each (tun(4), TUNSIFHEAD). It uses the 4 bytes
+// before the offset for it. On Linux it is there for its tests.
+type framed struct {
+	file *os.File
+}
+
+// Read leaves out what is shorter than a family.
+func (f framed) Read(bufs [][]byte, sizes []int, offset int) (int, error) {
+	n, err := f.file.Read(bufs[0][offset-familySize:])
+	if err != nil || n < familySize {
+		return 0, err
+	}
+	sizes[0] = n - familySize
+	return 1, nil
+}
+
+// Write returns the number of packets before the first that fails. None may
+// be empty.
+func (f framed) Write(bufs [][]byte, offset int) (int, error) {
+	for i, b := range bufs {
+		family := uint32(unix.AF_INET)
+		switch b[offset] >> 4 {
+		case 4:
+		case 6:
+			family = unix.AF_INET6
+		default:
+			return i, errNoIP
+		}
+		frame := b[offset-familySize:]
+		binary.BigEndian.PutUint32(frame, family)
+		if _, err := f.file.Write(frame); err != nil {
+			return i, err
+		}
+	}
+	return len(bufs), nil
+}
