@@ -14,7 +14,8 @@ const maxMTU = 65535
 
 // Create makes a TUN interface called name with an MTU of mtu bytes and
 // returns the device and the name that the interface really has. An mtu of 0
-// leaves what the system chooses.
+// leaves what the system chooses, which is 65535 on Windows: Read cuts off
+// there what is longer than the reader's buffer.
 //
 // What a name may be depends on the system. Linux takes up to 15 bytes, a
 // pattern such as "tun%d", or nothing, when the kernel picks a name. macOS
@@ -25,7 +26,8 @@ const maxMTU = 65535
 // module, on macOS it waits for a lingering utun, on Windows it replaces a
 // leftover adapter once and waits up to 90 seconds for the interface to come
 // up. What can be done without, such as the transmit queue length in a
-// restricted container, is reported to logf and skipped. A nil logf is silent.
+// restricted container, or on Linux and Windows the MTU, is reported to logf
+// and skipped. A nil logf is silent.
 //
 // An error names the interface, the operation and the cause, as in "create
 // tun0: TUNSETIFF: operation not permitted", and wraps the system's error.

@@ -6,7 +6,15 @@
 // any goroutine before, during and after Close. Close may be called more than
 // once, ends a Read that is blocked, and ends every goroutine of the device.
 // After it Read and Write return an error for which errors.Is(err,
-// os.ErrClosed) holds, Name returns the last name, and Events is closed.
+// os.ErrClosed) holds, and Events is closed. Name and MTU return what was last
+// known, also when the interface is deleted under the device, which ends Read in
+// the same way. Write leaves empty packets out. On macOS and the BSDs Read and
+// Write need an offset of at least 4, and refuse a smaller one.
+//
+// Events has the first "up" and then each change. On Linux a device follows its
+// interface into another network namespace, which takes CAP_SYS_ADMIN and
+// CAP_NET_ADMIN: without them it reports "down", as moving takes the interface
+// down, then nothing more, and MTU stays what it was.
 //
 // Nothing here reads the environment. Only [Create] changes the system, and
 // [FromFile] the MTU if asked to.

@@ -15,11 +15,17 @@ import (
 // FromFile duplicates the descriptor and leaves f to the caller, who keeps it
 // and closes it whenever it likes; both must be closed before the interface
 // goes away. The two share one open file description, which FromFile sets
-// non-blocking. An mtu of 0 leaves the interface's MTU as it is; an mtu that
-// the system refuses for want of rights is skipped, see the device's MTU.
+// non-blocking. An mtu of 0 leaves the interface's MTU as it is. On Linux an
+// mtu that the system refuses for want of rights is skipped, see the device's
+// MTU; elsewhere it is an error.
 //
-// After an error nothing is left behind but the non-blocking mode. On Windows,
-// where a TUN is no file, the error is errors.ErrUnsupported.
+// On FreeBSD and OpenBSD an interface may outlive its descriptors. Close leaves
+// it to the caller there, and does not wait for f to be closed. On FreeBSD
+// FromFile also switches the descriptor to packets with their address family in
+// front (TUNSIFHEAD of tun(4)), for both sides.
+//
+// After an error nothing is left behind but these modes. On Windows, where a
+// TUN is no file, the error is errors.ErrUnsupported.
 func FromFile(f *os.File, mtu int) (tun.Device, string, error) {
 	if f == nil {
 		return nil, "", errors.New("from file: no file")
