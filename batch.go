@@ -1,8 +1,6 @@
 package tstun
 
 import (
-	"sync"
-
 	"tstun/filter"
 	"tstun/flow"
 	"tstun/packet"
@@ -45,19 +43,22 @@ type sent struct {
 	size int32
 }
 
-var batches = sync.Pool{New: func() any { return new(batch) }}
-
-func getBatch() *batch { return batches.Get().(*batch) }
+// begin returns a batch for one call, to be put back at its end.
+func (w *Wrapper) begin() *batch {
+	b, ok := w.batches.Get().(*batch)
+	if !ok {
+		b = new(batch)
+	}
+	b.w, b.cfg, b.now = w, w.config.Load(), filter.Now()
+	return b
+}
 
 // put gives the batch back, without keeping anything of the caller's.
 func (b *batch) put() {
+	pool := &b.w.batches
 	clear(b.out)
 	*b = batch{out: b.out[:0], sent: b.sent[:0], runs: b.runs[:0]}
-	batches.Put(b)
-}
-
-func (b *batch) begin(w *Wrapper) {
-	b.w, b.cfg, b.now = w, w.config.Load(), filter.Now()
+	pool.Put(b)
 }
 
 // count notes that the packet in hand went through or was taken, and returns

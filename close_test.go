@@ -2,16 +2,19 @@ package tstun_test
 
 import (
 	"errors"
+	"net/netip"
 	"os"
 	"sync"
 	"sync/atomic"
 	"testing"
+	"testing/synctest"
 	"time"
 
 	"gvisor.dev/gvisor/pkg/tcpip/stack"
 
 	"tstun"
 	"tstun/filter"
+	"tstun/internal/testdev"
 	"tstun/packet"
 )
 
@@ -133,17 +136,86 @@ func TestCloseReleasesQueuedPacketBuffers(t *testing.T) {
 }
 
 func TestCloseFromAHook(t *testing.T) {
-	r := newRig(t, 1)
 	hook := func(_ *packet.Parsed, w *tstun.Wrapper) filter.Response {
 		w.Close()
 		return filter.Accept
 	}
-	r.w.PostFilterOut = hook
-	r.w.SetFilter(filter.NewAllowAll(nil))
-	r.dev.Send(udp(host4, 1, peer4, 2, "x"))
-	soon(t, "Read", func() {
-		_, err := r.w.Read(r.bufs, r.sizes, offset)
-		wantClosed(t, "Read", err)
+	out, in := udp(host4, 1, peer4, 2, "x"), udp(peer4, 2, host4, 1, "x")
+	pong := packet.Generate(packet.TSMPPongReply{IPHeader: packet.IPHeader{Src: peer4, Dst: host4}}, nil)
+	for name, set := range map[string]func(w *tstun.Wrapper){
+		"PostFilterOut": func(w *tstun.Wrapper) { w.PostFilterOut = hook },
+		"PostFilterIn":  func(w *tstun.Wrapper) { w.PostFilterIn = hook },
+		"pong":          func(w *tstun.Wrapper) { w.OnTSMPPongReceived = func(packet.TSMPPongReply) { w.Close() } },
+		"activity": func(w *tstun.Wrapper) {
+			w.SetDestIPActivityFuncs(map[netip.Addr]func(){peer4: func() { w.Close() }})
+		},
+	} {
+		t.Run(name, func(t *testing.T) {
+			r := newRig(t, 1)
+			set(r.w)
+			r.w.SetFilter(filter.NewAllowAll(nil))
+			r.dev.Send(out)
+			soon(t, "Read or Write", func() {
+				_, _ = r.w.Write([][]byte{append(make([]byte, offset), in...)}, offset)
+				_, _ = r.w.Write([][]byte{append(make([]byte, offset), pong...)}, offset)
+				for err := error(nil); err == nil; {
+					_, err = r.w.Read(r.bufs, r.sizes, offset)
+				}
+			})
+			wantAllClosed(t, r.w)
+		})
+	}
+}
+
+// TestPacketsUnderWayAtCloseAreAccountedFor: what was read ahead, and what is
+// left of a super-packet, is dropped as closed and not forgotten.
+func TestPacketsUnderWayAtCloseAreAccountedFor(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		r := newRig(t, 4)
+		r.w.SetFilter(filter.NewAllowAll(nil))
+		r.bufs, r.sizes = r.bufs[:1], r.sizes[:1]
+		pkt := udp(host4, 1, peer4, 2, "x")
+		for range 2 {
+			r.dev.Send(pkt, pkt, pkt, pkt) // one batch in hand, one read ahead
+		}
+		r.read(1)
+		synctest.Wait()
+		released := 0
+		super, _ := superPacket(host4, peer4, 100, 1000, &released)
+		if err := r.w.InjectOutboundPacketBuffer(super); err != nil {
+			t.Fatal(err)
+		}
+		r.read(2) // by turns, so at least one segment
+		r.w.Close()
+		c := r.w.Counters().Out
+		wantAccounted(t, "out", c, 8+10)
+		if c.Packets != 3 || c.Drops[filter.ReasonClosed] != 15 {
+			t.Errorf("counted %+v, want 3 passed and 15 dropped as closed", c)
+		}
+	})
+}
+
+// stuckUntil is a device whose Close does not come back before the end.
+type stuckUntil struct {
+	*testdev.Device
+	end <-chan struct{}
+}
+
+func (d stuckUntil) Close() error {
+	<-d.end
+	return d.Device.Close()
+}
+
+func TestCloseOfAStuckDeviceIsBounded(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		w := tstun.Wrap(nil, stuckUntil{testdev.New(1), t.Context().Done()})
+		start := time.Now()
+		if err := w.Close(); err == nil {
+			t.Error("Close of a stuck device: no error")
+		}
+		if d := time.Since(start); d > time.Second {
+			t.Errorf("Close took %v, want at most a second", d)
+		}
 	})
 }
 

@@ -11,8 +11,8 @@ type Counters struct {
 	In  DirectionCounters `json:"in"`  // from peers to the host
 	Out DirectionCounters `json:"out"` // from the host to peers
 
-	// QueueOverflows counts outbound injections that were refused because the
-	// queue was full. They are in Out.Drops too.
+	// QueueOverflows counts outbound injections, the Wrapper's own answers
+	// among them, that found the queue full: Out.Drops[filter.ReasonQueueFull].
 	QueueOverflows uint64 `json:"queueOverflows"`
 }
 
@@ -78,6 +78,6 @@ func (w *Wrapper) Counters() Counters {
 	return Counters{
 		In:             w.tally.in.snapshot(),
 		Out:            w.tally.out.snapshot(),
-		QueueOverflows: w.queue.overflows(),
+		QueueOverflows: w.tally.out.drops[filter.ReasonQueueFull].Load(),
 	}
 }

@@ -61,6 +61,48 @@ func TestLesson15DeviceFaultsOnRead(t *testing.T) {
 	}
 }
 
+// TestStaleBytesAreNotSentAgain: a size that the device cannot mean leaves the
+// previous packet in the buffer, whatever the buffer's length is.
+func TestStaleBytesAreNotSentAgain(t *testing.T) {
+	for _, length := range []int{2000, offset + 65535, 1 << 18} {
+		r := newRig(t, 1)
+		r.w.SetFilter(filter.NewAllowAll(nil))
+		r.bufs[0] = make([]byte, length)
+		old := udp(host4, 1, peer4, 2, "old")
+		wantPackets(t, "first", r.fromHost(old), old)
+		for _, size := range []int{-1, 1 << 17, 1 << 40} {
+			r.dev.Script(testdev.Step{Packets: [][]byte{old}, Sizes: []int{size}})
+			wantPackets(t, "impossible size", r.read(1))
+		}
+		if n := r.w.Counters().Out.Drops[filter.ReasonTooLarge]; n != 3 {
+			t.Errorf("%d packets dropped as too large, want 3", n)
+		}
+	}
+}
+
+func TestArgumentsThatCannotBe(t *testing.T) {
+	r := newRig(t, 1)
+	r.w.SetFilter(filter.NewAllowAll(nil))
+	pkt := udp(host4, 1, peer4, 2, "x")
+	r.dev.Send(pkt)
+	soon(t, "Read without buffers", func() {
+		if n, err := r.w.Read(nil, nil, offset); n != 0 || err != nil {
+			t.Errorf("Read without buffers = %d, %v", n, err)
+		}
+	})
+	if _, err := r.w.Read(r.bufs, r.sizes, -1); err == nil {
+		t.Error("Read at offset -1: no error")
+	}
+	if _, err := r.w.Read(r.bufs, nil, offset); err == nil {
+		t.Error("Read without sizes: no error")
+	}
+	if _, err := r.w.Write([][]byte{pkt}, -1); err == nil {
+		t.Error("Write at offset -1: no error")
+	}
+	r.wantDrop(true, filter.ReasonMalformed, func() { _, _ = r.w.Write([][]byte{pkt}, len(pkt)+1) })
+	wantPackets(t, "after all that", r.read(1), pkt)
+}
+
 func TestPacketsThenError(t *testing.T) {
 	r := newRig(t, 4)
 	r.w.SetFilter(filter.NewAllowAll(nil))

@@ -129,17 +129,63 @@ func TestBadSuperPacketIsRefused(t *testing.T) {
 			}
 			out, _ := superPacket(host4, peer4, 100, 500, &released)
 			out.GSOOptions = g
-			r.wantDrop(false, filter.ReasonMalformed, func() {
-				if err := r.w.InjectOutboundPacketBuffer(out); err != nil {
-					t.Fatal(err)
-				}
-				r.dev.Send([]byte{})
-				r.read(1)
-			})
+			if g.Type == stack.GSOTCPv4 && g.MSS > 0 { // only its bytes tell
+				r.wantDrop(false, filter.ReasonMalformed, func() {
+					if err := r.w.InjectOutboundPacketBuffer(out); err != nil {
+						t.Fatal(err)
+					}
+					r.dev.Send([]byte{})
+					r.read(1)
+				})
+			} else if err := r.w.InjectOutboundPacketBuffer(out); err == nil {
+				t.Error("outbound: no error")
+			}
 			if released != 2 {
 				t.Errorf("PacketBuffers released %d times, want 2", released)
 			}
 		})
+	}
+}
+
+func TestPacketsThatGVisorCutItselfPass(t *testing.T) {
+	r := newRig(t, 1)
+	released := 0
+	want := tcp(host4, 1, peer4, 2, packet.TCPAck, "data")
+	for _, inject := range []func(*stack.PacketBuffer) error{r.w.InjectOutboundPacketBuffer, r.w.InjectInboundPacketBuffer} {
+		pkt := packetBuffer(bytes.Clone(want), &released)
+		pkt.GSOOptions = stack.GSO{Type: stack.GSOGvisor, MSS: 1200, L3HdrLen: 20}
+		if err := inject(pkt); err != nil {
+			t.Fatal(err)
+		}
+	}
+	wantPackets(t, "out", r.read(1), want)
+	wantPackets(t, "in", r.dev.Written(), want)
+}
+
+func TestSuperPacketThatDoesNotFitIsCountedWhole(t *testing.T) {
+	r := newRig(t, 1)
+	r.bufs[0] = r.bufs[0][:offset+100]
+	released := 0
+	pkt, _ := superPacket(host4, peer4, 111, 1110, &released)
+	small := udp(host4, 1, peer4, 2, "x")
+	if err := r.w.InjectOutboundPacketBuffer(pkt); err != nil {
+		t.Fatal(err)
+	}
+	if err := r.w.InjectOutbound(bytes.Clone(small)); err != nil {
+		t.Fatal(err)
+	}
+	wantPackets(t, "out", r.read(1), small)
+	if n := r.w.Counters().Out.Drops[filter.ReasonTooLarge]; n != 10 {
+		t.Errorf("%d packets dropped as too large, want 10", n)
+	}
+}
+
+func TestSegmentsLongerThanAPacketAreRefused(t *testing.T) {
+	r := newRig(t, 1)
+	released := 0
+	pkt, _ := superPacket(host4, peer4, 65_500, 65_490, &released)
+	if err := r.w.InjectOutboundPacketBuffer(pkt); err == nil || released != 1 {
+		t.Errorf("InjectOutboundPacketBuffer: %v, released %d times; want an error, once", err, released)
 	}
 }
 

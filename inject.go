@@ -27,9 +27,8 @@ func (w *Wrapper) InjectInboundDirect(buf []byte, offset int) error {
 	case len(buf) == offset:
 		return nil
 	}
-	b := getBatch()
+	b := w.begin()
 	defer b.put()
-	b.begin(w)
 	w.receiveInjected(b, buf, offset)
 	_, err := w.deliver(b, offset)
 	return err
@@ -63,9 +62,8 @@ func (w *Wrapper) InjectInboundPacketBuffer(pkt *stack.PacketBuffer) error {
 	if err := segs.load(i); err != nil {
 		return fmt.Errorf("tstun: inject inbound: %w", err)
 	}
-	b := getBatch()
+	b := w.begin()
 	defer b.put()
-	b.begin(w)
 	for segs.more() {
 		buf := make([]byte, PacketStartOffset+segs.size())
 		if _, err := segs.next(buf[PacketStartOffset:]); err != nil {
@@ -103,7 +101,7 @@ func (w *Wrapper) InjectOutbound(packet []byte) error {
 	case len(packet) == 0:
 		return nil
 	}
-	return w.inject(injection{data: packet})
+	return w.inject(injection{data: packet}, queueLen)
 }
 
 // InjectOutboundPacketBuffer is InjectOutbound for a packet of gVisor's,
@@ -120,24 +118,36 @@ func (w *Wrapper) InjectOutboundPacketBuffer(pkt *stack.PacketBuffer) error {
 		i.release()
 		return nil
 	}
-	return w.inject(i)
+	return w.inject(i, queueLen)
 }
 
 // checkPacketBuffer refuses what cannot be injected. A super-packet may be
-// longer than a packet.
+// longer than a packet; its segments may not.
 func (w *Wrapper) checkPacketBuffer(way string, pkt *stack.PacketBuffer) error {
 	if w.isClosed() {
 		return ErrClosed
 	}
-	if size := pkt.Size(); pkt.GSOOptions.Type == stack.GSONone && size > MaxPacketSize {
+	opts, cut, err := gsoOptions(pkt)
+	if err != nil {
+		return fmt.Errorf("tstun: inject %s: %w", way, err)
+	}
+	size := pkt.Size()
+	if cut {
+		size = min(size, opts.Transport+maxTCPHeader+opts.Size)
+	}
+	if size > MaxPacketSize {
 		return tooLarge(way, size)
 	}
 	return nil
 }
 
-// inject queues i for Read and counts it if there is no room.
-func (w *Wrapper) inject(i injection) error {
-	err := w.queue.push(i)
+// maxTCPHeader is the longest TCP header, with options. RFC 9293 §3.1
+const maxTCPHeader = 60
+
+// inject queues i for Read, if then at most so many are queued, and counts it
+// otherwise.
+func (w *Wrapper) inject(i injection, atMost int) error {
+	err := w.queue.push(i, atMost)
 	if err == ErrQueueFull {
 		w.tally.dropOut(filter.ReasonQueueFull, 1)
 	}

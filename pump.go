@@ -6,6 +6,7 @@ import (
 	"os"
 	"runtime"
 	"sync"
+	"sync/atomic"
 	"syscall"
 	"time"
 
@@ -35,6 +36,7 @@ type pump struct {
 	full    chan *pumpBatch // from the goroutine to read; never closed
 	free    chan *pumpBatch // back again; never closed
 	woken   chan struct{}   // holds one wake
+	lost    atomic.Int64    // packets that the goroutine had in hand when it ended
 	current *pumpBatch      // partly read; owned by read's caller
 	dead    error           // what ended the goroutine; owned by read's caller
 }
@@ -83,11 +85,13 @@ func (p *pump) fill() {
 		case b = <-p.free:
 		}
 		if !p.readDevice(b) {
+			p.lost.Add(int64(b.n))
 			return
 		}
 		final := errors.Is(b.err, os.ErrClosed)
 		select {
 		case <-p.done:
+			p.lost.Add(int64(b.n))
 			return
 		case p.full <- b:
 		}
@@ -100,9 +104,14 @@ func (p *pump) fill() {
 // readDevice reads until there is a packet or an error that matters. It
 // reports false when the Wrapper was closed meanwhile.
 func (p *pump) readDevice(b *pumpBatch) bool {
-	for complained := false; ; runtime.Gosched() {
+	complained := false
+	for attempt := 0; ; attempt++ {
+		b.n, b.next, b.err = 0, 0, nil
+		if attempt > 0 && !p.pause(attempt) {
+			return false
+		}
 		n, err := p.dev.Read(b.bufs, b.sizes, PacketStartOffset)
-		b.n, b.next, b.err = max(0, min(n, len(b.bufs))), 0, err
+		b.n, b.err = max(0, min(n, len(b.bufs))), err
 		select {
 		case <-p.done:
 			return false
@@ -118,6 +127,25 @@ func (p *pump) readDevice(b *pumpBatch) bool {
 		if b.n > 0 || b.err != nil {
 			return true
 		}
+	}
+}
+
+// pause waits a little before a device that had nothing to say is asked again:
+// not at all at first, then longer and longer, up to a tenth of a second. It
+// reports false when the Wrapper was closed meanwhile.
+func (p *pump) pause(attempt int) bool {
+	const quick, longest = 10, 100 * time.Millisecond
+	if attempt < quick {
+		runtime.Gosched()
+		return true
+	}
+	timer := time.NewTimer(min(time.Millisecond<<min(attempt-quick, 10), longest))
+	defer timer.Stop()
+	select {
+	case <-p.done:
+		return false
+	case <-timer.C:
+		return true
 	}
 }
 
@@ -150,14 +178,14 @@ func (p *pump) read(bufs [][]byte, sizes []int, offset int, wait bool) (int, err
 	return n, err
 }
 
-// take copies the next packet and returns its size, or a size that exceeds
-// what fits behind offset if it could not copy all.
+// take copies the next packet and returns its size, which may exceed what fits
+// behind offset, or -1 if the device told an impossible one.
 func (b *pumpBatch) take(dst []byte, offset int) int {
 	src := b.bufs[b.next][PacketStartOffset:]
 	size := b.sizes[b.next]
 	b.next++
 	if size < 0 || size > len(src) {
-		return maxIPPacket + 1
+		return -1
 	}
 	if offset <= len(dst) {
 		copy(dst[offset:], src[:size])
@@ -193,6 +221,15 @@ func (p *pump) wake() {
 	case p.woken <- struct{}{}:
 	default:
 	}
+}
+
+func (p *pump) abandon() int {
+	n := int(p.lost.Swap(0))
+	if p.current != nil {
+		n += p.current.n - p.current.next
+		p.current = nil
+	}
+	return n
 }
 
 func (p *pump) close(atMost time.Duration) error {

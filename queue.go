@@ -6,8 +6,14 @@ import (
 	"gvisor.dev/gvisor/pkg/tcpip/stack"
 )
 
-// queueLen is how many injected packets wait for Read.
-const queueLen = 1024
+const (
+	// queueLen is how many injected packets wait for Read.
+	queueLen = 1024
+	// answersQueued is how many may wait for an answer of the Wrapper's own
+	// to be queued behind them: what peers provoke leaves room for what the
+	// program sends.
+	answersQueued = queueLen / 2
+)
 
 // injection is one packet to be sent as if the host had sent it: bytes, or a
 // PacketBuffer of which the injection holds one reference.
@@ -27,18 +33,19 @@ func (i injection) release() {
 type queue struct {
 	wake func() // makes a waiting Read look at the queue; called without mu
 
-	mu       sync.Mutex // guards all below
-	ring     [queueLen]injection
-	head, n  int
-	overflow uint64
-	closed   bool
+	mu      sync.Mutex // guards all below
+	ring    [queueLen]injection
+	head, n int
+	closed  bool
 }
 
 func newQueue(wake func()) *queue { return &queue{wake: wake} }
 
 // push takes ownership of i, also on an error.
-func (q *queue) push(i injection) error {
-	if err := q.tryPush(i); err != nil {
+//
+// atMost is the number of packets that may be queued after it.
+func (q *queue) push(i injection, atMost int) error {
+	if err := q.tryPush(i, atMost); err != nil {
 		i.release()
 		return err
 	}
@@ -46,14 +53,13 @@ func (q *queue) push(i injection) error {
 	return nil
 }
 
-func (q *queue) tryPush(i injection) error {
+func (q *queue) tryPush(i injection, atMost int) error {
 	q.mu.Lock()
 	defer q.mu.Unlock()
 	switch {
 	case q.closed:
 		return ErrClosed
-	case q.n == queueLen:
-		q.overflow++
+	case q.n >= atMost:
 		return ErrQueueFull
 	}
 	q.ring[(q.head+q.n)%queueLen] = i
@@ -73,12 +79,6 @@ func (q *queue) pop() (injection, bool) {
 	q.head = (q.head + 1) % queueLen
 	q.n--
 	return i, true
-}
-
-func (q *queue) overflows() uint64 {
-	q.mu.Lock()
-	defer q.mu.Unlock()
-	return q.overflow
 }
 
 // close refuses further packets, releases the queued ones and returns how

@@ -1,6 +1,8 @@
 package tstun
 
 import (
+	"fmt"
+
 	"tstun/filter"
 )
 
@@ -10,24 +12,38 @@ type inbox struct {
 	hostsTurn bool     // the last call served injections: look at the host first
 }
 
-// Read waits until there is a packet from the host or an injected one, puts
-// as many as are ready into bufs from offset on, and returns their number.
-// bufs stay the caller's and in their order: a packet that does not go
-// through leaves a size of 0. len(sizes) must be at least len(bufs).
+// Read waits until there are packets from the host or injected ones, puts
+// those of either kind that are ready into bufs from offset on, and returns
+// their number. bufs stay the caller's and in their order: a packet that does
+// not go through leaves a size of 0. len(sizes) must be at least len(bufs).
+// One Read runs at a time; hooks that it calls must not call it.
 //
 // Errors are the device's own, and ErrClosed after Close.
 func (w *Wrapper) Read(bufs [][]byte, sizes []int, offset int) (int, error) {
+	if offset < 0 || len(sizes) < len(bufs) {
+		return 0, fmt.Errorf("tstun: read: offset %d, %d buffers, %d sizes", offset, len(bufs), len(sizes))
+	}
 	w.readMu.Lock()
 	defer w.readMu.Unlock()
 	for {
-		n, err := w.readOnce(bufs, sizes, offset)
 		if w.isClosed() {
+			w.abandonReading()
 			return 0, ErrClosed
 		}
-		if n > 0 || err != nil {
+		if len(bufs) == 0 {
+			return 0, nil
+		}
+		n, err := w.readOnce(bufs, sizes, offset)
+		if n > 0 || err != nil && !w.isClosed() {
 			return n, err
 		}
 	}
+}
+
+// abandonReading counts what a closed Wrapper will not hand out any more. It
+// needs readMu.
+func (w *Wrapper) abandonReading() {
+	w.tally.dropOut(filter.ReasonClosed, w.inbox.segments.abandon()+w.src.abandon())
 }
 
 // readOnce serves the host and the injectors by turns, so that neither starves
@@ -52,9 +68,8 @@ func (w *Wrapper) readHost(bufs [][]byte, sizes []int, offset int, wait bool) (i
 	if n == 0 {
 		return 0, err
 	}
-	b := getBatch()
+	b := w.begin()
 	defer b.put()
-	b.begin(w)
 	w.noteActivity(b.now)
 	for i := range n {
 		sizes[i] = w.sendHost(b, bufs[i], sizes[i], offset)
@@ -93,13 +108,12 @@ func (w *Wrapper) readInjected(bufs [][]byte, sizes []int, offset int) (n int) {
 	if !w.nextInjection(segs) {
 		return 0
 	}
-	b := getBatch()
+	b := w.begin()
 	defer b.put()
-	b.begin(w)
 	for n < len(bufs) && w.nextInjection(segs) {
 		size, err := segs.next(bufs[n][min(offset, len(bufs[n])):])
 		if err != nil {
-			w.tally.dropOut(filter.ReasonTooLarge, 1)
+			w.tally.dropOut(filter.ReasonTooLarge, segs.abandon())
 			continue
 		}
 		sizes[n] = w.sendInjected(b, bufs[n][offset:offset+size])

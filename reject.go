@@ -6,7 +6,8 @@ import (
 	"tstun/packet"
 )
 
-// Reject says what a peer hears of a new flow that the main filter refuses.
+// Reject says what a peer hears of a packet that the main filter refuses for
+// policy's sake: no rule, shields up, jail, or a flow that was revoked.
 type Reject uint8
 
 const (
@@ -20,8 +21,17 @@ const (
 	RejectReset
 )
 
-// SetReject sets how refusals are answered from the next batch on. Answers go
-// through the injection queue; when it is full they are left out and counted.
+const (
+	// answerRate and answerBurst limit the Wrapper's own answers, as RFC 4443
+	// §2.4(f) asks for: answers per second, and at once.
+	answerRate  = 1000
+	answerBurst = 1024
+)
+
+// SetReject sets how refusals are answered from the next batch on. At most
+// 1,000 answers a second are made, those to TSMP pings among them. They go
+// through the injection queue, of which they fill at most half; those beyond
+// it are left out and counted as queue-full.
 func (w *Wrapper) SetReject(r Reject) {
 	w.update(func(c *config) { c.reject = r })
 }
@@ -57,4 +67,13 @@ func tsmpRefusal(p *packet.Parsed, why filter.Reason) []byte {
 		reason = packet.RejectedShieldsUp
 	}
 	return packet.Generate(packet.TSMPRejected{Src: p.Src, Dst: p.Dst, Proto: p.IPProto, Reason: reason}, nil)
+}
+
+// answer sends a packet that a peer's packet provoked, within the limits of
+// such answers.
+func (w *Wrapper) answer(reply []byte) {
+	if w.answers.Allow() {
+		// A full queue has counted it, and nobody waits for it.
+		_ = w.inject(injection{data: reply}, answersQueued)
+	}
 }

@@ -1,8 +1,11 @@
 package tstun_test
 
 import (
+	"fmt"
 	"net/netip"
 	"testing"
+	"testing/synctest"
+	"time"
 
 	"tstun"
 	"tstun/filter"
@@ -83,10 +86,7 @@ func testRejectionArrives(t *testing.T, rejection []byte, want packet.TSMPReject
 
 // TestRejectAnswersOnlyPolicy: no answer to what an answer could make worse.
 func TestRejectAnswersOnlyPolicy(t *testing.T) {
-	r := newRig(t, 1)
-	r.allow(to(port(80)))
 	for _, mode := range []tstun.Reject{tstun.RejectReset, tstun.RejectTSMP, tstun.RejectNone} {
-		r.w.SetReject(mode)
 		for name, pkt := range map[string][]byte{
 			"reset":     tcp(peer4, 1000, host4, 81, packet.TCPRst, ""),
 			"not local": tcp(peer4, 1000, peer4, 81, packet.TCPSyn, ""),
@@ -94,14 +94,57 @@ func TestRejectAnswersOnlyPolicy(t *testing.T) {
 			"orphan":    fragment(udp(peer4, 1000, host4, 81, "0123456789abcdef"), 16, 8, false),
 			"malformed": []byte("no packet"),
 		} {
-			r.fromPeer(pkt)
-			r.fromHost(udp(host4, 4, peer4, 4, "next")) // an answer would come before it or count
-			if c := r.w.Counters(); c.Out.Packets != 1 {
-				t.Errorf("%v: %s was answered", mode, name)
-			}
-			r = newRig(t, 1)
+			r := newRig(t, 1)
 			r.allow(to(port(80)))
 			r.w.SetReject(mode)
+			wantPackets(t, name, r.fromPeer(pkt))
+			next := udp(host4, 4, peer4, 4, "next") // an answer would come before it
+			wantPackets(t, fmt.Sprint(mode, " after ", name), r.fromHost(next), next)
+		}
+	}
+}
+
+func TestAnswersAreLimited(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		r := newRig(t, 1)
+		r.allow(to(port(80)))
+		r.w.SetReject(tstun.RejectReset)
+		answers := func() (n int) {
+			for i := range 5000 {
+				r.fromPeer(udp(peer4, uint16(i), host4, 81, "x"))
+				before := r.w.Counters().Out
+				if err := r.w.InjectOutbound(udp(host4, 1, peer4, 2, "marker")); err != nil {
+					t.Fatal(err)
+				}
+				for parse(t, r.read(1)[0]).IPProto != ipproto.UDP {
+				}
+				n += int(r.w.Counters().Out.Packets-before.Packets) - 1
+			}
+			return n
+		}
+		if n := answers(); n != 1024 {
+			t.Errorf("%d answers at once, want 1024", n)
+		}
+		time.Sleep(time.Second / 2)
+		if n := answers(); n != 500 {
+			t.Errorf("%d answers after half a second, want 500", n)
+		}
+		r.w.Close()
+	})
+}
+
+// TestRefusedFloodLeavesRoomForTheProgram: peers cannot fill the queue that
+// the program injects into.
+func TestRefusedFloodLeavesRoomForTheProgram(t *testing.T) {
+	r := newRig(t, 1)
+	r.allow(to(port(80)))
+	r.w.SetReject(tstun.RejectReset)
+	for i := range 3000 {
+		r.fromPeer(udp(peer4, uint16(i), host4, 81, "x"))
+	}
+	for range 500 {
+		if err := r.w.InjectOutbound(udp(host4, 1, peer4, 2, "x")); err != nil {
+			t.Fatal(err)
 		}
 	}
 }

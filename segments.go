@@ -1,6 +1,7 @@
 package tstun
 
 import (
+	"errors"
 	"fmt"
 
 	"gvisor.dev/gvisor/pkg/tcpip/stack"
@@ -43,9 +44,12 @@ func (s *segments) load(i injection) error {
 func gsoOptions(pkt *stack.PacketBuffer) (gso.Options, bool, error) {
 	g := pkt.GSOOptions
 	switch g.Type {
-	case stack.GSONone:
+	case stack.GSONone, stack.GSOGvisor: // the latter was cut by gVisor itself
 		return gso.Options{}, false, nil
 	case stack.GSOTCPv4, stack.GSOTCPv6:
+		if g.MSS == 0 {
+			return gso.Options{}, false, errors.New("GSO without a segment size")
+		}
 		return gso.Options{Proto: ipproto.TCP, Transport: int(g.L3HdrLen), Size: int(g.MSS)}, true, nil
 	default:
 		return gso.Options{}, false, fmt.Errorf("unknown GSO type %d", g.Type)
@@ -62,21 +66,26 @@ func (s *segments) size() int {
 	return s.splitter.Size()
 }
 
-// next copies the next packet to dst. A packet that does not fit is lost, and
-// with it what is left of its super-packet.
+// next copies the next packet to dst. One that does not fit stays the next.
 func (s *segments) next(dst []byte) (int, error) {
+	if len(s.whole) == 0 {
+		return s.splitter.Next(dst)
+	}
+	if len(s.whole) > len(dst) {
+		return 0, gso.ErrShortBuffer
+	}
+	n := copy(dst, s.whole)
+	s.whole = nil
+	return n, nil
+}
+
+// abandon gives up what next has not handed out and returns how many packets
+// that were.
+func (s *segments) abandon() int {
+	n := s.splitter.Remaining()
 	if len(s.whole) > 0 {
-		n := copy(dst, s.whole)
-		short := n < len(s.whole)
-		s.whole = nil
-		if short {
-			return 0, gso.ErrShortBuffer
-		}
-		return n, nil
+		n = 1
 	}
-	n, err := s.splitter.Next(dst)
-	if err != nil {
-		s.splitter = gso.Splitter{}
-	}
-	return n, err
+	s.whole, s.splitter = nil, gso.Splitter{}
+	return n
 }

@@ -15,6 +15,11 @@ type source interface {
 	// wake makes the read that waits, or else the next one, return at once.
 	wake()
 
+	// abandon gives up the packets that were taken from the device and not
+	// read yet, and returns how many they are. It must not be called during
+	// a read.
+	abandon() int
+
 	// close waits at most so long for the source's goroutines to end. The
 	// Wrapper's done channel and the device must be closed before.
 	close(atMost time.Duration) error

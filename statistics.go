@@ -76,7 +76,8 @@ func (s *statistics) take() map[netlogtype.Connection]netlogtype.Counts {
 // call, and forgets it. The caller owns the map. A connection is seen from
 // the host, so Src is the host's side, with its own address also under NAT.
 // The sum over all extracts is exactly what passed or was taken by hooks
-// while statistics were enabled. When more than 100,000 connections came up
+// while statistics were enabled. Fragments other than the first carry no
+// ports and are counted with port 0. When more than 100,000 connections came up
 // between two calls, the rest of them is summed under the zero Connection; so
 // is what was injected without being an IP packet.
 func (w *Wrapper) ExtractStatistics() map[netlogtype.Connection]netlogtype.Counts {

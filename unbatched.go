@@ -41,9 +41,9 @@ func (u *Unbatched) Read(buf []byte, offset int) (int, error) {
 
 // Write takes one packet, in buf from offset on, through the inbound path and
 // returns its length. A packet that is dropped is ErrFiltered; one that a
-// hook took counts as written.
+// hook took counts as written, and so does one that finds the link down.
 func (u *Unbatched) Write(buf []byte, offset int) (int, error) {
-	b := getBatch()
+	b := u.w.begin()
 	defer b.put()
 	b.one[0] = buf
 	if _, err := u.w.write(b, b.one[:], offset); err != nil {

@@ -1,12 +1,15 @@
 package tstun
 
 import (
+	"errors"
+	"fmt"
 	"net/netip"
 	"os"
 	"sync"
 	"sync/atomic"
 	"time"
 
+	"golang.org/x/time/rate"
 	"golang.zx2c4.com/wireguard/device"
 	"golang.zx2c4.com/wireguard/tun"
 
@@ -33,9 +36,9 @@ const (
 	PacketStartOffset = device.MessageTransportHeaderSize
 )
 
-// closeWait bounds how long Close waits for a device that was closed to end
-// the Read that is going on in it.
-const closeWait = 900 * time.Millisecond
+// closeWait bounds how long Close waits for the device: once for its Close, and
+// once for the Read that is going on in it.
+const closeWait = 450 * time.Millisecond
 
 // FilterFunc judges one packet. It may read the Parsed and its buffer and
 // rewrite payload bytes in place, but keep neither after it returns. It runs
@@ -55,10 +58,13 @@ type FilterFunc func(*packet.Parsed, *Wrapper) filter.Response
 // later. All methods may be called from any goroutine at any time. A Wrapper
 // comes from Wrap or WrapTAP; the zero value is not valid.
 type Wrapper struct {
-	// PreFilterIn sees each inbound packet before the main filter does, and
-	// so also those that the main filter is going to drop.
+	// PreFilterIn sees inbound packets before the main filter does, and so
+	// also those that the main filter is going to drop. It does not see what
+	// ended earlier: malformed packets, TSMP pings and pongs, echo responses
+	// that were consumed, and own disco packets.
 	PreFilterIn FilterFunc
 	// PostFilterIn sees each inbound packet that the main filter accepted.
+	// Its flow is open by then, also if the hook drops the packet.
 	PostFilterIn FilterFunc
 	// PreFilterFromTunToNetstack sees each packet from the host first. A
 	// userspace network stack takes the packets for its addresses here.
@@ -96,6 +102,9 @@ type Wrapper struct {
 	tally  tally
 	linkIO linkErrors
 
+	batches sync.Pool     // of *batch
+	answers *rate.Limiter // of what peers provoke
+
 	lastActivity atomic.Int64 // filter.Now() of the last packet from or to the device
 
 	done      chan struct{} // closed by Close
@@ -127,6 +136,8 @@ func wrap(logf logger.Logf, dev, ip tun.Device) *Wrapper {
 		ip:    ip,
 		stats: newStatistics(),
 		done:  make(chan struct{}),
+
+		answers: rate.NewLimiter(answerRate, answerBurst),
 	}
 	w.config.Store(new(config))
 	w.src = newPump(ip, w.done, logf)
@@ -169,14 +180,29 @@ func (w *Wrapper) Close() error {
 	w.closeOnce.Do(func() {
 		close(w.done)
 		w.tally.dropOut(filter.ReasonClosed, w.queue.close())
-		err := w.ip.Close()
+		w.closeErr = w.closeDevice()
 		w.events.close()
-		if waitErr := w.src.close(closeWait); err == nil {
-			err = waitErr
+		if w.readMu.TryLock() { // else the Read that is going on does it
+			w.abandonReading()
+			w.readMu.Unlock()
 		}
-		w.closeErr = err
 	})
 	return w.closeErr
+}
+
+// closeDevice closes the device and waits, but not for ever, until nothing of
+// the Wrapper runs in it any more.
+func (w *Wrapper) closeDevice() error {
+	closed := make(chan error, 1)
+	go func() { closed <- w.ip.Close() }()
+	timeout := time.NewTimer(closeWait)
+	defer timeout.Stop()
+	select {
+	case err := <-closed:
+		return errors.Join(err, w.src.close(closeWait))
+	case <-timeout.C:
+		return fmt.Errorf("tstun: close: the device's Close did not return within %v", closeWait)
+	}
 }
 
 func (w *Wrapper) isClosed() bool {

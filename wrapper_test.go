@@ -3,6 +3,9 @@ package tstun_test
 import (
 	"errors"
 	"net/netip"
+	"runtime"
+	"sync"
+	"sync/atomic"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -33,6 +36,67 @@ func TestNothingPassesWithoutAFilter(t *testing.T) {
 	}
 	pkt := udp(peer4, 1, host4, 2, "x")
 	wantPackets(t, "inbound", r.fromPeer(pkt), pkt)
+}
+
+// TestConfigurationIsReadOncePerBatch: a change made in mid-batch is for the
+// next one.
+func TestConfigurationIsReadOncePerBatch(t *testing.T) {
+	r := newRig(t, 4)
+	unset := func(_ *packet.Parsed, w *tstun.Wrapper) filter.Response {
+		w.SetFilter(nil)
+		return filter.Accept
+	}
+	r.w.PreFilterFromTunToEngine, r.w.PreFilterIn = unset, unset
+	var out, in [][]byte
+	for i := range 4 {
+		out = append(out, udp(host4, uint16(i), peer4, 1, "x"))
+		in = append(in, udp(peer4, 1, host4, uint16(i), "x"))
+	}
+	r.w.SetFilter(filter.NewAllowAll(nil))
+	wantPackets(t, "out", r.fromHost(out...), out...)
+	wantPackets(t, "next out", r.fromHost(out[0]))
+	r.w.SetFilter(filter.NewAllowAll(nil))
+	wantPackets(t, "in", r.fromPeer(in...), in...)
+	wantPackets(t, "next in", r.fromPeer(in[0]))
+}
+
+// TestConcurrentReadersLoseNothing: each packet comes out once, whoever reads.
+func TestConcurrentReadersLoseNothing(t *testing.T) {
+	const n = 2000
+	r := newRig(t, 4)
+	r.w.SetFilter(filter.NewAllowAll(nil))
+	var got sync.Map
+	var readers sync.WaitGroup
+	var count atomic.Int64
+	for range 4 {
+		readers.Go(func() {
+			buf, u := make([]byte, 2000), r.w.Unbatched()
+			for {
+				size, err := u.Read(buf, offset)
+				if err != nil {
+					return
+				}
+				var p packet.Parsed
+				p.Decode(buf[offset : offset+size])
+				if _, twice := got.LoadOrStore(p.Src.Port(), true); twice {
+					t.Errorf("packet %d came twice", p.Src.Port())
+				}
+				if count.Add(1) == n {
+					go r.w.Close()
+				}
+			}
+		})
+	}
+	for i := range n {
+		if pkt := udp(host4, uint16(i), peer4, 1, "x"); i%2 == 0 {
+			r.dev.Send(pkt)
+		} else {
+			for errors.Is(r.w.InjectOutbound(pkt), tstun.ErrQueueFull) {
+				runtime.Gosched()
+			}
+		}
+	}
+	soon(t, "the readers", readers.Wait)
 }
 
 func TestDeviceIsNotReadBeforeTheFirstRead(t *testing.T) {

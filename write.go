@@ -2,6 +2,7 @@ package tstun
 
 import (
 	"errors"
+	"fmt"
 	"os"
 	"sync/atomic"
 	"syscall"
@@ -18,7 +19,7 @@ import (
 // dropped, which Counters tells. An error is the device's, or ErrClosed; then
 // the number is that of the packets known to be written.
 func (w *Wrapper) Write(bufs [][]byte, offset int) (int, error) {
-	b := getBatch()
+	b := w.begin()
 	defer b.put()
 	return w.write(b, bufs, offset)
 }
@@ -27,7 +28,9 @@ func (w *Wrapper) write(b *batch, bufs [][]byte, offset int) (int, error) {
 	if w.isClosed() {
 		return 0, ErrClosed
 	}
-	b.begin(w)
+	if offset < 0 {
+		return 0, fmt.Errorf("tstun: write: offset %d", offset)
+	}
 	for _, buf := range bufs {
 		w.receive(b, buf, offset)
 	}
@@ -51,8 +54,7 @@ func (w *Wrapper) receive(b *batch, buf []byte, offset int) {
 		w.tally.dropIn(o.reason, 1)
 	}
 	if b.reply != nil {
-		// A full queue has counted it, and nobody waits for it.
-		_ = w.inject(injection{data: b.reply})
+		w.answer(b.reply)
 	}
 }
 
@@ -67,7 +69,6 @@ func (w *Wrapper) deliver(b *batch, offset int) (n int, err error) {
 			n = max(0, min(n, len(b.out)))
 			b.unsend(n)
 			w.tally.dropIn(filter.ReasonDevice, len(b.out)-n)
-			b.drops += len(b.out) - n
 		}
 		err = w.linkIO.judge(w, err)
 	}

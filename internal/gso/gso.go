@@ -127,6 +127,14 @@ func (s *Splitter) Size() int {
 	return s.header + min(s.opts.Size, len(s.pkt)-s.next)
 }
 
+// Remaining returns how many segments Next still has to give.
+func (s *Splitter) Remaining() int {
+	if !s.more {
+		return 0
+	}
+	return max(1, (len(s.pkt)-s.next+s.opts.Size-1)/s.opts.Size)
+}
+
 // Next writes the next segment to the front of dst and returns its length.
 // On an error the segment is still the next one. Without a segment left it
 // returns 0.
