@@ -42,6 +42,12 @@ func TestNewErrors(t *testing.T) {
 		{"filter: rule 2: protocol fragment cannot be named by a rule", with(func(m *filter.Match) {
 			m.IPProto = []ipproto.Proto{ipproto.TCP, ipproto.Fragment}
 		})},
+		{"filter: rule 2: no source is of the IP version of any destination, so it allows nothing", with(func(m *filter.Match) {
+			m.Srcs, m.Dsts = nets("10.0.0.0/8", "100.64.0.0/10"), to(port(80), "fd7a::/48")
+		})},
+		{"filter: rule 2: no source is of the IP version of any destination, so it allows nothing", with(func(m *filter.Match) {
+			m.Srcs, m.Dsts = nets("::/0"), to(port(80), "0.0.0.0/0")
+		})},
 		{"filter: Local[1]: the prefix is not valid", filter.Config{Local: []netip.Prefix{local[0], {}}}},
 		{"filter: LogIPs[0]: ::ffff:1.2.3.4/128 maps IPv4 addresses: name the IPv4 prefix instead",
 			filter.Config{LogIPs: nets("::ffff:1.2.3.4/128")}},

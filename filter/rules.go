@@ -121,7 +121,23 @@ func (m *Match) check() error {
 			return fmt.Errorf("destination %d: %w", i, err)
 		}
 	}
+	if !m.sharesVersion() {
+		return errors.New("no source is of the IP version of any destination, so it allows nothing")
+	}
 	return nil
+}
+
+// sharesVersion reports whether there are a source and a destination of one
+// IP version.
+func (m *Match) sharesVersion() bool {
+	for _, src := range m.Srcs {
+		for _, dst := range m.Dsts {
+			if src.Addr().Is4() == dst.Net.Addr().Is4() {
+				return true
+			}
+		}
+	}
+	return false
 }
 
 func (m *Match) checkDst(d NetPortRange) error {
