@@ -1,6 +1,7 @@
 package filter
 
 import (
+	"sync/atomic"
 	"time"
 
 	"github.com/gaissmai/bart"
@@ -11,7 +12,7 @@ import (
 )
 
 // At most logBurst lines are logged at once, and logRate a second in the long
-// run. Further ones are left out.
+// run. Further ones are left out, and the next line says how many.
 const (
 	logRate  = 10
 	logBurst = 50
@@ -22,6 +23,8 @@ type eventLog struct {
 	logf  logger.Logf
 	ips   *bart.Lite
 	limit *rate.Limiter
+
+	omitted atomic.Uint64 // lines since the last one
 }
 
 func newEventLog(logf logger.Logf, ips *bart.Lite) *eventLog {
@@ -30,8 +33,23 @@ func newEventLog(logf logger.Logf, ips *bart.Lite) *eventLog {
 
 // wants reports whether an event of p at now is to be logged.
 func (l *eventLog) wants(p *packet.Parsed, now int64) bool {
-	return l != nil && l.ips.Contains(p.Src.Addr().Unmap()) && l.ips.Contains(p.Dst.Addr().Unmap()) &&
-		l.limit.AllowN(time.Unix(0, now), 1)
+	if l == nil || !l.ips.Contains(p.Src.Addr().Unmap()) || !l.ips.Contains(p.Dst.Addr().Unmap()) {
+		return false
+	}
+	if !l.limit.AllowN(time.Unix(0, now), 1) {
+		l.omitted.Add(1)
+		return false
+	}
+	return true
+}
+
+// write logs one line, and how many were left out before it.
+func (l *eventLog) write(direction string, p *packet.Parsed, v Verdict) {
+	if n := l.omitted.Swap(0); n > 0 {
+		l.logf("filter: %s %v %v, %d bytes, reason %v; %d lines left out before", direction, v.Response, p, len(p.Buffer()), v.Reason, n)
+		return
+	}
+	l.logf("filter: %s %v %v, %d bytes, reason %v", direction, v.Response, p, len(p.Buffer()), v.Reason)
 }
 
 // logIn logs the verdict on the inbound packet p if it is an event that flags
@@ -56,7 +74,7 @@ func (f *Filter) logEvent(direction string, p *packet.Parsed, now int64, flags R
 	switch v := verdictFor(r); {
 	case v.Response == Drop && flags&LogDrops != 0, v.Response == Accept && begins && flags&LogAccepts != 0:
 		if f.log.wants(p, now) {
-			f.log.logf("filter: %s %v %v, %d bytes, reason %v", direction, v.Response, p, len(p.Buffer()), r)
+			f.log.write(direction, p, v)
 		}
 	}
 }

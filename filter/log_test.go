@@ -75,4 +75,19 @@ func TestLogIsRateLimited(t *testing.T) {
 	if n := len(log.all) - burst; n == 0 || n > 20 {
 		t.Errorf("%d lines in the second after", n)
 	}
+	// Lines and the numbers of those left out add up.
+	judge(f, minute, ends4(80, 1).udpIn(), filter.LogDrops)
+	sum := len(log.all)
+	for _, line := range log.all {
+		if _, rest, ok := strings.Cut(line, "reason no-rule; "); ok {
+			var n int
+			if _, err := fmt.Sscanf(rest, "%d lines left out before", &n); err != nil || n == 0 {
+				t.Errorf("%q: %v", line, err)
+			}
+			sum += n
+		}
+	}
+	if sum != 2001 {
+		t.Errorf("the log accounts for %d events of 2001", sum)
+	}
 }
