@@ -31,6 +31,12 @@ func TestLesson10EachDropHasItsOwnReason(t *testing.T) {
 		filter.ReasonExtensionHeaders: func(*rig) []byte {
 			return packet.Generate(packet.IPHeader{Src: peer6, Dst: host6, Proto: 60}, []byte{60, 99, 0, 0, 0, 0, 0, 0})
 		},
+		filter.ReasonIPOptions: func(*rig) []byte {
+			// A loose source route with one hop to go, where the first 8 bytes of payload were.
+			pkt := packet.Generate(packet.IPHeader{Src: peer4, Dst: host4, Proto: ipproto.GRE}, []byte{131, 7, 4, 100, 64, 0, 9, 0})
+			pkt[0] = 0x47
+			return pkt
+		},
 		filter.ReasonMulticast:    func(*rig) []byte { return udp(peer4, 1, netip.MustParseAddr("224.0.0.1"), 80, "x") },
 		filter.ReasonLinkLocal:    func(*rig) []byte { return udp(netip.MustParseAddr("fe80::1"), 1, host6, 80, "x") },
 		filter.ReasonMappedAddr:   func(*rig) []byte { return udp(mapped, 1, host6, 80, "x") },

@@ -20,6 +20,8 @@ func formReason(p *packet.Parsed) Reason {
 		return ReasonExtensionHeaders
 	case packet.ProblemTinyFragment:
 		return ReasonFragmentTiny
+	case packet.ProblemOptions:
+		return ReasonIPOptions
 	}
 	return ReasonMalformed
 }

@@ -36,13 +36,21 @@ func (f *Filter) judgeAnswer(p *packet.Parsed, now int64, jailed bool) (r Reason
 // addressed to its sender.
 func quotedKey(p *packet.Parsed) (k flow.Key, ok bool) {
 	var q packet.Parsed
-	if !p.Quoted(&q) || q.Src.Addr() != p.Dst.Addr() {
+	if isObsolete(p) || !p.Quoted(&q) || q.Src.Addr() != p.Dst.Addr() {
 		return flow.Key{}, false
 	}
 	if q.IsEchoResponse() {
 		return echoKey(q.IPProto, q.Src.Addr(), q.Dst.Addr(), q.EchoID(), peerAsks), true
 	}
 	return outKey(&q)
+}
+
+// isObsolete reports whether the ICMP error p is one that no host may act on
+// today: an ICMPv4 source quench (4, RFC 6633) or a redirect (5), which is for
+// one link, and a tunnel is none.
+func isObsolete(p *packet.Parsed) bool {
+	typ, _ := p.ICMP()
+	return p.IPVersion == 4 && (typ == 4 || typ == 5)
 }
 
 // judgeTSMP lets pings and pongs pass, and rejections of open flows. Others

@@ -21,6 +21,9 @@ const (
 	// ReasonExtensionHeaders: IPv6 extension headers that are too many, out
 	// of order, or obsolete.
 	ReasonExtensionHeaders
+	// ReasonIPOptions: IPv4 options that cannot be walked, or a source route
+	// with a hop still to visit.
+	ReasonIPOptions
 	// ReasonMulticast: sent to a multicast address; see Permit.Multicast.
 	ReasonMulticast
 	// ReasonLinkLocal: from or to a link-local address; see Permit.LinkLocal.
@@ -47,13 +50,14 @@ const (
 	ReasonNoRule
 	// ReasonShieldsUp: a new inbound flow while Config.ShieldsUp.
 	ReasonShieldsUp
-	// ReasonJailed: a flow that a jailed peer opened or wants to open.
+	// ReasonJailed: a flow that a jailed peer opened or wants to open, or of
+	// which it is not known who opened it.
 	ReasonJailed
 	// ReasonNoFlow: an ICMP error, an echo reply or a TSMP rejection that
-	// belongs to no open flow.
+	// belongs to no open flow, as no ICMPv4 redirect or source quench does.
 	ReasonNoFlow
-	// ReasonRevoked: the peer's flow was open, but the rules now in force
-	// do not allow it.
+	// ReasonRevoked: the flow was open and may be the peer's, but the rules
+	// now in force do not allow it.
 	ReasonRevoked
 	// ReasonNoFilter: no filter is set.
 	ReasonNoFilter
@@ -85,6 +89,7 @@ var reasonTexts = [NumReasons]struct{ name, why string }{
 	ReasonMalformed:        {"malformed", "The packet is not a well-formed IP packet."},
 	ReasonTruncated:        {"truncated", "The packet ends within its transport header."},
 	ReasonExtensionHeaders: {"extension-headers", "The packet's IPv6 extension headers are too many, out of order or obsolete."},
+	ReasonIPOptions:        {"ip-options", "The packet's IPv4 options are malformed or route it on to another destination."},
 	ReasonMulticast:        {"multicast", "The packet is sent to a multicast address, which the configuration does not permit."},
 	ReasonLinkLocal:        {"link-local", "The packet is from or to a link-local address, which the configuration does not permit."},
 	ReasonMappedAddr:       {"mapped-addr", "The packet is from or to an IPv6 address that maps an IPv4 address, which the configuration does not permit."},
@@ -98,7 +103,7 @@ var reasonTexts = [NumReasons]struct{ name, why string }{
 	ReasonShieldsUp:        {"shields-up", "Shields are up: no new inbound flow is let in, whatever the rules say."},
 	ReasonJailed:           {"jailed", "The peer is jailed: it may answer flows that this node opens, not open its own."},
 	ReasonNoFlow:           {"no-flow", "The packet answers a flow that is not open: an ICMP error, an echo reply or a TSMP rejection without cause."},
-	ReasonRevoked:          {"revoked", "The peer's flow was open, but the rules now in force do not allow it."},
+	ReasonRevoked:          {"revoked", "The flow was open and is not known to be this node's, but the rules now in force do not allow it."},
 	ReasonNoFilter:         {"no-filter", "No filter is set, so nothing passes."},
 	ReasonHook:             {"hook", "A hook of the program dropped the packet."},
 	ReasonOwnDisco:         {"own-disco", "The packet is a disco message with this node's own key: it went round in a circle."},

@@ -34,6 +34,20 @@ func extended(b []byte, n int) []byte {
 	return p
 }
 
+// routed puts a loose source route of one hop before the payload of b, an
+// IPv4 packet. pointer is 4 before that hop and 8 behind it; length is that of
+// the option, 7 unless given.
+func routed(b []byte, pointer byte, length ...byte) []byte {
+	option := []byte{131, 7, pointer, 100, 64, 0, 9, 0}
+	copy(option[1:2], length)
+	p := append(append(append([]byte{}, b[:20]...), option...), b[20:]...)
+	p[0] = 0x47
+	binary.BigEndian.PutUint16(p[2:], uint16(len(p)))
+	p[10], p[11] = 0, 0
+	binary.BigEndian.PutUint16(p[10:], ^packet.Checksum(p[:28], 0))
+	return p
+}
+
 func udpBetween(src, dst string) []byte {
 	return packet.Generate(packet.UDPHeader{Src: addrPort(src, 5000), Dst: addrPort(dst, 80)}, []byte("data"))
 }
@@ -59,6 +73,11 @@ func TestReasons(t *testing.T) {
 			want: filter.ReasonTruncated},
 		{name: "extension headers without end", in: extended(e6.udpIn().b, 100), out: extended(e6.udpOut().b, 100),
 			want: filter.ReasonExtensionHeaders},
+		{name: "source route", in: routed(e4.udpIn().b, 4), out: routed(e4.udpOut().b, 4), want: filter.ReasonIPOptions},
+		{name: "source route in an open flow", setup: []event{e4.udpOut()}, in: routed(e4.udpIn().b, 4),
+			want: filter.ReasonIPOptions},
+		{name: "options without end", in: routed(e4.udpIn().b, 4, 200), want: filter.ReasonIPOptions},
+		{name: "source route, used up", in: routed(e4.udpIn().b, 8), want: filter.ReasonNoRule},
 		{name: "multicast", in: udpBetween(peer4, "224.0.0.251"), out: udpBetween(host4, "239.1.2.3"),
 			want: filter.ReasonMulticast},
 		{name: "multicast v6", in: udpBetween(peer6, "ff02::fb"), out: udpBetween(host6, "ff0e::1"),
@@ -103,6 +122,15 @@ func TestReasons(t *testing.T) {
 		{name: "echo reply unasked for", in: e4.pongIn(3).b, want: filter.ReasonNoFlow},
 		{name: "echo reply with another id", setup: []event{e4.pingOut(2)}, in: e4.pongIn(3).b, want: filter.ReasonNoFlow},
 		{name: "ICMP error unasked for", in: errorIn("100.64.0.7", e4.host.Addr(), e4.udpOut()).b, want: filter.ReasonNoFlow},
+		{name: "ICMPv4 redirect", setup: []event{e4.udpOut()},
+			in:   icmp(addr("100.64.0.7"), e4.host.Addr(), 5, 5, 1, [4]byte{100, 64, 0, 3}, e4.udpOut().b),
+			want: filter.ReasonNoFlow},
+		{name: "ICMPv4 source quench", setup: []event{e4.udpOut()},
+			in:   icmp(addr("100.64.0.7"), e4.host.Addr(), 4, 4, 0, [4]byte{}, e4.udpOut().b),
+			want: filter.ReasonNoFlow},
+		{name: "ICMPv6 redirect", setup: []event{e6.udpOut()},
+			in:   icmp(addr("fd7a::7"), e6.host.Addr(), 137, 137, 0, [4]byte{}, e6.udpOut().b),
+			want: filter.ReasonNoFlow},
 		{name: "ICMP error v6", in: errorIn("fd7a::7", e6.host.Addr(), e6.udpOut()).b, want: filter.ReasonNoFlow},
 	}
 	raised := map[filter.Reason]bool{}
