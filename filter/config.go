@@ -24,13 +24,14 @@ type Config struct {
 	// State is that of a previous filter, whose open flows live on. nil:
 	// the filter starts with none.
 	State *State
-	// Keep, with State: flows that peers opened live on even if the rules
-	// do not allow them. Otherwise they are cut.
+	// Keep, with State: flows that peers opened, or may have opened, live on
+	// even if the rules do not allow them. Otherwise they are cut.
 	Keep bool
 	// LooseTCP accepts every inbound TCP segment to Local that is not a
 	// SYN, flow or no flow, so that a restarted program can take over
 	// connections in mid-stream. Such a segment opens no flow. Jailed
-	// peers, and flows that were revoked, do not profit.
+	// peers, and flows that were revoked, do not profit; with ShieldsUp
+	// nobody does.
 	LooseTCP bool
 	// ShieldsUp refuses all new inbound flows, whatever Matches says.
 	ShieldsUp bool

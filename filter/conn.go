@@ -18,6 +18,9 @@ type traits uint8
 const (
 	// byPeer: the peer opened the flow.
 	byPeer traits = 1 << iota
+	// adopted: the host went on with a flow that was not known, so either
+	// side may have opened it.
+	adopted
 	// exempt: let in by Admit; the rules have no say.
 	exempt
 	// revoked: the rules of filter gen do not allow it.
@@ -27,7 +30,7 @@ const (
 func (c *conn) has(t traits) bool { return c.traits&t != 0 }
 
 // judged reports whether the flow lives by the rules.
-func (c *conn) judged() bool { return c.traits&(byPeer|exempt) == byPeer }
+func (c *conn) judged() bool { return c.has(byPeer|adopted) && !c.has(exempt) }
 
 // phase is how far a flow has come.
 type phase uint8
@@ -39,16 +42,20 @@ const (
 	// phaseAnswered: the other side has answered. TCP: the handshake lacks
 	// the opener's ACK.
 	phaseAnswered
-	// The rest is for TCP only.
+	// phaseEstablished: the opener has sent again after the answer. TCP:
+	// the handshake is complete.
 	phaseEstablished
+	// The rest is for TCP only.
 	phaseHostClosed // the host has sent FIN
 	phasePeerClosed // the peer has sent FIN
 	phaseClosed     // both have
-	phaseReset      // either has sent RST
+	// phaseDoubt: either has sent RST, or the peer has sent SYN after that.
+	// What the host sends next tells whether the connection goes on.
+	phaseDoubt
 )
 
-// over reports whether the connection has ended.
-func (p phase) over() bool { return p == phaseClosed || p == phaseReset }
+// over reports whether the connection has ended, as far as the peer can tell.
+func (p phase) over() bool { return p == phaseClosed || p == phaseDoubt }
 
 // segment is what the phases depend on, of one packet of a flow.
 type segment struct {
@@ -56,24 +63,32 @@ type segment struct {
 	byPeer bool
 }
 
-// opens reports whether the segment asks for a new connection.
-func (s segment) opens() bool {
-	return s.flags&(packet.TCPSyn|packet.TCPAck|packet.TCPRst) == packet.TCPSyn
+// kind returns those of the flags that begin and end connections.
+func (s segment) kind() packet.TCPFlag {
+	return s.flags & (packet.TCPSyn | packet.TCPAck | packet.TCPRst)
 }
+
+// opens reports whether the segment asks for a new connection.
+func (s segment) opens() bool { return s.kind() == packet.TCPSyn }
+
+// answers reports whether the segment grants a new connection.
+func (s segment) answers() bool { return s.kind() == packet.TCPSynAck }
+
+// resets reports whether the segment says that there is no connection.
+func (s segment) resets() bool { return s.flags&packet.TCPRst != 0 }
 
 // advance returns the phase after a segment of the flow c.
 func (c *conn) advance(proto ipproto.Proto, s segment) phase {
 	fromOpener := s.byPeer == c.has(byPeer)
 	if proto != ipproto.TCP {
-		if fromOpener {
-			return c.phase
-		}
-		return phaseAnswered
+		return c.exchange(fromOpener)
 	}
 	switch {
-	case s.flags&packet.TCPRst != 0:
-		return phaseReset
-	case c.phase == phaseNew && fromOpener || c.phase.over():
+	case s.resets():
+		return phaseDoubt
+	case c.phase == phaseDoubt:
+		return resolve(s)
+	case c.phase == phaseNew && fromOpener || c.phase == phaseClosed:
 		return c.phase
 	case s.flags&packet.TCPFin != 0:
 		return closing(c.phase, s.byPeer)
@@ -85,6 +100,32 @@ func (c *conn) advance(proto ipproto.Proto, s segment) phase {
 		return phaseEstablished
 	}
 	return c.phase
+}
+
+// exchange is advance for protocols without connections.
+func (c *conn) exchange(fromOpener bool) phase {
+	switch {
+	case c.phase == phaseNew && !fromOpener:
+		return phaseAnswered
+	case c.phase == phaseAnswered && fromOpener:
+		return phaseEstablished
+	}
+	return c.phase
+}
+
+// resolve returns the phase after a segment, no RST, of a flow in doubt. Only
+// the host can tell: it has not taken the RST for its own (RFC 5961 §3.2), or
+// it accepts the peer's new connection.
+func resolve(s segment) phase {
+	switch {
+	case s.byPeer:
+		return phaseDoubt
+	case s.answers():
+		return phaseAnswered
+	case s.flags&packet.TCPFin != 0:
+		return phaseHostClosed
+	}
+	return phaseEstablished
 }
 
 // closing returns the phase after a FIN.
@@ -100,28 +141,22 @@ func closing(p phase, byPeer bool) phase {
 	return phaseHostClosed
 }
 
-// assured reports whether the flow is worth more than one that nobody ever
-// answered or that has ended.
+// assured reports whether the flow is worth more than one that is not in use
+// both ways or that has ended. Pings never are: no opener depends on one.
 func (c *conn) assured(proto ipproto.Proto) bool {
-	switch proto {
-	case ipproto.TCP:
-		return c.phase >= phaseEstablished && !c.phase.over()
-	case ipproto.ICMPv4, ipproto.ICMPv6:
-		return false
-	}
-	return c.phase == phaseAnswered
+	return !proto.IsICMP() && c.phase >= phaseEstablished && !c.phase.over()
 }
 
 // idle returns how long the flow may be idle, in nanoseconds.
 func (l *Limits) idle(proto ipproto.Proto, p phase) int64 {
 	switch proto {
 	case ipproto.TCP:
-		if p == phaseEstablished {
+		if p >= phaseEstablished && !p.over() {
 			return int64(l.TCPEstablished)
 		}
 		return int64(l.TCPTransitory)
 	case ipproto.UDP:
-		if p == phaseAnswered {
+		if p != phaseNew {
 			return int64(l.UDPReplied)
 		}
 		return int64(l.UDPUnreplied)
@@ -131,4 +166,32 @@ func (l *Limits) idle(proto ipproto.Proto, p phase) int64 {
 		return int64(l.ICMPEcho)
 	}
 	return int64(l.OtherIdle)
+}
+
+// idleRevoked is idle for a revoked flow. The host may not know for as long
+// as it would keep an idle connection.
+func (l *Limits) idleRevoked(proto ipproto.Proto, p phase) int64 {
+	if proto == ipproto.TCP {
+		return int64(max(l.TCPEstablished, l.TCPTransitory))
+	}
+	return l.idle(proto, p)
+}
+
+// expiry returns when a flow whose time was to be over at old is to be gone,
+// after the segment s at now took it from the phase before to after. No TCP
+// segment of the peer brings that nearer, since a connection that the filter
+// forgets and the host does not would look like one of the host's.
+func (l *Limits) expiry(proto ipproto.Proto, s segment, before, after phase, old, now int64) int64 {
+	until := now + l.idle(proto, after)
+	switch {
+	case proto != ipproto.TCP:
+		return until
+	case s.byPeer && (before.over() || s.resets()):
+		return old // nor can it prolong what has ended
+	case s.byPeer:
+		return max(old, until)
+	case s.resets():
+		return min(old, until)
+	}
+	return until
 }

@@ -28,10 +28,34 @@
 // flow that the host opens. A new connection attempt (TCP SYN) of either
 // side ends that.
 //
+// # TCP
+//
 // TCP is followed without looking at sequence numbers: by SYN, FIN and RST.
+// So the peer may send what the host ignores, and what it sends alone proves
+// nothing: no segment of a peer's shortens the life of a connection. A
+// connection is established until both sides have sent FIN or the host has
+// sent RST (RFC 5382 REQ-5); after a RST of the peer's the next segment of
+// the host's tells whether it goes on. When it is over, neither the peer nor
+// a RST of the host's prolongs it. A connection begins as the host's with the
+// host's SYN only, and only that can be answered by a SYN, if nothing else has
+// answered it (simultaneous open); every other SYN of the peer's is for the
+// rules.
+//
 // A segment without a flow is judged by the rules like a new flow if it is
-// inbound, and opens one as the host's if it is outbound and no RST, so that
-// connections survive a restart of the program.
+// inbound. If it is outbound and neither SYN nor RST, it opens one that is
+// adopted, so that connections survive a restart of the program. Security
+// comes before continuity there: who opened an adopted flow is not known, so
+// it is refused to jailed peers, and cut by new rules that would not let the
+// peer open it. An outbound SYN-ACK says that the peer opened the connection:
+// it opens or goes on with such a flow only if the rules allow it.
+//
+// # Limits
+//
+// State is bounded. Flows that peers opened are evicted before flows of the
+// host, and evict none of them; see Limits.Flows. A UDP flow that was
+// forgotten, for lack of room or for its age, is a new one for whoever uses it
+// next; so an answer of the host's to a packet of long ago opens a flow of the
+// host's.
 //
 // Time is nanoseconds of any clock that the caller keeps to.
 package filter

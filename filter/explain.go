@@ -68,17 +68,18 @@ func (e Explanation) String() string {
 
 // Check returns what becomes of a packet that begins a flow of proto from the
 // peer src to dst and dstPort, which is not looked at for protocols without
-// ports. It reads and changes no state.
+// ports. Zones are ignored. It reads and changes no state.
 func (f *Filter) Check(src, dst netip.Addr, dstPort uint16, proto ipproto.Proto) Response {
-	reason, _ := f.judgeStateless(src, dst, dstPort, proto)
+	reason, _ := f.judgeStateless(src.WithZone(""), dst.WithZone(""), dstPort, proto)
 	return verdictFor(reason).Response
 }
 
 // Explain says what becomes of an inbound packet of proto from src to dst,
 // and why. If the two have a flow open at Now, the packet is taken as one of
 // that flow; otherwise it begins one. For pings the port of src is the
-// identifier. Explain changes no state.
+// identifier. Zones are ignored. Explain changes no state.
 func (f *Filter) Explain(src, dst netip.AddrPort, proto ipproto.Proto) Explanation {
+	src, dst = withoutZone(src), withoutZone(dst)
 	reason, stage := f.judgeStateless(src.Addr(), dst.Addr(), dst.Port(), proto)
 	e := Explanation{Reason: reason, Stage: stage, Rule: noRule, Text: reason.Explain()}
 	if stage > StageLocal && !f.explainFlow(&e, src, dst, proto) {
@@ -86,6 +87,10 @@ func (f *Filter) Explain(src, dst netip.AddrPort, proto ipproto.Proto) Explanati
 	}
 	e.Response = verdictFor(e.Reason).Response
 	return e
+}
+
+func withoutZone(a netip.AddrPort) netip.AddrPort {
+	return netip.AddrPortFrom(a.Addr().WithZone(""), a.Port())
 }
 
 // judgeStateless judges a packet that begins a flow.
@@ -125,8 +130,11 @@ func (f *Filter) explainFlow(e *Explanation, src, dst netip.AddrPort, proto ippr
 		return true
 	}
 	e.Reason, e.Text = ReasonNone, "The packet belongs to an open flow, which the host opened."
-	if c.has(byPeer) {
+	switch {
+	case c.has(byPeer):
 		e.Text = "The packet belongs to an open flow, which the peer opened."
+	case c.has(adopted):
+		e.Text = "The packet belongs to an open flow, which the host goes on with; who opened it is not known."
 	}
 	return true
 }

@@ -19,6 +19,9 @@ func TestExplain(t *testing.T) {
 	other := filter.Match{Srcs: nets("10.0.0.0/8"), Dsts: to(filter.AllPorts, "10.0.0.0/8")}
 	f := newFilter(t, filter.Config{Matches: []filter.Match{other, web}, Local: nets("100.64.0.1/32", "fd7a::1/128", "10.0.0.1/32")})
 	shut := newFilter(t, filter.Config{Matches: []filter.Match{web}, ShieldsUp: true})
+	six := newFilter(t, filter.Config{Matches: []filter.Match{{
+		IPProto: []ipproto.Proto{ipproto.UDP}, Srcs: nets("::/0"), Dsts: to(port(80), host6+"/128"),
+	}}})
 	tests := []struct {
 		name     string
 		f        *filter.Filter
@@ -46,6 +49,11 @@ func TestExplain(t *testing.T) {
 			Reason: filter.ReasonNotLocal, Stage: filter.StageLocal, Rule: -1}},
 		{"address", f, "127.0.0.1:1", "100.64.0.1:80", ipproto.TCP, filter.Explanation{
 			Response: filter.DropSilently, Reason: filter.ReasonMartian, Stage: filter.StageAddress, Rule: -1}},
+		{"zones", f, "[fd7a::2%eth0]:1", "[fd7a::1%eth1]:80", ipproto.UDP, filter.Explanation{
+			Reason: filter.ReasonNoRule, Stage: filter.StageRules, Rule: -1}},
+		{"zones, allowed", six, "[fd7a::2%eth0]:1", "[fd7a::1%eth1]:80", ipproto.UDP, filter.Explanation{
+			Response: filter.Accept, Stage: filter.StageRules, Rule: 0,
+			Text: "udp from ::/0 to [fd7a::1/128]:80"}},
 		{"shields", shut, "100.64.0.2:1", "100.64.0.1:80", ipproto.TCP, filter.Explanation{
 			Reason: filter.ReasonShieldsUp, Stage: filter.StageShields, Rule: -1}},
 	}

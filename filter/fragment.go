@@ -8,12 +8,15 @@ import (
 	"tstun/packet"
 )
 
-// datagram is what the state holds for an inbound datagram whose first
-// fragment was seen.
+// datagram is what the state holds for an inbound datagram of which a first
+// fragment was seen. A host keeps fragments until the datagram is whole or its
+// time is over, and which of them it has is not known here: so nothing that
+// passed is forgotten, not even when the last fragment has passed, and the
+// identification can be used for another datagram with a first fragment of
+// another length only when the time is over.
 type datagram struct {
-	end    int32 // of the first fragment's data, in bytes
-	denied bool
-	last   bool // its last fragment has passed
+	end    int32 // of the first fragment that passed, in bytes; 0: none did
+	denied bool  // the latest first fragment was dropped
 }
 
 // datagramKey names the datagram that a fragment is of: by addresses and
@@ -29,42 +32,47 @@ func datagramKey(p *packet.Parsed, id uint32) flow.Key {
 		netip.AddrPortFrom(p.Src.Addr(), uint16(id)))
 }
 
-// overlapsFirst reports whether the first fragment p differs in length from
-// the one that was seen before of the same datagram: one of the two would
-// write over the data of the other's successors. A datagram that is complete
-// does not count, since its identification may come again.
+// overlaps reports whether a first fragment of n bytes differs in length from
+// one that passed before: one of the two would write over the data of the
+// other, or over those of its successors.
+func (d *datagram) overlaps(n int) bool { return d.end != 0 && int(d.end) != n }
+
+// overlapsFirst reports whether the first fragment p is one too many.
 func (f *Filter) overlapsFirst(p *packet.Parsed, frag packet.Fragment, now int64) bool {
 	d, ok := f.state.fragments.Peek(datagramKey(p, frag.ID), now)
-	return ok && !d.denied && !d.last && int(d.end) != frag.Len
+	return ok && d.overlaps(frag.Len)
 }
 
-// rememberFirst keeps the verdict on the first fragment p for those that
-// follow.
-func (f *Filter) rememberFirst(p *packet.Parsed, frag packet.Fragment, r Reason, now int64) {
+// rememberFirst keeps the verdict r on the first fragment p for those that
+// follow, and returns it, unless another first fragment passed meanwhile.
+func (f *Filter) rememberFirst(p *packet.Parsed, frag packet.Fragment, r Reason, now int64) Reason {
 	k := datagramKey(p, frag.ID)
 	f.state.fragments.Upsert(k, 0, now, func(e *flow.Entry[datagram], _ bool) flow.Action {
-		e.Value = datagram{end: int32(frag.Len), denied: r != ReasonNone}
-		e.Assured = r == ReasonNone
+		d := &e.Value
+		if d.overlaps(frag.Len) {
+			r = ReasonFragmentOverlap
+			return flow.Leave
+		}
+		d.denied = r != ReasonNone
+		if !d.denied {
+			d.end, e.Rank = int32(frag.Len), rankAssured
+		}
 		e.Expires = now + int64(f.limits.Fragment)
 		return flow.Touch
 	})
+	return r
 }
 
 // judgeLater returns why the fragment p, not the first, is dropped.
 func (f *Filter) judgeLater(p *packet.Parsed, frag packet.Fragment, now int64) Reason {
-	r := ReasonFragmentOrphan
-	f.state.fragments.Update(datagramKey(p, frag.ID), now, func(e *flow.Entry[datagram]) flow.Action {
-		d := &e.Value
-		switch {
-		case d.denied:
-			r = ReasonFragmentDenied
-		case frag.Offset < int(d.end):
-			r = ReasonFragmentOverlap
-		default:
-			r = ReasonNone
-			d.last = d.last || !frag.More
-		}
-		return flow.Leave
-	})
-	return r
+	d, ok := f.state.fragments.Peek(datagramKey(p, frag.ID), now)
+	switch {
+	case !ok:
+		return ReasonFragmentOrphan
+	case frag.Offset < int(d.end):
+		return ReasonFragmentOverlap
+	case d.denied:
+		return ReasonFragmentDenied
+	}
+	return ReasonNone
 }

@@ -1,6 +1,7 @@
 package filter_test
 
 import (
+	"net/netip"
 	"testing"
 	"time"
 
@@ -44,8 +45,17 @@ func TestFragments(t *testing.T) {
 		{"replayed first, longer", []piece{{1, 0, 32, 0, none}, {1, 0, 64, 0, overlap}, {1, 32, 999, 0, none}}},
 		{"replayed first, shorter", []piece{{1, 0, 32, 0, none}, {1, 0, 24, 0, overlap}, {1, 24, 999, 0, overlap}}},
 		{"replayed first for a denied port", []piece{{1, 0, 32, 0, none}, {1, 0, 32, 22, noRule}, {1, 32, 999, 0, denied}}},
+		{"a denied first does not hide an allowed one", []piece{{1, 0, 32, 0, none}, {1, 0, 32, 22, noRule},
+			{1, 0, 8, 0, overlap}, {1, 8, 32, 0, overlap}, {1, 32, 64, 0, denied}, {1, 0, 32, 0, none}, {1, 32, 64, 0, none}}},
+		{"a denied first of another length", []piece{{1, 0, 32, 0, none}, {1, 0, 8, 22, overlap}, {1, 8, 32, 0, overlap}, {1, 32, 64, 0, none}}},
+		{"a denied first twice", []piece{{1, 0, 8, 22, noRule}, {1, 0, 32, 22, noRule}, {1, 8, 32, 0, denied}}},
+		{"the last fragment ends nothing", []piece{{1, 0, 32, 0, none}, {1, 64, 999, 0, none},
+			{1, 0, 8, 0, overlap}, {1, 8, 32, 0, overlap}, {1, 24, 32, 0, overlap}, {1, 32, 64, 0, none}}},
+		{"nor does a complete datagram", []piece{{1, 0, 32, 0, none}, {1, 32, 999, 0, none}, {1, 0, 8, 0, overlap}, {1, 8, 32, 0, overlap}}},
+		{"lowered in steps", []piece{{1, 0, 64, 0, none}, {1, 0, 56, 0, overlap}, {1, 0, 48, 0, overlap}, {1, 48, 64, 0, overlap}}},
 		{"allowed first after a denied one", []piece{{1, 0, 32, 22, noRule}, {1, 0, 64, 0, none}, {1, 32, 64, 0, overlap}, {1, 64, 999, 0, none}}},
-		{"identification reused", []piece{{1, 0, 32, 0, none}, {1, 32, 999, 0, none}, {1, 0, 48, 0, none}, {1, 48, 999, 0, none}}},
+		{"identification reused", []piece{{1, 0, 32, 0, none}, {1, 32, 999, 0, none}, {1, 0, 32, 0, none}, {1, 32, 999, 0, none}}},
+		{"identification reused, other length", []piece{{1, 0, 32, 0, none}, {1, 32, 999, 0, none}, {1, 0, 48, 0, overlap}, {1, 48, 999, 0, none}}},
 	}
 	for _, tt := range tests {
 		for _, family := range families {
@@ -95,8 +105,8 @@ func TestFragmentsExpireAndAreBounded(t *testing.T) {
 		Limits:  filter.Limits{Fragments: 10},
 	})
 	expect(t, f, 0, cut(b, 1, 0, 32), none)
-	expect(t, f, 30*time.Second-1, cut(b, 1, 32, 64), none)
-	expect(t, f, 30*time.Second, cut(b, 1, 64, 999), filter.ReasonFragmentOrphan)
+	expect(t, f, minute-1, cut(b, 1, 32, 64), none)
+	expect(t, f, minute, cut(b, 1, 64, 999), filter.ReasonFragmentOrphan)
 
 	for id := range uint32(10) {
 		expect(t, f, minute, cut(b, 100+id, 0, 32), none)
@@ -113,6 +123,99 @@ func TestFragmentsExpireAndAreBounded(t *testing.T) {
 	expect(t, f, minute+4*time.Second, cut(b, 200, 32, 999), none)
 	if s := f.State().Stats().Fragments; s.Entries != 10 || s.Evicted != 101 {
 		t.Errorf("fragments: %+v", s)
+	}
+}
+
+// TestFragmentsCannotRewriteTheHeader: behind a first fragment for an allowed
+// port, no fragment passes that would put another header in its place,
+// whatever comes between and wherever the transport header is.
+func TestFragmentsCannotRewriteTheHeader(t *testing.T) {
+	tcp := func(e pair) []byte {
+		return packet.Generate(packet.TCPHeader{Src: e.peer, Dst: e.host, Flags: syn}, make([]byte, 120))
+	}
+	udp := func(e pair) []byte {
+		return packet.Generate(packet.UDPHeader{Src: e.peer, Dst: e.host}, make([]byte, 120))
+	}
+	behindOptions := func(make func(pair) []byte, n int) func(pair) []byte {
+		return func(e pair) []byte { return extended(make(e), n) }
+	}
+	tests := []struct {
+		name       string
+		good, evil func(pair) []byte
+		v6Only     bool
+	}{
+		{"udp", udp, udp, false},
+		{"tcp", tcp, tcp, false},
+		{"tcp behind one option header", behindOptions(tcp, 1), behindOptions(tcp, 1), true},
+		{"tcp behind two option headers", behindOptions(tcp, 2), behindOptions(tcp, 2), true},
+		{"udp behind an option header", behindOptions(udp, 1), behindOptions(udp, 1), true},
+		{"tcp in place of udp", behindOptions(udp, 1), behindOptions(tcp, 1), true},
+	}
+	between := map[string]func(e pair) []event{
+		"nothing": func(pair) []event { return nil },
+		"the last fragment": func(e pair) []event {
+			return []event{cut(udp(e), 1, 104, 999)}
+		},
+		"all the rest": func(e pair) []event {
+			return []event{cut(udp(e), 1, 48, 104), cut(udp(e), 1, 104, 999)}
+		},
+		"a short first": func(e pair) []event { return []event{cut(udp(e), 1, 0, 8)} },
+		"the last, then a short first": func(e pair) []event {
+			return []event{cut(udp(e), 1, 104, 999), cut(udp(e), 1, 0, 8)}
+		},
+		"a denied first": func(e pair) []event {
+			e.host = netip.AddrPortFrom(e.host.Addr(), 22)
+			return []event{cut(udp(e), 1, 0, 48), cut(udp(e), 1, 0, 8)}
+		},
+		"a denied first, then short ones": func(e pair) []event {
+			bad := pair{netip.AddrPortFrom(e.host.Addr(), 22), e.peer}
+			return []event{cut(udp(bad), 1, 0, 48), cut(udp(e), 1, 0, 8), cut(udp(e), 1, 0, 16)}
+		},
+	}
+	for _, tt := range tests {
+		for _, family := range families {
+			if tt.v6Only && family.name != "v6" {
+				continue
+			}
+			for name, events := range between {
+				t.Run(tt.name+"/"+family.name+"/"+name, func(t *testing.T) {
+					e := family.ends
+					evil := pair{netip.AddrPortFrom(e.host.Addr(), 22), e.peer}
+					f := newFilter(t, filter.Config{Matches: []filter.Match{rule(port(80))}})
+					expect(t, f, 0, cut(tt.good(e), 1, 0, 48), none)
+					for _, ev := range events(e) {
+						judge(f, 1, ev, 0)
+					}
+					for offset := 0; offset < 48; offset += 8 {
+						for end := offset + 8; end <= 64; end += 8 {
+							if v := judge(f, minute-1, cut(tt.evil(evil), 1, offset, end), 0); !v.Response.IsDrop() {
+								t.Errorf("%d to %d passes", offset, end)
+							}
+						}
+					}
+				})
+			}
+		}
+	}
+}
+
+// An identification is free again when the time of its last first fragment is
+// over, and not before.
+func TestIdentificationReusedAfterTimeout(t *testing.T) {
+	for _, family := range families {
+		e := family.ends
+		b := packet.Generate(packet.UDPHeader{Src: e.peer, Dst: e.host}, make([]byte, 100))
+		f := newFilter(t, filter.Config{Matches: []filter.Match{rule(port(80))}})
+		expect(t, f, 0, cut(b, 1, 0, 32), none)
+		expect(t, f, 1, cut(b, 1, 32, 999), none)
+		expect(t, f, 31*time.Second, cut(b, 1, 0, 48), filter.ReasonFragmentOverlap) // prolongs nothing
+		expect(t, f, minute-1, cut(b, 1, 0, 48), filter.ReasonFragmentOverlap)
+		expect(t, f, minute, cut(b, 1, 0, 48), none)
+		expect(t, f, minute, cut(b, 1, 32, 48), filter.ReasonFragmentOverlap)
+		expect(t, f, minute, cut(b, 1, 48, 999), none)
+		expect(t, f, 2*minute-1, cut(b, 1, 0, 48), none)
+		expect(t, f, 3*minute-2, cut(b, 1, 0, 32), filter.ReasonFragmentOverlap)
+		expect(t, f, 3*minute-1, cut(b, 1, 0, 32), none)
 	}
 }
 

@@ -62,7 +62,8 @@ func (s *script) event() event {
 	}
 	switch s.pick(16) {
 	case 1:
-		b = icmp(dst.Addr(), src.Addr(), 3, 1, 3, [4]byte{}, b)
+		typ4 := pickOf[byte](s, 3, 3, 3, 11, 12, 4, 5)
+		b = icmp(dst.Addr(), src.Addr(), typ4, pickOf[byte](s, 1, 2, 3, 4, 137), 3, [4]byte{}, b)
 		outward = !outward
 	case 2, 3:
 		from := s.pick(5) * 8

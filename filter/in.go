@@ -85,7 +85,9 @@ func (f *Filter) judgeIn(p *packet.Parsed, now int64, flags RunFlags) (r Reason,
 		return ReasonFragmentOverlap, false
 	}
 	r, begins = f.judgeTransport(p, now, flags)
-	f.rememberFirst(p, frag, r, now)
+	if r = f.rememberFirst(p, frag, r, now); r != ReasonNone {
+		begins = false
+	}
 	return r, begins
 }
 
@@ -112,7 +114,7 @@ func (f *Filter) judgeTransport(p *packet.Parsed, now int64, flags RunFlags) (r 
 			return ReasonJailed, false
 		}
 	}
-	if f.loose && !jailed && p.IPProto == ipproto.TCP && !p.IsTCPSyn() {
+	if f.loose && !jailed && !f.shieldsUp && p.IPProto == ipproto.TCP && !p.IsTCPSyn() {
 		return ReasonNone, true
 	}
 	if jailed {

@@ -24,9 +24,9 @@ const (
 	DefaultICMPEcho = 60 * time.Second
 	// DefaultOther is for protocols without ports, such as GRE and ESP.
 	DefaultOther = 10 * time.Minute
-	// DefaultFragment is the reassembly time of Linux,
-	// net.ipv4.ipfrag_time.
-	DefaultFragment = 30 * time.Second
+	// DefaultFragment is the longest reassembly time in use: RFC 8200 §4.5,
+	// and Linux's net.ipv6.ip6frag_time.
+	DefaultFragment = 60 * time.Second
 )
 
 // maxIdle bounds the idle timeouts, far from where times overflow.
@@ -39,7 +39,12 @@ const maxIdle = 365 * 24 * time.Hour
 type Limits struct {
 	// Flows is the number of flows in all, DefaultFlows unless set. A flow
 	// takes about 100 bytes, and only while it is there. When there are as
-	// many, new flows evict old ones, first those never replied to.
+	// many, new flows evict old ones in this order, of equals the one
+	// longest unused: flows of peers that are not in use both ways; other
+	// flows of peers; revoked ones; flows of the host that are not in use
+	// both ways; the rest. A peer's new flow evicts none of the host's: if
+	// all are, it is not remembered, and its packets are judged by the
+	// rules one by one.
 	Flows int
 	// TCP, UDP, ICMP and Other bound the flows of these kinds: Other is
 	// SCTP and all protocols without ports. Defaults: TCP and UDP up to
@@ -48,8 +53,9 @@ type Limits struct {
 	// Fragments is the number of fragmented datagrams remembered.
 	Fragments int
 
-	// TCPEstablished is for connections whose handshake is complete,
-	// TCPTransitory for those opening or closing (RFC 5382 REQ-5).
+	// TCPEstablished is for connections whose handshake is complete, until
+	// both sides have sent FIN or the host has sent RST, and for revoked
+	// ones. TCPTransitory is for those opening or closed (RFC 5382 REQ-5).
 	TCPEstablished, TCPTransitory time.Duration
 	// UDPUnreplied is for flows with packets of one direction only,
 	// UDPReplied for those with both (RFC 4787 REQ-5).
@@ -61,7 +67,7 @@ type Limits struct {
 	// OtherIdle is for flows of protocols without ports.
 	OtherIdle time.Duration
 	// Fragment is how long the verdict on a first fragment holds for those
-	// that follow.
+	// that follow. It must not be shorter than the host's reassembly time.
 	Fragment time.Duration
 }
 

@@ -15,6 +15,8 @@ type sender struct {
 	in, out func(e pair) event
 	// answer is what comes in if the host began.
 	answer func(e pair) event
+	// adopted: out is no beginning, so the flow may be the peer's.
+	adopted bool
 }
 
 func fixed(p ipproto.Proto) func(pair) ipproto.Proto { return func(pair) ipproto.Proto { return p } }
@@ -30,25 +32,25 @@ var senders = []sender{
 	{"tcp", fixed(ipproto.TCP),
 		func(e pair) event { return e.tcpIn(syn) },
 		func(e pair) event { return e.tcpOut(syn) },
-		func(e pair) event { return e.tcpIn(synAck) }},
+		func(e pair) event { return e.tcpIn(synAck) }, false},
 	{"tcp mid-stream", fixed(ipproto.TCP),
 		func(e pair) event { return e.tcpIn(ack) },
 		func(e pair) event { return e.tcpOut(ack) },
-		func(e pair) event { return e.tcpIn(ack) }},
-	{"udp", fixed(ipproto.UDP), pair.udpIn, pair.udpOut, pair.udpIn},
-	{"sctp", fixed(ipproto.SCTP), pair.sctpIn, pair.sctpOut, pair.sctpIn},
+		func(e pair) event { return e.tcpIn(ack) }, true},
+	{"udp", fixed(ipproto.UDP), pair.udpIn, pair.udpOut, pair.udpIn, false},
+	{"sctp", fixed(ipproto.SCTP), pair.sctpIn, pair.sctpOut, pair.sctpIn, false},
 	{"ping", icmpOf,
 		func(e pair) event { return e.pingIn(7) },
 		func(e pair) event { return e.pingOut(7) },
-		func(e pair) event { return e.pongIn(7) }},
+		func(e pair) event { return e.pongIn(7) }, false},
 	{"gre", fixed(ipproto.GRE),
 		func(e pair) event { return e.plainIn(ipproto.GRE) },
 		func(e pair) event { return e.plainOut(ipproto.GRE) },
-		func(e pair) event { return e.plainIn(ipproto.GRE) }},
+		func(e pair) event { return e.plainIn(ipproto.GRE) }, false},
 	{"esp", fixed(50),
 		func(e pair) event { return e.plainIn(50) },
 		func(e pair) event { return e.plainOut(50) },
-		func(e pair) event { return e.plainIn(50) }},
+		func(e pair) event { return e.plainIn(50) }, false},
 }
 
 var families = []struct {
@@ -146,7 +148,15 @@ func testCell(t *testing.T, s sender, e pair, ms []filter.Match, allows bool) {
 	jail := newFilter(t, c)
 	expectFlags(t, jail, 0, s.in(e), filter.Jailed, filter.ReasonJailed)
 	expectFlags(t, jail, 0, s.out(e), filter.Jailed, none)
-	expectFlags(t, jail, 0, s.answer(e), filter.Jailed, none)
+	if s.adopted {
+		expectFlags(t, jail, 0, s.answer(e), filter.Jailed, filter.ReasonJailed)
+		// A SYN is no answer to it: the rules decide.
+		f = newFilter(t, c)
+		expect(t, f, 0, s.out(e), none)
+		expect(t, f, 1, e.tcpIn(syn), refused)
+	} else {
+		expectFlags(t, jail, 0, s.answer(e), filter.Jailed, none)
+	}
 
 	elsewhere := newFilter(t, filter.Config{Matches: ms, Local: nets("10.0.0.1/32")})
 	expect(t, elsewhere, 0, s.in(e), filter.ReasonNotLocal)

@@ -44,9 +44,22 @@ func (f *Filter) Record(p *packet.Parsed, now int64) {
 	s := segment{flags: p.TCPFlags}
 	switch f.followOut(k, s, now) {
 	case standsAlone:
-		f.open(k, s, 0, now)
+		f.openOut(k, s, now)
 	case standsStale:
 		f.rejudge(k, s, now)
+	}
+}
+
+// openOut opens the flow that the outbound segment s begins or goes on with.
+// A SYN-ACK says that the peer opened it, which is for the rules to allow.
+func (f *Filter) openOut(k flow.Key, s segment, now int64) {
+	switch {
+	case k.Proto() != ipproto.TCP || s.opens():
+		f.open(k, s, 0, now)
+	case !s.answers():
+		f.open(k, s, adopted, now)
+	case f.allows(k):
+		f.open(k, s, byPeer, now)
 	}
 }
 
@@ -57,12 +70,12 @@ func (f *Filter) followOut(k flow.Key, s segment, now int64) (st standing) {
 		switch {
 		case s.opens() && f.beginsAnew(c, s):
 			return flow.Leave
-		case f.stale(c):
+		case f.stale(c), c.has(adopted) && s.answers():
 			st = standsStale
 			return flow.Leave
 		case c.has(revoked):
 			st = standsRevoked
-			e.Expires = now + f.limits.idle(k.Proto(), c.phase)
+			e.Expires = now + f.limits.idleRevoked(k.Proto(), c.phase)
 		default:
 			st = standsOpen
 			f.pass(e, s, now)

@@ -45,6 +45,7 @@ type naiveFlow struct {
 	peer     netip.Addr
 	host     netip.AddrPort
 	byPeer   bool
+	adopted  bool // the host went on with what it is not known to have begun
 	judgedBy int
 	revoked  bool
 	history  []naiveSegment
@@ -54,27 +55,74 @@ type naiveFlow struct {
 type naiveSegment struct {
 	byPeer bool
 	flags  packet.TCPFlag
+	again  bool // an accepted SYN of the peer's, over a former connection
 }
 
+func (s naiveSegment) is(flags packet.TCPFlag) bool { return s.flags&(syn|ack|rst) == flags }
+
+// naiveDatagram is all first fragments of a datagram that came in its time.
 type naiveDatagram struct {
-	end           int
-	denied, ended bool
-	until         int64
+	firsts []naiveFirst
+	until  int64
+}
+
+type naiveFirst struct {
+	length int
+	passed bool
 }
 
 func newNaive() *naive {
 	return &naive{number: 1, flows: map[string]*naiveFlow{}, datagrams: map[string]*naiveDatagram{}}
 }
 
-// progress reads how far a connection has come.
-func (f *naiveFlow) progress() (answered, complete, finHost, finPeer, reset bool) {
-	for _, s := range f.history {
+// doubtful: nothing of the host's came after a RST of either side or a new SYN
+// of the peer's, so that nobody knows what there is.
+func (f *naiveFlow) doubtful() bool {
+	for _, s := range slices.Backward(f.history) {
+		if s.again || s.flags&rst != 0 {
+			return true
+		}
+		if !s.byPeer {
+			return false
+		}
+	}
+	return false
+}
+
+// conversation is what the history says of the connection there is: whether
+// it is known to have been answered and completed before, and all that was
+// sent since.
+func (f *naiveFlow) conversation() (answered, complete bool, rest []naiveSegment) {
+	last := -1
+	for i, s := range f.history {
+		if s.again || s.flags&rst != 0 {
+			last = i
+		}
+	}
+	if last < 0 {
+		return false, false, f.history
+	}
+	rest = f.history[last+1:]
+	for len(rest) > 0 && rest[0].byPeer {
+		rest = rest[1:]
+	}
+	if len(rest) == 0 {
+		return false, false, nil
+	}
+	if rest[0].is(synAck) {
+		return true, false, rest[1:]
+	}
+	return true, true, rest
+}
+
+// progress reads how far a flow has come.
+func (f *naiveFlow) progress() (answered, complete, finHost, finPeer bool) {
+	answered, complete, rest := f.conversation()
+	for _, s := range rest {
 		fromOpener := s.byPeer == f.byPeer
 		fin := s.flags&packet.TCPFin != 0
 		switch {
-		case s.flags&packet.TCPRst != 0:
-			reset = true
-		case reset, finHost && finPeer:
+		case finHost && finPeer:
 		case fin && (answered || !fromOpener):
 			finHost = finHost || !s.byPeer
 			finPeer = finPeer || s.byPeer
@@ -87,15 +135,20 @@ func (f *naiveFlow) progress() (answered, complete, finHost, finPeer, reset bool
 }
 
 func (f *naiveFlow) over() bool {
-	_, _, finHost, finPeer, reset := f.progress()
-	return f.proto == ipproto.TCP && (reset || finHost && finPeer)
+	_, _, finHost, finPeer := f.progress()
+	return f.proto == ipproto.TCP && (f.doubtful() || finHost && finPeer)
 }
 
 func (f *naiveFlow) idle() int64 {
-	answered, complete, finHost, finPeer, reset := f.progress()
+	answered, complete, finHost, finPeer := f.progress()
 	switch f.proto {
 	case ipproto.TCP:
-		if complete && !finHost && !finPeer && !reset {
+		switch {
+		case f.revoked:
+			return int64(filter.DefaultTCPEstablished)
+		case f.over():
+			return int64(filter.DefaultTCPTransitory)
+		case complete, finHost, finPeer:
 			return int64(filter.DefaultTCPEstablished)
 		}
 		return int64(filter.DefaultTCPTransitory)
@@ -112,19 +165,32 @@ func (f *naiveFlow) idle() int64 {
 	return int64(filter.DefaultOther)
 }
 
-// add appends a segment that passes.
+// add appends a segment that passes. Of a connection, the peer prolongs the
+// time while it is not over and never cuts it; the host's RST only cuts it.
 func (f *naiveFlow) add(s naiveSegment, now int64, number int) {
 	over := f.over()
 	f.judgedBy = number
 	f.history = append(f.history, s)
-	if !over || !s.byPeer {
-		f.until = now + f.idle()
+	until := now + f.idle()
+	if f.proto == ipproto.TCP {
+		isReset := s.flags&rst != 0
+		switch {
+		case s.again:
+			until = max(f.until, now+int64(filter.DefaultTCPTransitory))
+		case s.byPeer && (over || isReset):
+			until = f.until
+		case s.byPeer:
+			until = max(until, f.until)
+		case isReset:
+			until = min(until, f.until)
+		}
 	}
+	f.until = until
 }
 
 // unsettled: the rules in force have a say in f and have not been asked.
 func (n *naive) unsettled(f *naiveFlow) bool {
-	return f.byPeer && f.judgedBy != n.number && !(n.keep && !f.revoked)
+	return (f.byPeer || f.adopted) && f.judgedBy != n.number && !(n.keep && !f.revoked)
 }
 
 func (n *naive) refuses(proto ipproto.Proto, src netip.Addr, dst netip.AddrPort) filter.Reason {
@@ -172,27 +238,47 @@ func (n *naive) flow(key string, now int64) *naiveFlow {
 	return nil
 }
 
-func (n *naive) begin(key string, p *packet.Parsed, s naiveSegment, now int64) {
+// begin makes the flow that s begins, in the place of old if that is not nil.
+func (n *naive) begin(key string, old *naiveFlow, p *packet.Parsed, s naiveSegment, now int64) {
 	if s.flags&packet.TCPRst != 0 {
 		return
 	}
-	f := &naiveFlow{proto: p.IPProto, byPeer: s.byPeer, host: p.Src, peer: p.Dst.Addr()}
+	f := &naiveFlow{proto: p.IPProto, byPeer: s.byPeer, host: p.Src, peer: p.Dst.Addr(), until: now}
 	if s.byPeer {
 		f.host, f.peer = p.Dst, p.Src.Addr()
+	} else if f.proto == ipproto.TCP && !s.is(syn) {
+		// A segment in mid-stream; a SYN-ACK says that the peer began.
+		f.byPeer, f.adopted = s.is(synAck), !s.is(synAck)
+	}
+	if f.byPeer && !s.byPeer && n.refuses(f.proto, f.peer, f.host) != filter.ReasonNone {
+		return
+	}
+	if old != nil && s.byPeer && f.proto == ipproto.TCP {
+		s.again = true
+		f.until = old.until
 	}
 	f.add(s, now, n.number)
 	n.flows[key] = f
 }
 
-// startsOver: a SYN that is neither a retransmission nor half of a
-// simultaneous open.
+// startsOver: a SYN that is neither a retransmission nor, on either side, the
+// second of two that cross.
 func (n *naive) startsOver(f *naiveFlow, s naiveSegment) bool {
-	if s.flags&(packet.TCPSyn|packet.TCPAck|packet.TCPRst) != packet.TCPSyn {
+	if !s.is(syn) {
 		return false
 	}
-	answered, _, finHost, finPeer, _ := f.progress()
-	return f.over() || f.revoked || n.unsettled(f) ||
-		f.byPeer != s.byPeer && (answered || finHost || finPeer)
+	if f.over() || f.revoked || f.adopted || n.unsettled(f) {
+		return true
+	}
+	if f.byPeer == s.byPeer {
+		return false
+	}
+	for _, before := range f.history {
+		if before.byPeer != f.byPeer || before.flags&rst != 0 {
+			return true
+		}
+	}
+	return false
 }
 
 func (n *naive) out(p *packet.Parsed, now int64) {
@@ -203,8 +289,8 @@ func (n *naive) out(p *packet.Parsed, now int64) {
 	s := naiveSegment{flags: p.TCPFlags}
 	switch f := n.flow(key, now); {
 	case f == nil, n.startsOver(f, s):
-		n.begin(key, p, s, now)
-	case n.unsettled(f):
+		n.begin(key, f, p, s, now)
+	case n.unsettled(f), f.adopted && s.is(synAck):
 		n.settle(f, s, now)
 	case f.revoked:
 		f.until = now + f.idle()
@@ -235,23 +321,27 @@ func (n *naive) in(p *packet.Parsed, now int64) filter.Reason {
 	if d != nil && d.until <= now {
 		d = nil
 	}
+	if d == nil {
+		d = new(naiveDatagram)
+	}
 	if frag.Offset == 0 {
-		if d != nil && !d.denied && !d.ended && d.end != frag.Len {
+		if slices.ContainsFunc(d.firsts, func(f naiveFirst) bool { return f.passed && f.length != frag.Len }) {
 			return filter.ReasonFragmentOverlap
 		}
 		r := n.inWhole(p, now)
-		n.datagrams[id] = &naiveDatagram{end: frag.Len, denied: r != 0, until: now + int64(filter.DefaultFragment)}
+		d.firsts = append(d.firsts, naiveFirst{frag.Len, r == filter.ReasonNone})
+		d.until = now + int64(filter.DefaultFragment)
+		n.datagrams[id] = d
 		return r
 	}
 	switch {
-	case d == nil:
+	case len(d.firsts) == 0:
 		return filter.ReasonFragmentOrphan
-	case d.denied:
-		return filter.ReasonFragmentDenied
-	case frag.Offset < d.end:
+	case slices.ContainsFunc(d.firsts, func(f naiveFirst) bool { return f.passed && frag.Offset < f.length }):
 		return filter.ReasonFragmentOverlap
+	case !d.firsts[len(d.firsts)-1].passed:
+		return filter.ReasonFragmentDenied
 	}
-	d.ended = d.ended || !frag.More
 	return filter.ReasonNone
 }
 
@@ -287,15 +377,17 @@ func (n *naive) inNew(key string, f *naiveFlow, p *packet.Parsed, s naiveSegment
 		return r
 	}
 	// A living connection of the host's is not replaced.
-	if key != "" && (f == nil || f.byPeer || f.over()) {
-		n.begin(key, p, s, now)
+	if key != "" && (f == nil || f.byPeer || f.over() || f.revoked || n.unsettled(f)) {
+		n.begin(key, f, p, s, now)
 	}
 	return filter.ReasonNone
 }
 
 func (n *naive) inError(p *packet.Parsed, now int64) filter.Reason {
 	var q packet.Parsed
-	if p.Quoted(&q) && q.Src.Addr() == p.Dst.Addr() {
+	typ, _ := p.ICMP()
+	actsOn := p.IPVersion == 6 || typ == 3 || typ == 11 || typ == 12
+	if actsOn && p.Quoted(&q) && q.Src.Addr() == p.Dst.Addr() {
 		f := n.flow(naiveKey(&q, false), now)
 		switch {
 		case f == nil:

@@ -60,3 +60,27 @@ func classOf(proto ipproto.Proto) uint8 {
 	}
 	return classOther
 }
+
+// Ranks of the flow table's entries, among those of the peers and among those
+// of the host: what is least worth is evicted first.
+const (
+	rankOrdinary = iota
+	rankAssured
+	// rankRevoked: forgotten, a revoked flow could become the host's.
+	rankRevoked
+)
+
+// place sets what the entry's flow is worth when the table is full. Flows
+// that peers can make in any number yield to the host's.
+func place(e *flow.Entry[conn]) {
+	c := &e.Value
+	e.Yields = c.has(byPeer | adopted)
+	switch {
+	case c.has(revoked):
+		e.Rank = rankRevoked
+	case c.assured(e.Key().Proto()):
+		e.Rank = rankAssured
+	default:
+		e.Rank = rankOrdinary
+	}
+}

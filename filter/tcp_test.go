@@ -79,18 +79,48 @@ func TestTCPWalks(t *testing.T) {
 		}},
 		{"half closed by the host: the peer goes on", nil, []step{
 			{0, true, syn, none}, {0, false, synAck, none}, {0, true, ack, none}, {0, true, finAck, none},
-			{transitory - 1, false, ack, none}, {2*transitory - 2, false, ack, none},
-			{3*transitory - 2, false, ack, noRule},
+			{established - 1, false, ack, none}, {2*established - 2, false, ack, none},
+			{3*established - 2, false, ack, noRule},
 		}},
 		{"half closed by the peer", nil, []step{
 			{0, true, syn, none}, {0, false, synAck, none}, {0, true, ack, none}, {0, false, finAck, none},
-			{transitory - 1, true, ack, none}, {2*transitory - 2, false, ack, none},
-			{2*transitory - 2, false, finAck, none}, {3*transitory - 3, true, finAck, none},
-			{3*transitory - 3, false, ack, none}, {4*transitory - 3, false, ack, noRule},
+			{established - 1, true, ack, none}, {2*established - 2, false, ack, none},
+			{2*established - 2, false, finAck, none}, {3*established - 3, true, finAck, none},
+			{3*established - 3, false, ack, none}, {3*established + transitory - 3, false, ack, noRule},
+		}},
+		{"both closed: the peer's FIN alone shortens nothing", nil, []step{
+			{0, true, syn, none}, {0, false, synAck, none}, {0, true, ack, none},
+			{0, true, finAck, none}, {1, false, finAck, none}, {established - 1, false, finAck, none},
+			{established, false, finAck, noRule},
 		}},
 		{"reset by the peer", nil, []step{
 			{0, true, syn, none}, {0, false, synAck, none}, {0, true, ack, none}, {0, false, rst, none},
-			{1, false, ack, none}, {2, false, syn, noRule}, {transitory, false, ack, noRule},
+			{1, false, ack, none}, {2, false, syn, noRule},
+			{established - 1, false, ack, none}, {established, false, ack, noRule},
+		}},
+		{"reset by the peer, and the host takes no notice", nil, []step{
+			{0, true, syn, none}, {0, false, synAck, none}, {0, true, ack, none}, {1, false, rst, none},
+			{established - 1, true, ack, none}, {2*established - 2, false, ack, none},
+			{3*established - 2, false, ack, noRule},
+		}},
+		{"reset by the peer, then by the host: nothing prolongs it", nil, []step{
+			{0, true, syn, none}, {0, false, synAck, none}, {0, true, ack, none}, {0, false, rst, none},
+			{minute, false, ack, none}, {minute, true, rst, none},
+			{3 * minute, false, ack, none}, {3 * minute, true, rst, none},
+			{5*minute - 1, false, ack, none}, {5*minute - 1, true, rst, none},
+			{5 * minute, false, ack, noRule},
+		}},
+		{"closed by both: the host's RST does not prolong it", nil, []step{
+			{0, true, syn, none}, {0, false, synAck, none}, {0, true, ack, none},
+			{0, true, finAck, none}, {0, false, finAck, none}, {0, true, ack, none},
+			{3 * minute, true, rst, none}, {transitory - 1, false, ack, none}, {transitory, false, ack, noRule},
+		}},
+		{"reset by the host in a connection that goes on", nil, []step{
+			{0, true, syn, none}, {0, false, ack, none}, {0, true, rst, none}, {1, false, synAck, none}, {1, true, ack, none},
+			{established, false, ack, none},
+		}},
+		{"refused by a reset, forgotten soon", nil, []step{
+			{0, true, syn, none}, {minute, false, rst | ack, none}, {transitory, false, ack, noRule},
 		}},
 		{"reset by the host", nil, []step{
 			{0, true, syn, none}, {0, false, synAck, none}, {0, true, rst, none},
@@ -109,6 +139,24 @@ func TestTCPWalks(t *testing.T) {
 			{0, false, syn, none}, {0, true, syn, none}, {0, false, synAck, none}, {0, true, synAck, none},
 			{1, false, ack, none},
 		}},
+		{"no simultaneous open where the host went on in mid-stream", nil, []step{
+			{0, true, ack, none}, {minute, false, syn, noRule}, {minute, true, synAck, none}, {minute, false, ack, revoked},
+		}},
+		{"nor where it began with a FIN", nil, []step{
+			{0, true, packet.TCPFin, none}, {minute, false, syn, noRule}, {minute, true, synAck, none}, {minute, false, ack, revoked},
+		}},
+		{"nor where it began with no flags", nil, []step{
+			{0, true, 0, none}, {minute, false, syn, noRule}, {minute, true, synAck, none}, {minute, false, ack, revoked},
+		}},
+		{"nor where its SYN was answered", nil, []step{
+			{0, true, syn, none}, {1, false, synAck, none}, {2, false, syn, noRule},
+		}},
+		{"the host's SYN-ACK opens nothing that the rules do not allow", nil, []step{
+			{0, true, synAck, none}, {1, false, ack, noRule},
+		}},
+		{"the host's SYN-ACK after a restart", allow80, []step{
+			{0, true, synAck, none}, {1, false, ack, none}, {established, false, ack, none},
+		}},
 		{"SYN into the host's established connection", nil, []step{
 			{0, true, syn, none}, {0, false, synAck, none}, {0, true, ack, none},
 			{1, false, syn, noRule}, {2, false, ack, none},
@@ -120,6 +168,22 @@ func TestTCPWalks(t *testing.T) {
 		{"the host's SYN into the peer's connection makes it the host's", allow80, []step{
 			{0, false, syn, none}, {0, true, synAck, none}, {0, false, ack, none},
 			{1, true, syn, none}, {1, false, synAck, none}, {1, true, ack, none},
+		}},
+		{"the host's SYN retransmitted: before the answer", nil, []step{
+			{0, true, syn, none}, {1, true, syn, none}, {2, false, synAck, none}, {2, true, ack, none},
+			{2 + established - 1, false, ack, none},
+		}},
+		{"the host's SYN retransmitted: crossing the answer", nil, []step{
+			{0, true, syn, none}, {1, false, synAck, none}, {2, true, syn, none}, {3, true, ack, none},
+			{3 + established - 1, false, ack, none},
+		}},
+		{"the host's SYN retransmitted: late", nil, []step{
+			{0, true, syn, none}, {1, false, synAck, none}, {2, true, ack, none}, {3, true, syn, none},
+			{3 + established - 1, false, ack, none},
+		}},
+		{"the host's SYN into what it went on with makes that its own", nil, []step{
+			{0, true, ack, none}, {1, false, ack, none}, {2, true, syn, none}, {3, false, synAck, none}, {3, true, ack, none},
+			{4, false, syn, noRule}, {3 + established - 1, false, ack, none},
 		}},
 		{"retransmitted SYNs", allow80, []step{
 			{0, false, syn, none}, {1, false, syn, none}, {2, true, synAck, none}, {3, false, syn, none},
@@ -147,6 +211,11 @@ func TestTCPWalks(t *testing.T) {
 			{0, false, packet.TCPFin | packet.TCPPsh | packet.TCPUrg, noRule},
 			{0, false, syn | packet.TCPFin, noRule}, {0, false, synAck, noRule}, {0, false, rst, noRule},
 		}},
+		{"reused by the peer after a reset", allow80, []step{
+			{0, false, syn, none}, {0, true, synAck, none}, {0, false, ack, none}, {0, false, rst, none},
+			{1, false, syn, none}, {1, false, syn, none}, {2, true, synAck, none}, {3, false, ack, none},
+			{3 + established - 1, false, ack, none},
+		}},
 		{"unanswered closing segments stay transitory", allow80, []step{
 			{0, false, finAck, none}, {transitory - 1, false, finAck, none},
 		}},
@@ -172,6 +241,10 @@ func TestLooseTCP(t *testing.T) {
 	}
 	expect(t, f, 0, e.udpIn(), noRule)
 	expectFlags(t, f, 0, e.tcpIn(ack), filter.Jailed, filter.ReasonJailed)
+	shut := newFilter(t, filter.Config{LooseTCP: true, ShieldsUp: true})
+	for _, flags := range []packet.TCPFlag{ack, synAck, finAck, rst, 0} {
+		expect(t, shut, 0, e.tcpIn(flags), filter.ReasonShieldsUp)
+	}
 	away := pair{addrPort("10.1.1.1", 80), e.peer}
 	expect(t, f, 0, away.tcpIn(ack), filter.ReasonNotLocal)
 }

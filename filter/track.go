@@ -69,7 +69,7 @@ func (f *Filter) follow(k flow.Key, s segment, now int64, jailed bool) (st stand
 			f.pass(e, s, now)
 			return flow.Touch
 		case standsRevoked:
-			e.Expires = now + f.limits.idle(k.Proto(), e.Value.phase)
+			e.Expires = now + f.limits.idleRevoked(k.Proto(), e.Value.phase)
 			return flow.Touch
 		}
 		return flow.Leave
@@ -91,10 +91,11 @@ func (f *Filter) standingOf(c *conn, s segment, jailed bool) standing {
 	return standsOpen
 }
 
-// beginsAnew reports whether an inbound SYN begins a new flow in the place of
-// c, rather than being a retransmission or half of a simultaneous open.
+// beginsAnew reports whether the SYN s begins a new flow in the place of c,
+// rather than being a retransmission or half of a simultaneous open: that is
+// a SYN to answer a SYN that nothing else answered.
 func (f *Filter) beginsAnew(c *conn, s segment) bool {
-	if c.phase.over() || c.has(revoked) || f.stale(c) {
+	if c.phase.over() || c.has(revoked|adopted) || f.stale(c) {
 		return true
 	}
 	return c.has(byPeer) != s.byPeer && c.phase != phaseNew
@@ -112,11 +113,8 @@ func (f *Filter) pass(e *flow.Entry[conn], s segment, now int64) {
 	before := c.phase
 	c.gen = f.gen
 	c.phase = c.advance(proto, s)
-	e.Assured = c.assured(proto)
-	// A peer cannot by itself prolong a connection that has ended.
-	if !before.over() || !s.byPeer {
-		e.Expires = now + f.limits.idle(proto, c.phase)
-	}
+	e.Expires = f.limits.expiry(proto, s, before, c.phase, e.Expires, now)
+	place(e)
 }
 
 // rejudge asks the rules about the stale flow k, to which s belongs, and
@@ -134,7 +132,8 @@ func (f *Filter) rejudge(k flow.Key, s segment, now int64) bool {
 			f.pass(e, s, now)
 		} else {
 			c.traits |= revoked
-			e.Expires = now + f.limits.idle(k.Proto(), c.phase)
+			e.Expires = now + f.limits.idleRevoked(k.Proto(), c.phase)
+			place(e)
 		}
 		return flow.Touch
 	})
@@ -149,17 +148,40 @@ func (f *Filter) allows(k flow.Key) bool {
 
 // open makes a flow that s begins, with the given traits.
 func (f *Filter) open(k flow.Key, s segment, t traits, now int64) {
-	if s.flags&packet.TCPRst != 0 {
+	if s.resets() {
 		return // it ends something that is not there
 	}
-	f.state.flows.Upsert(k, classOf(k.Proto()), now, func(e *flow.Entry[conn], fresh bool) flow.Action {
-		if !fresh && !f.replaces(&e.Value, s, t) {
+	class := classOf(k.Proto())
+	if t&(byPeer|adopted) != 0 {
+		class += flow.Yielding
+	}
+	f.state.flows.Upsert(k, class, now, func(e *flow.Entry[conn], fresh bool) flow.Action {
+		switch {
+		case fresh:
+			e.Expires = now
+			e.Value = conn{traits: t}
+			f.pass(e, s, now)
+		case !f.replaces(&e.Value, s, t):
 			return flow.Leave
+		default:
+			f.reopen(e, s, t, now)
 		}
-		e.Value = conn{traits: t}
-		f.pass(e, s, now)
 		return flow.Touch
 	})
+}
+
+// reopen puts a flow that s begins in the place of that of e. If s is a SYN of
+// the peer's, the host may still know better: until it answers, the flow has
+// the time of the old one at least.
+func (f *Filter) reopen(e *flow.Entry[conn], s segment, t traits, now int64) {
+	e.Value = conn{gen: f.gen, traits: t}
+	if !s.byPeer || e.Key().Proto() != ipproto.TCP {
+		f.pass(e, s, now)
+		return
+	}
+	e.Value.phase = phaseDoubt
+	e.Expires = max(e.Expires, now+int64(f.limits.TCPTransitory))
+	place(e)
 }
 
 // replaces reports whether a flow with traits t that s begins takes the place

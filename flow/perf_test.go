@@ -14,7 +14,7 @@ func TestNoAllocation(t *testing.T) {
 	n := 0
 	work := func() {
 		n++
-		put(table, key(n), 0, int64(n), flow.Never, n, false)
+		put(table, key(n), 0, int64(n), flow.Never, n, 0)
 		table.Update(key(n-5), int64(n), func(e *flow.Entry[int]) flow.Action {
 			e.Value++
 			return flow.Touch

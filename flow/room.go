@@ -28,27 +28,31 @@ func (g *gauge) give() { g.n.Add(-1) }
 // from those longest unused in their class.
 const sweepStep = 2
 
+// searchYielding is how many other shards are asked for a place for an entry
+// that yields. Peers can make such entries in any number.
+const searchYielding = 4
+
 // makeRoom claims a place for the key k in s, which is locked. fresh: the
 // place is claimed and k is not in the table. If it had to let go of the lock
 // meanwhile and somebody else inserted k, it returns that entry. Neither:
 // there is no room.
-func (t *Table[V]) makeRoom(s *shard[V], h uint32, k Key, class uint8, now int64) (r ref, fresh bool) {
-	t.sweep(s, class, now)
-	if t.claim(s, class) {
+func (t *Table[V]) makeRoom(s *shard[V], h uint32, k Key, c claimant, now int64) (r ref, fresh bool) {
+	t.sweep(s, c.class, now)
+	if t.claim(s, c) {
 		return none, true
 	}
 	if t.refuse {
 		return none, false
 	}
 	s.mu.Unlock()
-	claimed := t.claimElsewhere(class)
+	claimed := t.claimElsewhere(c, h)
 	s.mu.Lock()
 	if !claimed {
 		return none, false
 	}
 	if r := t.findLive(s, h, k, now); r != none {
 		t.total.give()
-		t.classes[class].give()
+		t.classes[c.class].give()
 		return r, false
 	}
 	return none, true
@@ -56,29 +60,34 @@ func (t *Table[V]) makeRoom(s *shard[V], h uint32, k Key, class uint8, now int64
 
 // claim takes a place in the table's count and in the class's, if need be
 // that of an entry of the locked shard s, which it evicts.
-func (t *Table[V]) claim(s *shard[V], class uint8) bool {
-	if !t.classes[class].take() {
-		return !t.refuse && t.evict(s, s.oldestOf(class))
+func (t *Table[V]) claim(s *shard[V], c claimant) bool {
+	if !t.classes[c.class].take() {
+		return !t.refuse && t.evict(s, s.oldestOf(c))
 	}
 	if t.total.take() {
 		return true
 	}
 	if !t.refuse {
-		if victim := s.oldest(); victim != none {
+		if victim := s.oldest(c); victim != none {
 			t.classes[s.at(victim).class].give()
 			return t.evict(s, victim)
 		}
 	}
-	t.classes[class].give()
+	t.classes[c.class].give()
 	return false
 }
 
-// claimElsewhere is claim on every shard in turn. No lock is held.
-func (t *Table[V]) claimElsewhere(class uint8) bool {
-	for i := range t.shards {
-		s := &t.shards[i]
+// claimElsewhere is claim on other shards in turn, on all of them unless c
+// yields. No lock is held.
+func (t *Table[V]) claimElsewhere(c claimant, h uint32) bool {
+	n := len(t.shards)
+	if c.yields {
+		n = min(n, searchYielding)
+	}
+	for i := range n {
+		s := &t.shards[(int(h)+i)&(len(t.shards)-1)]
 		s.mu.Lock()
-		ok := t.claim(s, class)
+		ok := t.claim(s, c)
 		s.mu.Unlock()
 		if ok {
 			return true
@@ -102,8 +111,8 @@ func (t *Table[V]) evict(s *shard[V], victim ref) bool {
 // longest unused of the class, and those that the shard's hand, going round
 // over all slots, comes to.
 func (t *Table[V]) sweep(s *shard[V], class uint8, now int64) {
-	for _, assured := range [...]bool{false, true} {
-		if r := s.lists[listOf(class, assured)].oldest; r != none && s.at(r).Expires <= now {
+	for group := range uint8(groups) {
+		if r := s.lists[listOf(group, class)].oldest; r != none && s.at(r).Expires <= now {
 			t.expire(s, r)
 		}
 	}

@@ -23,8 +23,11 @@ type Entry[V any] struct {
 	list  uint8
 	live  bool
 
-	// Assured entries are evicted only when there are no others.
-	Assured bool
+	// Yields: the entry is evicted before all that do not yield.
+	Yields bool
+	// Rank orders those that yield, and those that do not: lower ranks are
+	// evicted first. Less than Ranks.
+	Rank uint8
 
 	// Value is the caller's.
 	Value V
@@ -52,12 +55,35 @@ func (s *slab[V]) at(r ref) *Entry[V] {
 // list is a doubly linked list of entries by their last use.
 type list struct{ oldest, newest ref }
 
-// listOf is the index of the list for entries of a class.
-func listOf(class uint8, assured bool) uint8 {
-	if assured {
-		return class<<1 | 1
+// Lists are numbered by groups, in the order in which these are evicted, and
+// in a group by classes.
+const (
+	yieldingGroups = Ranks
+	groups         = 2 * Ranks
+)
+
+func listOf(group, class uint8) uint8 { return group*MaxClasses + class }
+
+// listed is the number of the list that e belongs into.
+func (e *Entry[V]) listed() uint8 {
+	if e.Yields {
+		return listOf(e.Rank, e.class)
 	}
-	return class << 1
+	return listOf(yieldingGroups+e.Rank, e.class)
+}
+
+// claimant is the new entry that asks for a place.
+type claimant struct {
+	class  uint8
+	yields bool
+}
+
+// candidates is how many groups may be evicted for a new entry.
+func (c claimant) candidates() uint8 {
+	if c.yields {
+		return yieldingGroups
+	}
+	return groups
 }
 
 // shard is one part of a Table, with its own lock, which guards all of it.
@@ -67,7 +93,7 @@ type shard[V any] struct {
 	index index
 	free  ref // head of the list of free slots
 	hand  ref // where the sweep stands
-	lists [2 * MaxClasses]list
+	lists [groups * MaxClasses]list
 }
 
 // reset makes s empty and lets go of its memory.
@@ -75,7 +101,7 @@ func (s *shard[V]) reset() {
 	s.slab = slab[V]{}
 	s.index = index{}
 	s.free, s.hand = none, none
-	s.lists = [2 * MaxClasses]list{}
+	s.lists = [groups * MaxClasses]list{}
 }
 
 func (s *shard[V]) find(h uint32, k Key) ref {
@@ -92,13 +118,15 @@ func (s *shard[V]) find(h uint32, k Key) ref {
 }
 
 // insert adds the key k, which is not there, to its list as the newest.
-func (s *shard[V]) insert(h uint32, k Key, class uint8, tick uint32) ref {
+func (s *shard[V]) insert(h uint32, k Key, c claimant, tick uint32) ref {
 	r := s.takeSlot()
-	*s.at(r) = Entry[V]{
+	e := s.at(r)
+	*e = Entry[V]{
 		key: k, hash: h,
 		Expires: Never,
-		tick:    tick, class: class, list: listOf(class, false), live: true,
+		tick:    tick, class: c.class, Yields: c.yields, live: true,
 	}
+	e.list = e.listed()
 	s.index.add(h, r)
 	s.enlist(r)
 	return r
@@ -152,20 +180,22 @@ func (s *shard[V]) unlist(r ref) {
 	}
 }
 
-// oldestOf returns the entry of a class that is to be evicted first.
-func (s *shard[V]) oldestOf(class uint8) ref {
-	if r := s.lists[listOf(class, false)].oldest; r != none {
-		return r
+// oldestOf returns the entry of c's class that is to be evicted for c.
+func (s *shard[V]) oldestOf(c claimant) ref {
+	for group := range c.candidates() {
+		if r := s.lists[listOf(group, c.class)].oldest; r != none {
+			return r
+		}
 	}
-	return s.lists[listOf(class, true)].oldest
+	return none
 }
 
-// oldest returns the entry of the shard that is to be evicted first.
-func (s *shard[V]) oldest() ref {
-	for _, assured := range [...]bool{false, true} {
+// oldest returns the entry of the shard that is to be evicted for c.
+func (s *shard[V]) oldest(c claimant) ref {
+	for group := range c.candidates() {
 		found := none
 		for class := range uint8(MaxClasses) {
-			r := s.lists[listOf(class, assured)].oldest
+			r := s.lists[listOf(group, class)].oldest
 			if r == none {
 				continue
 			}

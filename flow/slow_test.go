@@ -1,6 +1,8 @@
 package flow_test
 
 import (
+	"cmp"
+	"slices"
 	"testing"
 
 	"tstun/flow"
@@ -18,7 +20,8 @@ type slowTable struct {
 type slowEntry struct {
 	key     flow.Key
 	class   uint8
-	assured bool
+	yields  bool
+	rank    uint8
 	expires int64
 	tick    uint32
 	value   int
@@ -56,24 +59,32 @@ func (s *slowTable) count(class uint8) (n int) {
 	return n
 }
 
-// victim returns the entry to evict, of the class if ofClass.
-func (s *slowTable) victim(class uint8, ofClass bool) *slowEntry {
-	for _, assured := range []bool{false, true} {
-		var found *slowEntry
-		for _, e := range s.used {
-			if e.assured != assured || ofClass && e.class != class {
-				continue
-			}
-			// Among classes the tick decides, and the lower class.
-			if found == nil || !ofClass && (e.tick < found.tick || e.tick == found.tick && e.class < found.class) {
-				found = e
-			}
-		}
-		if found != nil {
-			return found
+// victim returns the entry to evict for one that yields or not, of the class
+// if ofClass: the first by what it is worth, and the longest unused of these.
+func (s *slowTable) victim(class uint8, ofClass, yields bool) *slowEntry {
+	var candidates []*slowEntry
+	for _, e := range s.used {
+		if (!ofClass || e.class == class) && (!yields || e.yields) {
+			candidates = append(candidates, e)
 		}
 	}
-	return nil
+	if len(candidates) == 0 {
+		return nil
+	}
+	return slices.MinFunc(candidates, func(a, b *slowEntry) int {
+		switch {
+		case a.yields && !b.yields:
+			return -1
+		case b.yields && !a.yields:
+			return 1
+		case a.rank != b.rank:
+			return int(a.rank) - int(b.rank)
+		case ofClass || a.class == b.class:
+			return 0 // in the order of use
+		}
+		// Among classes the tick decides, and the lower class.
+		return cmp.Or(cmp.Compare(a.tick, b.tick), cmp.Compare(a.class, b.class))
+	})
 }
 
 func (s *slowTable) touch(e *slowEntry, now int64, moved bool) {
@@ -88,29 +99,28 @@ func (s *slowTable) touch(e *slowEntry, now int64, moved bool) {
 	}
 }
 
-func (s *slowTable) put(k flow.Key, class uint8, now, expires int64, v int, assured bool) bool {
+func (s *slowTable) put(k flow.Key, class uint8, now, expires int64, v int, rank uint8) bool {
 	s.expire(now)
+	yields := class >= flow.Yielding
+	class %= flow.MaxClasses
 	e := s.entries[k]
 	if e == nil {
-		if limit := s.config.Classes[class]; limit > 0 && s.count(class) >= limit {
-			if s.config.Refuse {
+		limit := s.config.Classes[class]
+		ofClass := limit > 0 && s.count(class) >= limit
+		if ofClass || len(s.entries) >= s.config.Limit {
+			v := s.victim(class, ofClass, yields)
+			if s.config.Refuse || v == nil {
 				s.refused++
 				return false
 			}
-			s.remove(s.victim(class, true))
-		} else if len(s.entries) >= s.config.Limit {
-			if s.config.Refuse {
-				s.refused++
-				return false
-			}
-			s.remove(s.victim(class, false))
+			s.remove(v)
 		}
 		e = &slowEntry{key: k, class: class, tick: uint32(now >> 30)}
 		s.entries[k] = e
 		s.used = append(s.used, e)
 	}
-	moved := e.assured != assured
-	e.value, e.expires, e.assured = v, expires, assured
+	moved := e.rank != rank || e.yields != yields
+	e.value, e.expires, e.rank, e.yields = v, expires, rank, yields
 	s.touch(e, now, moved)
 	return true
 }
@@ -160,8 +170,11 @@ func FuzzTable(f *testing.F) {
 				if !tight {
 					expires = now + arg*second/8
 				}
-				class, assured := uint8(n%3), op%2 == 0
-				a, b := put(fast, k, class, now, expires, i, assured), slow.put(k, class, now, expires, i, assured)
+				class, rank := uint8(n%3), op/5%flow.Ranks
+				if op/15%2 == 1 {
+					class += flow.Yielding
+				}
+				a, b := put(fast, k, class, now, expires, i, rank), slow.put(k, class, now, expires, i, rank)
 				if a != b {
 					t.Fatalf("step %d: Upsert %v, want %v", i, a, b)
 				}
@@ -204,7 +217,7 @@ func TestTableAgainstMap(t *testing.T) {
 			continue
 		}
 		want[k] = i
-		put(table, k, uint8(rng>>10&7), 0, flow.Never, i, rng&1 == 0)
+		put(table, k, uint8(rng>>10&7), 0, flow.Never, i, uint8(rng&1))
 	}
 	if table.Len() != len(want) {
 		t.Fatalf("%d entries, want %d", table.Len(), len(want))

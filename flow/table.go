@@ -7,8 +7,14 @@ import (
 	"sync/atomic"
 )
 
-// MaxClasses is the number of classes that a Table tells apart.
-const MaxClasses = 8
+const (
+	// MaxClasses is the number of classes that a Table tells apart.
+	MaxClasses = 4
+	// Yielding is added to a class for an entry that yields: see Table.
+	Yielding = MaxClasses
+	// Ranks is the number of ranks that a Table tells apart.
+	Ranks = 3
+)
 
 // Never is the Entry.Expires of an entry that does not expire.
 const Never = math.MaxInt64
@@ -47,10 +53,17 @@ type Config struct {
 // is taken back when its key is next asked for, or by the insertions into
 // the same shard, each of which looks at a few entries.
 //
-// A full table that evicts takes, in the shard of the new entry, the entry
-// longest unused of those not Assured, and if there is none, the one longest
-// unused of all. If a class is at its own limit, only entries of that class
-// are candidates. Only if the shard has no candidate are others asked.
+// A full table that evicts takes an entry from the shard of the new one:
+// first those that yield, among these the lowest rank, among these the one
+// longest unused. If a class is at its own limit, only entries of that class
+// are candidates. A new entry that yields evicts only entries that yield, so
+// it is refused where there are none.
+//
+// If the shard has no candidate, others are asked: for a new entry that
+// yields a few, for others all of them, of which there are 128 at most. That
+// is only where a class is limited to so little, or consists of so little
+// that may be evicted, that some shards have none of it.
+//
 // Uses that are less than about a second apart count as one.
 type Table[V any] struct {
 	shards  []shard[V]
@@ -154,10 +167,10 @@ func (t *Table[V]) Update(k Key, now int64, f func(*Entry[V]) Action) bool {
 }
 
 // Upsert calls f with the entry of k, which it makes if there is none: then
-// fresh is true, Value is zero, Expires is Never and the entry is of the
-// given class, which stays. Upsert returns false, without a call of f, if
-// there is no room. The rules for f are those of Update. class must be less
-// than MaxClasses.
+// fresh is true, Value is zero, Rank is 0, Expires is Never and the entry is
+// of the given class, which stays. Upsert returns false, without a call of f,
+// if there is no room. The rules for f are those of Update. class must be
+// less than MaxClasses, to which Yielding may be added.
 func (t *Table[V]) Upsert(k Key, class uint8, now int64, f func(e *Entry[V], fresh bool) Action) bool {
 	s, h := t.locate(k)
 	s.mu.Lock()
@@ -167,13 +180,14 @@ func (t *Table[V]) Upsert(k Key, class uint8, now int64, f func(e *Entry[V], fre
 		t.settle(s, r, now, f(s.at(r), false))
 		return true
 	}
-	r, fresh := t.makeRoom(s, h, k, class, now)
+	c := claimant{class: class % MaxClasses, yields: class >= Yielding}
+	r, fresh := t.makeRoom(s, h, k, c, now)
 	if r == none && !fresh {
 		t.refused.Add(1)
 		return false
 	}
 	if fresh {
-		r = s.insert(h, k, class, tickOf(now))
+		r = s.insert(h, k, c, tickOf(now))
 	}
 	t.settle(s, r, now, f(s.at(r), fresh))
 	return true
@@ -235,7 +249,7 @@ func (t *Table[V]) settle(s *shard[V], r ref, now int64, a Action) {
 		return
 	}
 	e := s.at(r)
-	if want := listOf(e.class, e.Assured); want != e.list || a == Touch && e.tick != tickOf(now) {
+	if want := e.listed(); want != e.list || a == Touch && e.tick != tickOf(now) {
 		s.unlist(r)
 		e.list = want
 		e.tick = tickOf(now)

@@ -21,11 +21,18 @@ func key(n int) flow.Key {
 const second = int64(1) << 30 // as the table counts
 
 // put makes or changes the entry of k.
-func put(t *flow.Table[int], k flow.Key, class uint8, now, expires int64, v int, assured bool) bool {
+func put(t *flow.Table[int], k flow.Key, class uint8, now, expires int64, v int, rank uint8) bool {
 	return t.Upsert(k, class, now, func(e *flow.Entry[int], _ bool) flow.Action {
-		e.Value, e.Expires, e.Assured = v, expires, assured
+		e.Value, e.Expires, e.Rank, e.Yields = v, expires, rank, class >= flow.Yielding
 		return flow.Touch
 	})
+}
+
+func rankIf(worthy bool) uint8 {
+	if worthy {
+		return 1
+	}
+	return 0
 }
 
 // has lists which of the keys 0 to n-1 are there.
@@ -81,7 +88,7 @@ func TestUpsertUpdatePeekDelete(t *testing.T) {
 
 func TestExpiry(t *testing.T) {
 	table := flow.New[int](flow.Config{Limit: 10})
-	put(table, key(1), 0, 0, 100, 1, false)
+	put(table, key(1), 0, 0, 100, 1, 0)
 	if _, ok := table.Peek(key(1), 99); !ok {
 		t.Error("gone before its time")
 	}
@@ -102,10 +109,10 @@ func TestExpiry(t *testing.T) {
 func TestInsertionsSweep(t *testing.T) {
 	table := flow.New[int](flow.Config{Limit: 1000})
 	for i := range 100 {
-		put(table, key(i), uint8(i%flow.MaxClasses), 0, 100, 1, i%2 == 0)
+		put(table, key(i), uint8(i%flow.MaxClasses), 0, 100, 1, uint8(i%2))
 	}
 	for i := range 60 {
-		put(table, key(1000+i), 0, 100, flow.Never, 1, false)
+		put(table, key(1000+i), 0, 100, flow.Never, 1, 0)
 	}
 	if s := table.Stats(); s.Expired != 100 || s.Entries != 60 {
 		t.Errorf("stats %+v; want all 100 idle entries swept by 60 insertions", s)
@@ -115,50 +122,50 @@ func TestInsertionsSweep(t *testing.T) {
 func TestEvictsLongestUnused(t *testing.T) {
 	table := flow.New[int](flow.Config{Limit: 4})
 	for i := range 4 {
-		put(table, key(i), 0, int64(i)*second, flow.Never, i, false)
+		put(table, key(i), 0, int64(i)*second, flow.Never, i, 0)
 	}
 	table.Update(key(0), 10*second, func(*flow.Entry[int]) flow.Action { return flow.Touch })
 	table.Update(key(1), 10*second, func(*flow.Entry[int]) flow.Action { return flow.Leave })
 	table.Peek(key(2), 10*second)
-	put(table, key(9), 0, 11*second, flow.Never, 9, false)
+	put(table, key(9), 0, 11*second, flow.Never, 9, 0)
 	wantKeys(t, table, 11*second, 0, 2, 3, 9)
-	put(table, key(10), 0, 12*second, flow.Never, 9, false)
+	put(table, key(10), 0, 12*second, flow.Never, 9, 0)
 	wantKeys(t, table, 12*second, 0, 3, 9, 10)
 	if s := table.Stats(); s.Evicted != 2 || s.Entries != 4 {
 		t.Errorf("stats %+v, want 2 evicted", s)
 	}
 }
 
-func TestAssuredOutliveOthers(t *testing.T) {
+func TestHigherRanksOutliveLower(t *testing.T) {
 	table := flow.New[int](flow.Config{Limit: 4})
 	for i := range 4 {
-		put(table, key(i), 0, int64(i)*second, flow.Never, i, i < 3)
+		put(table, key(i), 0, int64(i)*second, flow.Never, i, rankIf(i < 3))
 	}
-	for i := 10; i < 20; i++ { // a flood of unassured ones
-		put(table, key(i), 0, int64(i)*second, flow.Never, i, false)
+	for i := 10; i < 20; i++ { // a flood of a lower rank
+		put(table, key(i), 0, int64(i)*second, flow.Never, i, 0)
 	}
 	wantKeys(t, table, 20*second, 0, 1, 2, 19)
-	put(table, key(19), 0, 20*second, flow.Never, 0, true)
-	put(table, key(20), 0, 21*second, flow.Never, 0, false)
+	put(table, key(19), 0, 20*second, flow.Never, 0, 1)
+	put(table, key(20), 0, 21*second, flow.Never, 0, 0)
 	wantKeys(t, table, 21*second, 1, 2, 19, 20)
 }
 
 func TestClassLimit(t *testing.T) {
 	table := flow.New[int](flow.Config{Limit: 10, Classes: [flow.MaxClasses]int{1: 2}})
-	put(table, key(0), 0, 0, flow.Never, 0, false)
+	put(table, key(0), 0, 0, flow.Never, 0, 0)
 	for i := 1; i <= 5; i++ {
-		put(table, key(i), 1, int64(i)*second, flow.Never, i, i == 1)
+		put(table, key(i), 1, int64(i)*second, flow.Never, i, rankIf(i == 1))
 	}
-	wantKeys(t, table, 6*second, 0, 1, 5) // of the class: the assured and the newest
+	wantKeys(t, table, 6*second, 0, 1, 5) // of the class: the higher rank and the newest
 	for i := 20; i < 40; i++ {
-		put(table, key(i), 0, int64(i)*second, flow.Never, i, false)
+		put(table, key(i), 0, int64(i)*second, flow.Never, i, 0)
 	}
 	if table.Len() != 10 {
 		t.Errorf("Len = %d, want the limit, 10", table.Len())
 	}
 	table.Delete(key(1))
-	put(table, key(50), 1, 50*second, flow.Never, 0, false)
-	put(table, key(51), 1, 51*second, flow.Never, 0, false)
+	put(table, key(50), 1, 50*second, flow.Never, 0, 0)
+	put(table, key(51), 1, 51*second, flow.Never, 0, 0)
 	if _, ok := table.Peek(key(51), 51*second); !ok || table.Len() != 10 {
 		t.Error("no place for a class that has room, in a full table")
 	}
@@ -167,17 +174,17 @@ func TestClassLimit(t *testing.T) {
 func TestRefuse(t *testing.T) {
 	table := flow.New[int](flow.Config{Limit: 2, Refuse: true})
 	for i := range 5 {
-		if got, want := put(table, key(i), 0, 0, 100, i, false), i < 2; got != want {
+		if got, want := put(table, key(i), 0, 0, 100, i, 0), i < 2; got != want {
 			t.Errorf("insertion %d: %v, want %v", i, got, want)
 		}
 	}
-	if !put(table, key(1), 0, 0, 100, 7, false) {
+	if !put(table, key(1), 0, 0, 100, 7, 0) {
 		t.Error("a full table refuses to change what it holds")
 	}
 	if s := table.Stats(); s.Refused != 3 || s.Evicted != 0 || s.Entries != 2 {
 		t.Errorf("stats %+v, want 3 refused", s)
 	}
-	if !put(table, key(4), 0, 100, flow.Never, 4, false) {
+	if !put(table, key(4), 0, 100, flow.Never, 4, 0) {
 		t.Error("expired entries keep the table full")
 	}
 }
@@ -188,7 +195,7 @@ func TestLimitIsStrict(t *testing.T) {
 	const limit = 1 << 13 // several shards
 	table := flow.New[int](flow.Config{Limit: limit})
 	for i := range 3 * limit {
-		put(table, key(i), 0, int64(i), flow.Never, i, false)
+		put(table, key(i), 0, int64(i), flow.Never, i, 0)
 		if want := min(i+1, limit); table.Len() != want {
 			t.Fatalf("Len = %d after %d insertions, want %d", table.Len(), i+1, want)
 		}
@@ -198,11 +205,66 @@ func TestLimitIsStrict(t *testing.T) {
 	}
 }
 
+// What yields goes first whatever its rank, and takes no other's place.
+func TestYielding(t *testing.T) {
+	const yielding = flow.Yielding
+	for name, limit := range map[string]flow.Config{
+		"in all":       {Limit: 5},
+		"of the class": {Limit: 100, Classes: [flow.MaxClasses]int{5}},
+	} {
+		t.Run(name, func(t *testing.T) {
+			table := flow.New[int](limit)
+			put(table, key(0), 0, 0, flow.Never, 0, 0)
+			put(table, key(1), yielding, 1*second, flow.Never, 0, 2)
+			put(table, key(2), yielding, 2*second, flow.Never, 0, 1)
+			put(table, key(3), yielding, 3*second, flow.Never, 0, 1)
+			put(table, key(4), yielding, 4*second, flow.Never, 0, 0)
+			for i := 5; i < 50; i++ { // each takes the place of the one before
+				put(table, key(i), yielding, int64(i)*second, flow.Never, 0, 0)
+			}
+			wantKeys(t, table, 50*second, 0, 1, 2, 3, 49)
+			put(table, key(50), 0, 50*second, flow.Never, 0, 0)
+			put(table, key(51), 0, 51*second, flow.Never, 0, 0)
+			wantKeys(t, table, 51*second, 0, 1, 3, 50, 51)
+			put(table, key(52), yielding, 52*second, flow.Never, 0, 1)
+			wantKeys(t, table, 52*second, 0, 1, 50, 51, 52)
+			put(table, key(53), 0, 53*second, flow.Never, 0, 0)
+			put(table, key(54), 0, 54*second, flow.Never, 0, 0)
+			wantKeys(t, table, 54*second, 0, 50, 51, 53, 54)
+			if put(table, key(55), yielding, 55*second, flow.Never, 0, 2) {
+				t.Error("an entry that yields found a place among those that do not")
+			}
+			if s := table.Stats(); s.Refused != 1 || s.Entries != 5 {
+				t.Errorf("stats %+v, want 1 refused", s)
+			}
+			// What comes to yield later is evicted like what always did.
+			put(table, key(53), yielding, 56*second, flow.Never, 0, 2)
+			put(table, key(56), yielding, 56*second, flow.Never, 0, 0)
+			wantKeys(t, table, 56*second, 0, 50, 51, 54, 56)
+		})
+	}
+}
+
+// An entry that yields asks a few shards for a place, not all of them.
+func TestYieldingSearchIsBounded(t *testing.T) {
+	table := flow.New[int](flow.Config{Limit: 1 << 17, Classes: [flow.MaxClasses]int{3: 1}})
+	for i := range 2000 {
+		put(table, key(i), 3+flow.Yielding, int64(i), flow.Never, i, 0)
+		if table.Len() != 1 {
+			t.Fatalf("%d entries of a class limited to 1", table.Len())
+		}
+	}
+	// 128 shards: about one in 26 insertions finds the entry there is.
+	if s := table.Stats(); s.Refused < 1000 || s.Evicted == 0 || s.Refused+s.Evicted != 1999 {
+		t.Errorf("stats %+v", s)
+	}
+}
+
 // A class that has no entry in the new one's shard is relieved elsewhere.
 func TestEvictsInOtherShards(t *testing.T) {
 	table := flow.New[int](flow.Config{Limit: 1 << 14, Classes: [flow.MaxClasses]int{3: 1}})
 	for i := range 200 {
-		if !put(table, key(i), 3, int64(i), flow.Never, i, false) {
+		if !put(table, key(i), 3, int64(i), flow.Never, i, 0) {
 			t.Fatalf("insertion %d refused", i)
 		}
 		if table.Len() != 1 {
@@ -215,7 +277,7 @@ func TestEvictsInOtherShards(t *testing.T) {
 func TestDrain(t *testing.T) {
 	table := flow.New[int](flow.Config{Limit: 1 << 14, Refuse: true})
 	for i := range 5000 {
-		put(table, key(i), 0, 0, flow.Never, i, false)
+		put(table, key(i), 0, 0, flow.Never, i, 0)
 	}
 	seen := map[flow.Key]int{}
 	table.Drain(func(k flow.Key, v int) { seen[k] = v })
@@ -228,7 +290,7 @@ func TestDrain(t *testing.T) {
 		}
 	}
 	table.Drain(func(flow.Key, int) { t.Error("an empty table hands out an entry") })
-	if !put(table, key(1), 0, 0, flow.Never, 1, false) {
+	if !put(table, key(1), 0, 0, flow.Never, 1, 0) {
 		t.Error("a drained table refuses entries")
 	}
 }
@@ -283,7 +345,7 @@ func TestConcurrentUse(t *testing.T) {
 				case 1:
 					table.Peek(k, now)
 				default:
-					put(table, k, uint8(rng.IntN(3)), now, now+rng.Int64N(100*second), i, rng.IntN(2) == 0)
+					put(table, k, uint8(rng.IntN(3)), now, now+rng.Int64N(100*second), i, uint8(rng.IntN(3)))
 				}
 				if n := table.Len(); n > limit {
 					t.Errorf("%d entries, limit %d", n, limit)
