@@ -169,3 +169,14 @@ func TestThirdPacketAssures(t *testing.T) {
 	expect(t, shut, 100*time.Second, used.udpIn(), revoked)    // still known
 	expect(t, shut, 100*time.Second, answered.udpIn(), noRule) // forgotten
 }
+
+// What the host goes on with, and may be the peer's, yields like the peer's.
+func TestAdoptedYield(t *testing.T) {
+	f := newFilter(t, filter.Config{Limits: filter.Limits{Flows: 10}})
+	opening := ends4(4000, 443)
+	expect(t, f, 0, opening.tcpOut(syn), none)
+	for i := range 100 {
+		expect(t, f, time.Duration(i)*time.Second, flooder(i, 80).tcpOut(ack), none)
+	}
+	expect(t, f, 100*time.Second, opening.tcpIn(synAck), none)
+}

@@ -87,3 +87,22 @@ func TestAdoptedConnections(t *testing.T) {
 		}
 	}
 }
+
+// A connection that the host accepts anew is as short-lived as any other that
+// is opening, whatever went before.
+func TestReopenedConnectionIsOpening(t *testing.T) {
+	e := ends4(80, 5000)
+	for after, want := range map[bool]filter.Reason{false: revoked, true: noRule} {
+		f := newFilter(t, filter.Config{Matches: []filter.Match{rule(port(80))}})
+		walk(t, f, e, []step{
+			{0, false, syn, none}, {0, true, synAck, none}, {0, false, ack, none}, {1, false, rst, none},
+			{2, false, syn, none}, {3, true, synAck, none},
+		})
+		at := 3 + transitory - 1
+		if after {
+			at++
+		}
+		f = newFilter(t, filter.Config{State: f.State()})
+		expect(t, f, at, e.tcpIn(ack), want)
+	}
+}
