@@ -178,5 +178,7 @@ func TestAdoptedYield(t *testing.T) {
 	for i := range 100 {
 		expect(t, f, time.Duration(i)*time.Second, flooder(i, 80).tcpOut(ack), none)
 	}
-	expect(t, f, 100*time.Second, opening.tcpIn(synAck), none)
+	expect(t, f, 100*time.Second, ends4(4001, 443).tcpOut(syn), none)
+	expect(t, f, 101*time.Second, opening.tcpIn(synAck), none)
+	expect(t, f, 101*time.Second, ends4(4001, 443).tcpIn(synAck), none)
 }
