@@ -190,6 +190,24 @@ func TestLesson14HostCannotForgeControlPackets(t *testing.T) {
 	})
 }
 
+// TestPingOfNoHostIsNotAnswered: nobody can make the Wrapper speak in the name
+// of an address that is no host's.
+func TestPingOfNoHostIsNotAnswered(t *testing.T) {
+	r := newRig(t, 1)
+	for _, h := range []packet.IPHeader{
+		{Src: peer4, Dst: netip.MustParseAddr("255.255.255.255")},
+		{Src: peer4, Dst: netip.MustParseAddr("224.0.0.1")},
+		{Src: netip.MustParseAddr("127.0.0.1"), Dst: host4},
+		{Src: netip.MustParseAddr("ff02::1"), Dst: host6},
+	} {
+		ping := packet.Generate(packet.TSMPPing{IPHeader: h}, nil)
+		r.wantDrop(true, filter.ReasonBadTSMP, func() { wantPackets(t, "in", r.fromPeer(ping)) })
+	}
+	if c := r.w.Counters(); c.Out.Packets != 0 {
+		t.Errorf("%d answers", c.Out.Packets)
+	}
+}
+
 func TestBadTSMPFromPeer(t *testing.T) {
 	families(t, func(t *testing.T, host, peer netip.Addr) {
 		r := newRig(t, 1)

@@ -159,7 +159,7 @@ func TestTwoKernels(t *testing.T) {
 			a := newKernelNode(t, create, host4, host6)
 			b := newKernelNode(t, create, peer4, peer6)
 			join(t, a.wgNode, b.wgNode)
-			testKernelPing(t, a)
+			testKernelPing(t, a, b)
 			a.wantKernelsCounters(t)
 			b.wantKernelsCounters(t)
 			testKernelTCP(t, a, b)
@@ -173,12 +173,12 @@ func TestTwoKernels(t *testing.T) {
 	}
 }
 
-func testKernelPing(t *testing.T, a *kernelNode) {
+func testKernelPing(t *testing.T, a, b *kernelNode) {
 	t.Helper()
 	for _, dst := range []netip.Addr{peer4, peer6} {
 		out := a.run(t, "ping", "-n", "-c", "3", "-i", "0.05", "-W", "5", dst.String())
 		if !strings.Contains(out, " 0% packet loss") {
-			t.Errorf("ping %v: %s", dst, out)
+			t.Errorf("ping %v: %s\nhere %+v\nthere %+v", dst, out, a.w.Counters(), b.w.Counters())
 		}
 	}
 }

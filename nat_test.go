@@ -144,6 +144,23 @@ func TestLesson18QuotesCrossNAT(t *testing.T) {
 	}
 }
 
+// TestLesson18QuoteOfAnErrorFromARouter: the error comes from another address
+// than the packet was sent to, and quotes it as the peer knows it.
+func TestLesson18QuoteOfAnErrorFromARouter(t *testing.T) {
+	families(t, func(t *testing.T, _, _ netip.Addr) {
+		v6 := strings.HasSuffix(t.Name(), "IPv6")
+		host, peer, as, router := randomAddr(v6), randomAddr(v6), randomAddr(v6), randomAddr(v6)
+		r := natRig(t, host, peer, as)
+		h := packet.ICMPHeader{Src: router, Dst: peer, Type: 3, Code: 1}
+		if v6 {
+			h.Type, h.Code = 1, 0
+		}
+		got := r.fromPeer(udp(peer, 9, as, 9, "hello"))
+		out := r.fromHost(packet.Generate(h, got[0]))
+		wantPackets(t, "error", out, packet.Generate(h, udp(peer, 9, as, 9, "hello")))
+	})
+}
+
 func TestNATIsForItsPeerAlone(t *testing.T) {
 	as, other := netip.MustParseAddr("10.9.9.9"), netip.MustParseAddr("100.64.0.3")
 	r := natRig(t, host4, peer4, as)

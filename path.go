@@ -136,12 +136,11 @@ func (b *batch) mainIn(peer *peer) outcome {
 	if peer != nil && peer.jailed {
 		flags |= filter.Jailed
 	}
+	if b.isForPeerAPI() {
+		flags |= filter.Exempt
+	}
 	v := f.In(&b.p, b.now, flags)
 	if !v.Response.IsDrop() {
-		return outcome{}
-	}
-	if b.isForPeerAPI(v.Reason) {
-		f.Admit(&b.p, b.now)
 		return outcome{}
 	}
 	if v.Response == filter.Drop {
@@ -151,13 +150,13 @@ func (b *batch) mainIn(peer *peer) outcome {
 }
 
 // isForPeerAPI reports whether the packet opens a connection to the peer API,
-// and was refused for no other reason than that no rule lets it in.
-func (b *batch) isForPeerAPI(r filter.Reason) bool {
-	if r != filter.ReasonNoRule && r != filter.ReasonShieldsUp {
+// which needs no rule.
+func (b *batch) isForPeerAPI() bool {
+	if !b.p.IsTCPSyn() {
 		return false
 	}
 	port, ok := b.peerAPIPort(&b.p)
-	return ok && b.p.IsTCPSyn() && b.p.Dst.Port() == port
+	return ok && b.p.Dst.Port() == port
 }
 
 func (b *batch) peerAPIPort(p *packet.Parsed) (uint16, bool) {
@@ -171,7 +170,7 @@ func (b *batch) peerAPIPort(p *packet.Parsed) (uint16, bool) {
 // a rejection goes on through the filter.
 func (b *batch) control() outcome {
 	p := &b.p
-	if ping, ok := p.AsTSMPPing(); ok {
+	if ping, ok := p.AsTSMPPing(); ok && p.BetweenHosts() {
 		port, _ := b.peerAPIPort(p)
 		b.reply = packet.Generate(ping.Pong(port), nil)
 		return outcome{fate: taken}

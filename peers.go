@@ -96,10 +96,20 @@ func (t *peerTable) find(a netip.Addr) *peer {
 }
 
 // sourceNAT makes an outbound packet's source the address that the peer knows.
+// An ICMP error that comes from another address, of a router behind this node,
+// quotes a packet to the host's all the same.
 func (p *peer) sourceNAT(pkt *packet.Parsed) {
 	for _, n := range p.nat {
 		if pkt.Src.Addr() == n.Host {
 			pkt.SetSrcAddr(n.As)
+			return
+		}
+	}
+	if !pkt.IsError() {
+		return
+	}
+	for _, n := range p.nat {
+		if pkt.SetQuotedDstAddr(n.Host, n.As) {
 			return
 		}
 	}

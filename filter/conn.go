@@ -21,7 +21,7 @@ const (
 	// adopted: the host went on with a flow that was not known, so either
 	// side may have opened it.
 	adopted
-	// exempt: let in by Admit; the rules have no say.
+	// exempt: let in by the flag Exempt; the rules have no say.
 	exempt
 	// revoked: the rules of filter gen do not allow it.
 	revoked

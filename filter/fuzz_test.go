@@ -172,7 +172,6 @@ func FuzzFilter(f *testing.F) {
 				}
 			}
 			f.Record(&p, 0)
-			f.Admit(&p, 0)
 			f.In(&p, 1, filter.RunFlags(flags))
 			f.Check(p.Src.Addr(), p.Dst.Addr(), p.Dst.Port(), p.IPProto)
 			_ = f.Explain(p.Src, p.Dst, p.IPProto).String()

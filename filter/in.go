@@ -34,18 +34,6 @@ func verdictFor(r Reason) Verdict {
 	return Verdict{Response: Drop, Reason: r}
 }
 
-// Admit lets in the inbound packet p, which the rules refuse: it opens its
-// flow, which the rules have no say in from then on. It does nothing for
-// packets that a Filter drops for their form or address.
-func (f *Filter) Admit(p *packet.Parsed, now int64) {
-	if f.admissible(p) != ReasonNone || p.IPProto == ipproto.Fragment {
-		return
-	}
-	if k, ok := inKey(p); ok {
-		f.open(k, segment{flags: p.TCPFlags, byPeer: true}, byPeer|exempt, now)
-	}
-}
-
 // admissible returns why p is dropped whatever rules and state say.
 func (f *Filter) admissible(p *packet.Parsed) Reason {
 	if r := formReason(p); r != ReasonNone {
@@ -94,23 +82,25 @@ func (f *Filter) judgeIn(p *packet.Parsed, now int64, flags RunFlags) (r Reason,
 // judgeTransport judges a packet with a transport header.
 func (f *Filter) judgeTransport(p *packet.Parsed, now int64, flags RunFlags) (r Reason, begins bool) {
 	jailed := flags&Jailed != 0
+	waived := flags&Exempt != 0 && !jailed
 	if concerns, answered := f.judgeAnswer(p, now, jailed); answered {
 		return concerns, false
 	}
 	s := segment{flags: p.TCPFlags, byPeer: true}
 	k, tracked := inKey(p)
 	if tracked {
-		switch f.follow(k, s, now, jailed) {
-		case standsOpen:
+		switch stands := f.follow(k, s, now, jailed); {
+		case stands == standsOpen:
 			return ReasonNone, false
-		case standsStale:
+		case waived: // the flow begins anew, whatever became of the old one
+		case stands == standsStale:
 			if f.rejudge(k, s, now) {
 				return ReasonNone, false
 			}
 			return ReasonRevoked, false
-		case standsRevoked:
+		case stands == standsRevoked:
 			return ReasonRevoked, false
-		case standsJailed:
+		case stands == standsJailed:
 			return ReasonJailed, false
 		}
 	}
@@ -120,11 +110,14 @@ func (f *Filter) judgeTransport(p *packet.Parsed, now int64, flags RunFlags) (r 
 	if jailed {
 		return ReasonJailed, false
 	}
-	if r := f.judgeNew(p.IPProto, p.Src.Addr(), p.Dst.Addr(), p.Dst.Port()); r != ReasonNone {
+	traits := byPeer
+	if waived {
+		traits |= exempt
+	} else if r := f.judgeNew(p.IPProto, p.Src.Addr(), p.Dst.Addr(), p.Dst.Port()); r != ReasonNone {
 		return r, false
 	}
 	if tracked {
-		f.open(k, s, byPeer, now)
+		f.open(k, s, traits, now)
 	}
 	return ReasonNone, true
 }

@@ -218,9 +218,3 @@ const (
 	rst    = packet.TCPRst
 	none   = filter.ReasonNone
 )
-
-func admit(f *filter.Filter, at time.Duration, e event) {
-	var p packet.Parsed
-	p.Decode(e.b)
-	f.Admit(&p, int64(at))
-}

@@ -67,7 +67,8 @@ const (
 	ReasonOwnDisco
 	// ReasonHostTSMP: a TSMP packet that the host made.
 	ReasonHostTSMP
-	// ReasonBadTSMP: a TSMP packet that is fragmented or of no known type.
+	// ReasonBadTSMP: a TSMP packet that is fragmented, of no known type, or
+	// a ping between addresses that are no hosts'.
 	ReasonBadTSMP
 	// ReasonQueueFull: an injected packet found the queue full.
 	ReasonQueueFull
@@ -108,7 +109,7 @@ var reasonTexts = [NumReasons]struct{ name, why string }{
 	ReasonHook:             {"hook", "A hook of the program dropped the packet."},
 	ReasonOwnDisco:         {"own-disco", "The packet is a disco message with this node's own key: it went round in a circle."},
 	ReasonHostTSMP:         {"host-tsmp", "The host made a TSMP control message, which only this library may make."},
-	ReasonBadTSMP:          {"bad-tsmp", "The TSMP control message is fragmented or of no known type."},
+	ReasonBadTSMP:          {"bad-tsmp", "The TSMP control message is fragmented, of no known type, or not between two hosts."},
 	ReasonQueueFull:        {"queue-full", "The injection queue was full."},
 	ReasonTooLarge:         {"too-large", "The packet does not fit the buffer it is to go into."},
 	ReasonDevice:           {"device", "The device refused the packet."},

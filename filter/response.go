@@ -61,4 +61,8 @@ const (
 	LogAccepts
 	// Jailed refuses flows that the packet's peer opened or wants to open.
 	Jailed
+	// Exempt waives the rules, and shields, for an inbound packet that
+	// begins a flow; the flow lives on under any later rules. It waives
+	// neither form, addresses and Local, nor Jailed.
+	Exempt
 )

@@ -4,6 +4,7 @@ import (
 	"testing"
 
 	"tstun/filter"
+	"tstun/packet"
 	"tstun/ipproto"
 )
 
@@ -177,27 +178,43 @@ func TestRevocationExpires(t *testing.T) {
 	expect(t, f, 6*minute, e.udpIn(), none)
 }
 
-func TestAdmit(t *testing.T) {
+func TestExempt(t *testing.T) {
 	e := ends4(80, 5000)
-	f := newFilter(t, filter.Config{})
+	f := newFilter(t, filter.Config{ShieldsUp: true})
 	ev := e.tcpIn(syn)
-	expect(t, f, 0, ev, noRule)
-	admit(f, 0, ev)
-	walk(t, f, e, []step{{0, false, syn, none}, {0, true, synAck, none}, {1, false, ack, none}})
+	expect(t, f, 0, ev, filter.ReasonShieldsUp)
+	expectFlags(t, f, 0, ev, filter.Exempt|filter.Jailed, filter.ReasonJailed)
+	expectFlags(t, f, 0, ev, filter.Exempt, none)
+	walk(t, f, e, []step{{0, true, synAck, none}, {1, false, ack, none}})
 	expectFlags(t, f, 2, e.tcpIn(ack), filter.Jailed, none)
 
 	f = newFilter(t, filter.Config{State: f.State()})
 	expect(t, f, 3, e.tcpIn(ack), none) // exempt from new rules
-	walk(t, f, e, []step{{4, false, rst, none}, {5, false, syn, noRule}})
+	walk(t, f, e, []step{{4, false, rst, none}, {4, true, rst, none}, {5, false, syn, noRule}})
 
-	// Nothing is admitted against its form or address.
+	// Nothing is exempt from form and address.
 	away := pair{addrPort("10.9.9.9", 80), e.peer}
-	admit(f, 6, away.tcpIn(syn))
-	admit(f, 6, in(away.tcpIn(syn).b[:10]))
-	admit(f, 6, in(fragment4(e.udpIn().b, 1, 8, 99)))
-	if n := f.State().Stats().Flows.Entries; n != 1 {
-		t.Errorf("%d flows, want only the old one", n)
-	}
+	expectFlags(t, f, 6, away.tcpIn(syn), filter.Exempt, filter.ReasonNotLocal)
+	expectFlags(t, f, 6, in(away.tcpIn(syn).b[:10]), filter.Exempt, filter.ReasonMalformed)
+}
+
+func TestExemptBeginsARevokedFlowAnew(t *testing.T) {
+	e := ends4(80, 5000)
+	f := newFilter(t, filter.Config{Matches: []filter.Match{rule(port(80))}})
+	expect(t, f, 0, e.tcpIn(syn), none)
+	f = newFilter(t, filter.Config{State: f.State()})
+	expectFlags(t, f, 1, e.tcpIn(syn), filter.Exempt, none)
+	expect(t, f, 2, e.tcpIn(ack), none)
+	f = newFilter(t, filter.Config{State: f.State()})
+	expect(t, f, 3, e.tcpIn(ack), none)
+}
+
+func TestExemptCoversTheFragmentsOfAFirst(t *testing.T) {
+	e := ends4(80, 5000)
+	f := newFilter(t, filter.Config{})
+	whole := packet.Generate(packet.TCPHeader{Src: e.peer, Dst: e.host, Flags: syn}, make([]byte, 28))
+	expectFlags(t, f, 0, in(fragment4(whole, 7, 0, 24)), filter.Exempt, none)
+	expect(t, f, 0, in(fragment4(whole, 7, 24, 48)), none)
 }
 
 func TestJailedCutsThePeersFlows(t *testing.T) {

@@ -108,5 +108,5 @@ func (p *Parsed) end() int {
 }
 
 // IsTCPSyn reports whether p is a TCP segment that opens a connection: SYN
-// set, ACK not set.
-func (p *Parsed) IsTCPSyn() bool { return p.TCPFlags&TCPSynAck == TCPSyn }
+// set, neither ACK nor RST set.
+func (p *Parsed) IsTCPSyn() bool { return p.TCPFlags&(TCPSynAck|TCPRst) == TCPSyn }

@@ -11,7 +11,7 @@ import (
 // returns false if p is anything else, a fragment, or not between two single
 // hosts.
 func (p *Parsed) EchoReply() ([]byte, bool) {
-	if !p.IsEchoRequest() || p.kind != 0 || !p.betweenHosts() {
+	if !p.IsEchoRequest() || p.kind != 0 || !p.BetweenHosts() {
 		return nil, false
 	}
 	typ := uint8(icmp4EchoReply)
@@ -32,7 +32,7 @@ func (p *Parsed) EchoReply() ([]byte, bool) {
 // It returns false if p is not TCP, is a reset itself, is a fragment, or is
 // not between two single hosts.
 func (p *Parsed) TCPReset() ([]byte, bool) {
-	if p.proto != ipproto.TCP || p.transOff == 0 || p.kind != 0 || p.TCPFlags&TCPRst != 0 || !p.betweenHosts() {
+	if p.proto != ipproto.TCP || p.transOff == 0 || p.kind != 0 || p.TCPFlags&TCPRst != 0 || !p.BetweenHosts() {
 		return nil, false
 	}
 	h := TCPHeader{Src: p.Dst, Dst: p.Src, Flags: TCPRst}
@@ -71,7 +71,7 @@ const (
 // (RFC 1122 §3.2.2, RFC 4443 §2.4(e)): p has a problem, is an ICMP error or
 // a redirect, is a later fragment, or is not between two single hosts.
 func (p *Parsed) AdminProhibited() ([]byte, bool) {
-	if p.problem != ProblemNone || p.kind&^kindFirst != 0 || p.isAnyError() || !p.betweenHosts() {
+	if p.problem != ProblemNone || p.kind&^kindFirst != 0 || p.isAnyError() || !p.BetweenHosts() {
 		return nil, false
 	}
 	h := ICMPHeader{Src: p.Dst.Addr(), Dst: p.Src.Addr(), Type: icmp4Unreachable, Code: 13}
@@ -88,9 +88,10 @@ func (p *Parsed) isAnyError() bool {
 	return p.IsError() || m != nil && p.IPVersion == 6 && m[0] < icmp6FirstInfo
 }
 
-// betweenHosts reports whether both of p's addresses can be one host's, and
-// the source one that an answer reaches. RFC 1122 §3.2.1.3.
-func (p *Parsed) betweenHosts() bool {
+// BetweenHosts reports whether both of p's addresses can be one host's, and
+// the source one that an answer reaches: no multicast, broadcast, class E,
+// unspecified or loopback address. RFC 1122 §3.2.1.3.
+func (p *Parsed) BetweenHosts() bool {
 	return p.IPVersion != 0 && isHost(p.Src.Addr()) && isHost(p.Dst.Addr()) && !p.Src.Addr().Unmap().IsLoopback()
 }
 

@@ -36,6 +36,18 @@ func (p *Parsed) SetSrcAddr(a netip.Addr) bool { return p.setAddr(source, a.With
 // ICMP error quotes, it is the source address that is replaced.
 func (p *Parsed) SetDstAddr(a netip.Addr) bool { return p.setAddr(destination, a.WithZone("")) }
 
+// SetQuotedDstAddr replaces the destination address of the packet that the
+// ICMP error p quotes, if it is old, with every checksum that covers it, that
+// of p among them. It is for errors that come from another address than the
+// quoted packet was sent to; SetSrcAddr covers the others. It changes nothing
+// and returns false otherwise.
+func (p *Parsed) SetQuotedDstAddr(old, a netip.Addr) bool {
+	if p.problem != ProblemNone || !p.IsError() || !a.IsValid() || a.Is4() != (p.IPVersion == 4) {
+		return false
+	}
+	return p.setQuotedAddr(destination, old.AsSlice(), a.WithZone(""))
+}
+
 func (p *Parsed) setAddr(s side, a netip.Addr) bool {
 	if p.problem != ProblemNone || p.IPVersion == 0 || !a.IsValid() || a.Is4() != (p.IPVersion == 4) {
 		return false
@@ -75,10 +87,10 @@ func (p *Parsed) addrBytes(s side) []byte {
 
 // setQuotedAddr replaces the address on side s of the packet that p quotes,
 // if it is old, and updates p's ICMP checksum, which covers the quote.
-func (p *Parsed) setQuotedAddr(s side, old []byte, a netip.Addr) {
+func (p *Parsed) setQuotedAddr(s side, old []byte, a netip.Addr) bool {
 	var q Parsed
 	if !p.quote(&q) || string(q.addrBytes(s)) != string(old) {
-		return
+		return false
 	}
 	// All of q that changes lies in front of q's payload, or in the first
 	// bytes of what has no header that Decode knows.
@@ -86,6 +98,7 @@ func (p *Parsed) setQuotedAddr(s side, old []byte, a netip.Addr) {
 	before := Checksum(changed, 0)
 	q.setAddr(s, a)
 	updateChecksum(p.b[p.transOff+2:], before, Checksum(changed, 0))
+	return true
 }
 
 // pseudoChecksum returns the checksum field of p's transport header if there
