@@ -2,6 +2,7 @@ package tundev
 
 import (
 	"errors"
+	"fmt"
 	"io/fs"
 	"os"
 	"sync/atomic"
@@ -68,6 +69,29 @@ func newFollowingDevice(fd int, ctl *control, notice *os.File, mtu int, sockets 
 	d.lastMTU.Store(int64(mtu))
 	d.monitor = newMonitor(notice, index, d)
 	return newGuard(d, nil, nil), nil
+}
+
+func (d *linuxDevice) Read(bufs [][]byte, sizes []int, offset int) (int, error) {
+	n, err := d.Device.Read(bufs, sizes, offset)
+	return n, d.deleted(err)
+}
+
+func (d *linuxDevice) Write(bufs [][]byte, offset int) (int, error) {
+	n, err := d.Device.Write(bufs, offset)
+	return n, d.deleted(err)
+}
+
+// deleted makes os.ErrClosed of what a descriptor says whose interface is
+// gone: EBADFD, or the poller's "not pollable". The errors of everyday, a
+// deadline and a link that is down, are not looked into.
+func (d *linuxDevice) deleted(err error) error {
+	if err == nil || errors.Is(err, os.ErrDeadlineExceeded) || errors.Is(err, unix.EIO) || errors.Is(err, os.ErrClosed) {
+		return err
+	}
+	if _, nameErr := d.Name(); errors.Is(nameErr, unix.EBADFD) {
+		return fmt.Errorf("interface deleted: %w", os.ErrClosed)
+	}
+	return err
 }
 
 // Name asks the descriptor: it knows of renaming and of other namespaces.

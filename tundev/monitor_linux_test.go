@@ -221,8 +221,12 @@ func TestDeleted(t *testing.T) {
 	if mtu, err := dev.MTU(); mtu != 1333 || err != nil {
 		t.Errorf("MTU %d, %v", mtu, err)
 	}
-	if _, err := dev.Write([][]byte{ipv4Packet()}, room); err == nil {
-		t.Error("wrote to a deleted interface")
+	bufs, sizes := [][]byte{make([]byte, 1<<16)}, []int{0}
+	if _, err := dev.Read(bufs, sizes, room); !errors.Is(err, os.ErrClosed) {
+		t.Errorf("Read again: %v", err)
+	}
+	if _, err := dev.Write([][]byte{ipv4Packet()}, room); !errors.Is(err, os.ErrClosed) {
+		t.Errorf("Write: %v", err)
 	}
 	if err := dev.Close(); err != nil {
 		t.Error(err)
