@@ -4,8 +4,8 @@ import (
 	"testing"
 
 	"tstun/filter"
-	"tstun/packet"
 	"tstun/ipproto"
+	"tstun/packet"
 )
 
 // begin opens a flow from the peer or, if byHost, from the host.
