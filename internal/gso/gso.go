@@ -17,6 +17,7 @@ import (
 var ErrShortBuffer = errors.New("gso: buffer is shorter than the segment")
 
 const (
+	minIPv4Header = 20    // RFC 791 §3.1
 	ipv6HeaderLen = 40    // RFC 8200 §3
 	udpHeaderLen  = 8     // RFC 768
 	minTCPHeader  = 20    // RFC 9293 §3.1
@@ -78,7 +79,7 @@ func measure(pkt []byte, opts Options) (int, segmentSums, error) {
 	if pkt[0]>>4 == 4 {
 		minTransport = int(pkt[0]&0x0f) * 4
 	}
-	if opts.Transport < max(minTransport, 20) || opts.Transport >= len(pkt) {
+	if minTransport < minIPv4Header || opts.Transport < minTransport || opts.Transport >= len(pkt) {
 		return 0, sums, fmt.Errorf("gso: transport header at %d in a packet of %d bytes", opts.Transport, len(pkt))
 	}
 	transport := pkt[opts.Transport:]

@@ -186,6 +186,7 @@ func TestResetRefuses(t *testing.T) {
 		{"transport behind the packet", good.pkt, gso.Options{Proto: ipproto.TCP, Transport: 4000, Size: 100}},
 		{"cut TCP header", good.pkt[:36], good.opts},
 		{"other protocol", good.pkt, gso.Options{Proto: ipproto.ICMPv4, Transport: 20, Size: 100}},
+		{"IPv4 header of 4 bytes", append([]byte{0x41}, good.pkt[1:]...), good.opts},
 		{"IP version 7", append([]byte{0x75}, good.pkt[1:]...), good.opts},
 		{"segments too long", make([]byte, 70_000), gso.Options{Proto: ipproto.UDP, Transport: 40, Size: 66_000}},
 	}
