@@ -149,5 +149,5 @@ func (f *Filter) explainRules(e *Explanation, src netip.Addr, dst netip.AddrPort
 		return
 	}
 	e.Rule = f.rules.match(proto, src.Unmap(), dst.Addr().Unmap(), dst.Port())
-	e.Text = f.text[e.Rule].String()
+	e.Text = f.rules[e.Rule].String()
 }

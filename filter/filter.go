@@ -18,8 +18,8 @@ import (
 type Filter struct {
 	state  *State
 	gen    uint32 // its number among the filters of state
-	rules  matcher
-	text   []Match // the rules as they were given
+	rules  scan   // for people: which rule, and why not
+	index  *index // for packets: whether
 	local  *bart.Lite
 	permit Permit
 	limits Limits
@@ -35,7 +35,7 @@ func New(c Config) (*Filter, error) {
 	if err != nil {
 		return nil, err
 	}
-	rules, err := compile(c.Matches)
+	rules, err := copyRules(c.Matches)
 	if err != nil {
 		return nil, err
 	}
@@ -50,7 +50,7 @@ func New(c Config) (*Filter, error) {
 	f := &Filter{
 		state:     c.State,
 		rules:     rules,
-		text:      rules.text(),
+		index:     newIndex(rules),
 		local:     local,
 		permit:    c.Permit,
 		limits:    limits,

@@ -129,7 +129,7 @@ func (f *Filter) judgeNew(proto ipproto.Proto, src, dst netip.Addr, port uint16)
 	switch {
 	case f.shieldsUp:
 		return ReasonShieldsUp
-	case f.rules.match(proto, src.Unmap(), dst.Unmap(), port) == noRule:
+	case !f.index.allows(proto, src.Unmap(), dst.Unmap(), port):
 		return ReasonNoRule
 	}
 	return ReasonNone

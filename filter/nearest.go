@@ -46,8 +46,8 @@ func (t fit) score() int {
 // It is empty if no rule is for that source or that destination.
 func (f *Filter) nearest(src netip.Addr, dst netip.AddrPort, proto ipproto.Proto) string {
 	best, bestFit := noRule, fit{}
-	for i := range f.text {
-		t := f.text[i].fit(src, dst, proto)
+	for i := range f.rules {
+		t := f.rules[i].fit(src, dst, proto)
 		if (t.src || t.dst) && (best == noRule || t.score() > bestFit.score()) {
 			best, bestFit = i, t
 		}
@@ -55,7 +55,7 @@ func (f *Filter) nearest(src netip.Addr, dst netip.AddrPort, proto ipproto.Proto
 	if best == noRule {
 		return ""
 	}
-	return fmt.Sprintf("rule %d comes nearest: %s", best, f.text[best].lacks(bestFit, src, dst, proto))
+	return fmt.Sprintf("rule %d comes nearest: %s", best, f.rules[best].lacks(bestFit, src, dst, proto))
 }
 
 func (m *Match) fit(src netip.Addr, dst netip.AddrPort, proto ipproto.Proto) fit {

@@ -3,19 +3,12 @@ package filter
 import (
 	"errors"
 	"fmt"
+	"iter"
 	"net/netip"
 	"slices"
 
 	"tstun/ipproto"
 )
-
-// matcher finds a rule that lets a peer open a flow.
-type matcher interface {
-	// match returns the index of the first rule that allows src to open a
-	// flow of proto to dst and port, or noRule. port is not looked at for
-	// protocols without ports.
-	match(proto ipproto.Proto, src, dst netip.Addr, port uint16) int
-}
 
 const noRule = -1
 
@@ -25,26 +18,37 @@ type protoSet [4]uint64
 func (s *protoSet) add(p ipproto.Proto)      { s[p>>6] |= 1 << (p & 63) }
 func (s *protoSet) has(p ipproto.Proto) bool { return s[p>>6]&(1<<(p&63)) != 0 }
 
-// scan is the plain matcher: it looks at one rule after the other.
-type scan []scanRule
-
-type scanRule struct {
-	Match
-	protos protoSet
+// all yields the members in ascending order.
+func (s *protoSet) all() iter.Seq[ipproto.Proto] {
+	return func(yield func(ipproto.Proto) bool) {
+		for i := range 256 {
+			if p := ipproto.Proto(i); s.has(p) && !yield(p) {
+				return
+			}
+		}
+	}
 }
 
+// scan is the rules as they were given, and the plain way to ask them: one
+// after the other. It says which rule allows a flow, where the index says only
+// whether one does.
+type scan []Match
+
+// match returns the number of the first rule that allows src to open a flow
+// of proto to dst and port, or noRule. port is not looked at for protocols
+// without ports.
 func (s scan) match(proto ipproto.Proto, src, dst netip.Addr, port uint16) int {
 	for i := range s {
-		r := &s[i]
-		if r.protos.has(proto) && r.hasSrc(src) && r.hasDst(proto, dst, port) {
+		m := &s[i]
+		if slices.Contains(m.protocols(), proto) && m.hasSrc(src) && m.hasDst(proto, dst, port) {
 			return i
 		}
 	}
 	return noRule
 }
 
-func (r *scanRule) hasSrc(src netip.Addr) bool {
-	for _, net := range r.Srcs {
+func (m *Match) hasSrc(src netip.Addr) bool {
+	for _, net := range m.Srcs {
 		if net.Contains(src) {
 			return true
 		}
@@ -52,8 +56,8 @@ func (r *scanRule) hasSrc(src netip.Addr) bool {
 	return false
 }
 
-func (r *scanRule) hasDst(proto ipproto.Proto, dst netip.Addr, port uint16) bool {
-	for _, d := range r.Dsts {
+func (m *Match) hasDst(proto ipproto.Proto, dst netip.Addr, port uint16) bool {
+	for _, d := range m.Dsts {
 		if d.Net.Contains(dst) && (!proto.HasPorts() || d.Ports.contains(port)) {
 			return true
 		}
@@ -61,32 +65,37 @@ func (r *scanRule) hasDst(proto ipproto.Proto, dst netip.Addr, port uint16) bool
 	return false
 }
 
-// text returns the rules as they were given.
-func (s scan) text() []Match {
-	ms := make([]Match, len(s))
-	for i, r := range s {
-		ms[i] = r.Match
-	}
-	return ms
-}
-
-// compile checks the rules and copies them into a matcher.
-func compile(matches []Match) (scan, error) {
-	s := make(scan, len(matches))
-	for i, m := range matches {
-		if err := m.check(); err != nil {
+// copyRules checks the rules and copies them, into a few large pieces of
+// memory, since there may be a million of them.
+func copyRules(matches []Match) (scan, error) {
+	var protos, srcs, dsts int
+	for i := range matches {
+		if err := matches[i].check(); err != nil {
 			return nil, fmt.Errorf("filter: rule %d: %w", i, err)
 		}
-		s[i].Match = Match{
-			IPProto: slices.Clone(m.IPProto),
-			Srcs:    slices.Clone(m.Srcs),
-			Dsts:    slices.Clone(m.Dsts),
-		}
-		for _, p := range m.protocols() {
-			s[i].protos.add(p)
+		protos += len(matches[i].IPProto)
+		srcs += len(matches[i].Srcs)
+		dsts += len(matches[i].Dsts)
+	}
+	s := make(scan, len(matches))
+	allProtos := make([]ipproto.Proto, 0, protos)
+	allSrcs := make([]netip.Prefix, 0, srcs)
+	allDsts := make([]NetPortRange, 0, dsts)
+	for i, m := range matches {
+		s[i] = Match{
+			IPProto: appendPart(&allProtos, m.IPProto),
+			Srcs:    appendPart(&allSrcs, m.Srcs),
+			Dsts:    appendPart(&allDsts, m.Dsts),
 		}
 	}
 	return s, nil
+}
+
+// appendPart appends part to all, which has room, and returns the copy.
+func appendPart[T any](all *[]T, part []T) []T {
+	at := len(*all)
+	*all = append(*all, part...)
+	return slices.Clip((*all)[at:])
 }
 
 var defaultProtocols = []ipproto.Proto{ipproto.TCP, ipproto.UDP, ipproto.ICMPv4, ipproto.ICMPv6}
@@ -97,6 +106,14 @@ func (m *Match) protocols() []ipproto.Proto {
 		return defaultProtocols
 	}
 	return m.IPProto
+}
+
+// protoSet is protocols as a set.
+func (m *Match) protoSet() (s protoSet) {
+	for _, p := range m.protocols() {
+		s.add(p)
+	}
+	return s
 }
 
 func (m *Match) check() error {

@@ -1,0 +1,120 @@
+package filter
+
+import (
+	"net/netip"
+
+	"tstun/ipproto"
+)
+
+// index decides whether the rules allow a new flow by a few look-ups:
+//
+//	source ── addrTable ── node: which source sets hold it ─┐
+//	                                                        ├─ a set in both: is the service right?
+//	destination ── addrTable ── node: which sets may come ──┘
+//
+// A source set is the Srcs of one rule, or of several rules that have the
+// same. A destination's node has, for each set that may come, the service:
+// protocols and ports. So the index grows with the text of the rules and not
+// with sources × destinations, and a decision meets two short lists, or looks
+// the shorter one up in the longer.
+//
+// A node knows the node of the next wider prefix. Short lists are copied down
+// from there, so that mostly one node holds all that concerns an address.
+//
+// An index never changes. It says what the plain scan of the rules says.
+type index struct {
+	srcs, dsts addrTable
+	srcNodes   []node[uint32] // by the numbers that srcs gives
+	dstNodes   []node[grant]
+	sets       []uint32  // of srcNodes, in ascending order for each node
+	grants     []grant   // of dstNodes, in ascending order of sets for each
+	services   []service // by number
+	bySet      pairTable // (destination's node, set) → number of the service, for long lists
+	members    pairTable // (source's node, set) → nothing of interest, for long lists
+}
+
+// node is the list of what is said of one prefix.
+type node[T any] struct {
+	only  [1]T   // the list if n is 1: it saves a look at memory elsewhere
+	at, n uint32 // otherwise the list is at that place among all
+	up    uint32 // the node of the next wider prefix that the list does not cover, or none
+}
+
+// list returns the node's list, which is in all if it is longer than one.
+func (n *node[T]) list(all []T) []T {
+	if n.n == 1 {
+		return n.only[:]
+	}
+	return all[n.at : n.at+n.n]
+}
+
+// grant is what one source set may reach at a destination.
+type grant struct {
+	set, service uint32
+}
+
+const (
+	// shortList is the length up to which lists are walked. Longer ones can
+	// be asked for a set by hash.
+	shortList = 32
+	// flatList is the length up to which a list takes in those of wider
+	// prefixes: more would cost memory for each narrow prefix in a wide one.
+	flatList = 8
+)
+
+// allows reports whether a rule lets src open a flow of proto to dst and port.
+func (x *index) allows(proto ipproto.Proto, src, dst netip.Addr, port uint16) bool {
+	s := x.srcs.find(src)
+	if s == none {
+		return false
+	}
+	for d := x.dsts.find(dst); d != none; d = x.dstNodes[d].up {
+		for s := s; s != none; s = x.srcNodes[s].up {
+			if x.meet(s, d, proto, port) {
+				return true
+			}
+		}
+	}
+	return false
+}
+
+// meet reports whether a set of the source's node s has a grant at the
+// destination's node d that covers the service.
+func (x *index) meet(s, d uint32, proto ipproto.Proto, port uint16) bool {
+	sets, grants := x.srcNodes[s].list(x.sets), x.dstNodes[d].list(x.grants)
+	switch {
+	case len(sets) <= shortList && len(grants) <= shortList:
+		return x.meetShort(sets, grants, proto, port)
+	case len(sets) <= len(grants): // so grants are long
+		for _, set := range sets {
+			if service, ok := x.bySet.find(d, set); ok && x.services[service].covers(proto, port) {
+				return true
+			}
+		}
+	default: // sets are long
+		for _, g := range grants {
+			if _, ok := x.members.find(s, g.set); ok && x.services[g.service].covers(proto, port) {
+				return true
+			}
+		}
+	}
+	return false
+}
+
+// meetShort walks two sorted lists side by side. Several grants may be for
+// one set, since lists take in those of wider prefixes.
+func (x *index) meetShort(sets []uint32, grants []grant, proto ipproto.Proto, port uint16) bool {
+	i := 0
+	for _, g := range grants {
+		for i < len(sets) && sets[i] < g.set {
+			i++
+		}
+		if i == len(sets) {
+			return false
+		}
+		if sets[i] == g.set && x.services[g.service].covers(proto, port) {
+			return true
+		}
+	}
+	return false
+}

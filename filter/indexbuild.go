@@ -1,0 +1,210 @@
+package filter
+
+import (
+	"cmp"
+	"net/netip"
+	"slices"
+)
+
+// newIndex builds the index of valid rules.
+func newIndex(rules scan) *index {
+	x := new(index)
+	sets := setTable{prefixes: &x.srcs}
+	services := newServiceTable()
+	var wanted []want
+	for i := range rules {
+		set := sets.number(rules[i].Srcs)
+		protos := rules[i].protoSet()
+		for _, d := range rules[i].Dsts {
+			dst, _ := x.dsts.add(d.Net.Masked())
+			wanted = append(wanted, want{dst, set, services.number(plainService{protos, d.Ports})})
+		}
+	}
+	bySrc := sets.byPrefix()
+	x.srcNodes, x.sets = flatten(&x.srcs, bySrc, cmp.Compare[uint32])
+	byDst := grantsOf(wanted, int(x.dsts.size), services)
+	x.dstNodes, x.grants = flatten(&x.dsts, byDst, func(a, b grant) int { return cmp.Compare(a.set, b.set) })
+	x.services = services.services
+
+	x.members = newPairTable(bySrc.inLong())
+	bySrc.eachLong(func(node, set uint32) { x.members.insert(node, set, 0) })
+	x.bySet = newPairTable(byDst.inLong())
+	byDst.eachLong(func(node uint32, g grant) { x.bySet.insert(node, g.set, g.service) })
+	return x
+}
+
+// want is one destination of one rule, or of several rules with the same
+// sources.
+type want struct {
+	dst, set, service uint32
+}
+
+// lists holds a list for each of a number of nodes, one behind the other.
+type lists[T any] struct {
+	at    []uint32 // the list of node i is items[at[i]:at[i+1]]
+	items []T
+}
+
+func (l *lists[T]) of(node uint32) []T { return l.items[l.at[node]:l.at[node+1]] }
+
+// inLong returns how many items are in long lists.
+func (l *lists[T]) inLong() (n int) {
+	l.eachLong(func(uint32, T) { n++ })
+	return n
+}
+
+func (l *lists[T]) eachLong(f func(node uint32, item T)) {
+	for node := range uint32(len(l.at) - 1) {
+		if list := l.of(node); len(list) > shortList {
+			for _, item := range list {
+				f(node, item)
+			}
+		}
+	}
+}
+
+// grantsOf sorts what is wanted by destination and set, and makes one grant
+// of all that a set may reach at a destination.
+func grantsOf(wanted []want, nodes int, services *serviceTable) lists[grant] {
+	slices.SortFunc(wanted, func(a, b want) int {
+		return cmp.Or(cmp.Compare(a.dst, b.dst), cmp.Compare(a.set, b.set), cmp.Compare(a.service, b.service))
+	})
+	l := lists[grant]{at: make([]uint32, nodes+1), items: make([]grant, 0, len(wanted))}
+	for len(wanted) > 0 {
+		first, n := wanted[0], 1
+		for n < len(wanted) && wanted[n].dst == first.dst && wanted[n].set == first.set {
+			n++
+		}
+		l.items = append(l.items, grant{first.set, services.sum(wanted[:n])})
+		l.at[first.dst+1] = uint32(len(l.items))
+		wanted = wanted[n:]
+	}
+	for i := 1; i <= nodes; i++ { // every node has a grant, but be safe against none
+		l.at[i] = max(l.at[i], l.at[i-1])
+	}
+	return l
+}
+
+// flatten makes nodes of lists: each takes in the list of the next wider
+// prefix as long as the sum stays short, and points to it otherwise.
+func flatten[T any](t *addrTable, l lists[T], compare func(a, b T) int) ([]node[T], []T) {
+	nodes := make([]node[T], t.size)
+	items := make([]T, 0, len(l.items))
+	t.each(func(n uint32, up uint32) {
+		at := uint32(len(items))
+		items = append(items, l.of(n)...)
+		if up != none && len(l.of(n))+int(nodes[up].n) <= flatList {
+			wider := &nodes[up]
+			items = append(items, wider.list(items)...)
+			up = wider.up
+			slices.SortFunc(items[at:], compare)
+		}
+		nodes[n] = node[T]{at: at, n: uint32(len(items)) - at, up: up}
+		if nodes[n].n == 1 {
+			nodes[n].only[0] = items[at]
+			items = items[:at]
+		}
+	})
+	return nodes, items
+}
+
+// setTable numbers sets of prefixes, equal ones alike.
+type setTable struct {
+	prefixes *addrTable
+	single   []uint32          // by the number of a prefix: the set of it alone, or none
+	byHash   map[uint64]uint32 // the last set with that hash
+	sets     []prefixSetOf
+	members  []uint32 // of all sets, in ascending order for each
+}
+
+// prefixSetOf is one set of a setTable.
+type prefixSetOf struct {
+	at, n uint32 // in members
+	same  uint32 // another set with the same hash, or none
+}
+
+// number returns the number of the set of the prefixes.
+func (t *setTable) number(prefixes []netip.Prefix) uint32 {
+	at := len(t.members)
+	for _, p := range prefixes {
+		n, fresh := t.prefixes.add(p.Masked())
+		if fresh {
+			t.single = append(t.single, none)
+		}
+		t.members = append(t.members, n)
+	}
+	list := t.members[at:]
+	if len(list) > 1 {
+		slices.Sort(list)
+		list = slices.Compact(list)
+	}
+	if len(list) == 1 {
+		return t.numberSingle(at)
+	}
+	return t.numberMany(at, list)
+}
+
+// numberSingle returns the number of the set of the one prefix at t.members[at].
+func (t *setTable) numberSingle(at int) uint32 {
+	known := &t.single[t.members[at]]
+	if *known == none {
+		*known = t.keep(at, 1, none)
+	} else {
+		t.members = t.members[:at]
+	}
+	return *known
+}
+
+func (t *setTable) numberMany(at int, list []uint32) uint32 {
+	h := uint64(len(list))
+	for _, n := range list {
+		h = mix(h ^ uint64(n))
+	}
+	same, ok := t.byHash[h]
+	if !ok {
+		same = none
+	}
+	for n := same; n != none; n = t.sets[n].same {
+		if slices.Equal(t.of(n), list) {
+			t.members = t.members[:at]
+			return n
+		}
+	}
+	if t.byHash == nil {
+		t.byHash = make(map[uint64]uint32)
+	}
+	n := t.keep(at, len(list), same)
+	t.byHash[h] = n
+	return n
+}
+
+// keep makes a set of the first n members from at on.
+func (t *setTable) keep(at, n int, same uint32) uint32 {
+	t.members = t.members[:at+n]
+	t.sets = append(t.sets, prefixSetOf{at: uint32(at), n: uint32(n), same: same})
+	return uint32(len(t.sets) - 1)
+}
+
+func (t *setTable) of(set uint32) []uint32 {
+	s := t.sets[set]
+	return t.members[s.at : s.at+s.n]
+}
+
+// byPrefix returns for each prefix the sets that hold it, in ascending order.
+func (t *setTable) byPrefix() lists[uint32] {
+	l := lists[uint32]{at: make([]uint32, t.prefixes.size+1), items: make([]uint32, len(t.members))}
+	for _, n := range t.members {
+		l.at[n+1]++
+	}
+	for i := range t.prefixes.size {
+		l.at[i+1] += l.at[i]
+	}
+	next := slices.Clone(l.at)
+	for set := range uint32(len(t.sets)) {
+		for _, n := range t.of(set) {
+			l.items[next[n]] = set
+			next[n]++
+		}
+	}
+	return l
+}
