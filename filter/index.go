@@ -59,7 +59,7 @@ const (
 	shortList = 32
 	// flatList is the length up to which a list takes in those of wider
 	// prefixes: more would cost memory for each narrow prefix in a wide one.
-	flatList = 8
+	flatList = 16
 )
 
 // allows reports whether a rule lets src open a flow of proto to dst and port.

@@ -9,126 +9,159 @@ import (
 	"time"
 
 	"tstun/ipproto"
+	"tstun/packet"
 )
 
-// A shape makes n rules and flows that hit and miss them.
+// shape makes n rules, and flows to judge by them: of rule i, and one that no
+// rule allows although its addresses are in rules.
 type shape struct {
-	name  string
-	rules func(n int) []Match
-	hit   func(n, i int) flowOf
-	miss  func(n, i int) flowOf
+	name string
+	rule func(i int) Match
+	flow func(i int) (src, dst netip.Addr)
 }
 
-type flowOf struct {
-	src, dst netip.Addr
-	port     uint16
-}
+// spread scatters i over the addresses of 10.0.0.0/8.
+func spread(i int) uint32 { return 10<<24 | uint32(i)*2654435761>>8 }
 
-func v4(n uint32) netip.Addr { return addr4(n) }
+func host(n uint32) netip.Prefix { return netip.PrefixFrom(addr4(n), 32) }
 
 func one(src, dst netip.Prefix, port uint16) Match {
 	return Match{Srcs: []netip.Prefix{src}, Dsts: []NetPortRange{{dst, PortRange{port, port}}}}
 }
 
-func host(n uint32) netip.Prefix { return netip.PrefixFrom(v4(n), 32) }
+const allowedPort, refusedPort = 80, 81
 
-// spread scatters i over the addresses of 10.0.0.0/8.
-func spread(i int) uint32 { return 10<<24 | uint32(i)*2654435761>>8 }
-
-func wideOf(i int) (netip.Prefix, netip.Prefix) {
-	r := rand.New(rand.NewPCG(uint64(i), 7))
-	p := func() netip.Prefix {
-		return netip.PrefixFrom(v4(r.Uint32()), 8+r.IntN(17)).Masked()
+func hostShape(name string, src, dst func(i int) uint32) shape {
+	return shape{
+		name: name,
+		rule: func(i int) Match { return one(host(src(i)), host(dst(i)), allowedPort) },
+		flow: func(i int) (netip.Addr, netip.Addr) { return addr4(src(i)), addr4(dst(i)) },
 	}
-	return p(), p()
+}
+
+// wide returns two prefixes of 8 to 24 bits in 20.0.0.0 to 119.255.255.255: of
+// 10,000 such, about ten hold an address.
+func wide(i int) (src, dst netip.Prefix) {
+	r := rand.New(rand.NewPCG(uint64(i), 7))
+	next := func() netip.Prefix { return netip.PrefixFrom(addr4(20<<24+r.Uint32N(100<<24)), 8+r.IntN(17)).Masked() }
+	return next(), next()
 }
 
 var shapes = []shape{
+	hostShape("host-to-host", spread, func(i int) uint32 { return spread(i) ^ 0x5555 }),
+	hostShape("one-destination", spread, func(int) uint32 { return 1<<24 + 1 }),
+	hostShape("one-source", func(int) uint32 { return 1<<24 + 1 }, spread),
 	{
-		name: "host-to-host",
-		rules: func(n int) (ms []Match) {
-			for i := range n {
-				ms = append(ms, one(host(spread(i)), host(spread(i)^0x5555), 80))
-			}
-			return ms
+		name: "wide-overlapping",
+		rule: func(i int) Match { s, d := wide(i); return one(s, d, allowedPort) },
+		flow: func(i int) (netip.Addr, netip.Addr) {
+			s, d := wide(i)
+			return s.Addr().Next(), d.Addr().Next()
 		},
-		hit:  func(n, i int) flowOf { return flowOf{v4(spread(i % n)), v4(spread(i%n) ^ 0x5555), 80} },
-		miss: func(n, i int) flowOf { return flowOf{v4(spread(i % n)), v4(spread((i+1)%n+n*(1/n)) ^ 0x5555), 81} },
-	},
-	{
-		name: "wide overlapping",
-		rules: func(n int) (ms []Match) {
-			for i := range n {
-				s, d := wideOf(i)
-				ms = append(ms, one(s, d, 80))
-			}
-			return ms
-		},
-		hit: func(n, i int) flowOf {
-			s, d := wideOf(i % n)
-			return flowOf{s.Addr().Next(), d.Addr().Next(), 80}
-		},
-		miss: func(n, i int) flowOf {
-			s, d := wideOf(i % n)
-			return flowOf{s.Addr().Next(), d.Addr().Next(), 81}
-		},
-	},
-	{
-		name: "one destination",
-		rules: func(n int) (ms []Match) {
-			for i := range n {
-				ms = append(ms, one(host(spread(i)), host(1<<24+1), 80))
-			}
-			return ms
-		},
-		hit:  func(n, i int) flowOf { return flowOf{v4(spread(i % n)), v4(1<<24 + 1), 80} },
-		miss: func(n, i int) flowOf { return flowOf{v4(spread(i % n)), v4(1<<24 + 1), 81} },
-	},
-	{
-		name: "one source",
-		rules: func(n int) (ms []Match) {
-			for i := range n {
-				ms = append(ms, one(host(1<<24+1), host(spread(i)), 80))
-			}
-			return ms
-		},
-		hit:  func(n, i int) flowOf { return flowOf{v4(1<<24 + 1), v4(spread(i % n)), 80} },
-		miss: func(n, i int) flowOf { return flowOf{v4(1<<24 + 1), v4(spread(i % n)), 81} },
 	},
 }
 
-func BenchmarkIndex(b *testing.B) {
+func (s shape) rules(n int) []Match {
+	ms := make([]Match, n)
+	for i := range ms {
+		ms[i] = s.rule(i)
+	}
+	return ms
+}
+
+// BenchmarkNewFlow is the cost of a new inbound flow by number and shape of
+// rules: of the decision alone, and of In as a whole, which opens a flow in a
+// full table for each hit.
+func BenchmarkNewFlow(b *testing.B) {
 	for _, sh := range shapes {
 		for _, n := range []int{1, 100, 10_000, 1_000_000} {
-			rules := scan(sh.rules(n))
-			var before, after runtime.MemStats
-			runtime.GC()
-			runtime.ReadMemStats(&before)
-			start := time.Now()
-			x := newIndex(rules)
-			took := time.Since(start)
-			runtime.GC()
-			runtime.ReadMemStats(&after)
-			for kind, f := range map[string]func(n, i int) flowOf{"hit": sh.hit, "miss": sh.miss} {
-				flows := make([]flowOf, 1<<16)
-				for i := range flows {
-					flows[i] = f(n, i*7919)
+			f, err := New(Config{Matches: sh.rules(n), Local: everywhere(), Limits: Limits{Flows: 4096}})
+			if err != nil {
+				b.Fatal(err)
+			}
+			flows := sh.flows(n)
+			for _, port := range []uint16{allowedPort, refusedPort} {
+				kind := "hit"
+				if port == refusedPort {
+					kind = "miss"
 				}
-				b.Run(fmt.Sprintf("%s/rules=%d/%s", sh.name, n, kind), func(b *testing.B) {
-					i, want := 0, kind == "hit"
-					for b.Loop() {
-						fl := &flows[i&(len(flows)-1)]
-						i++
-						if x.allows(ipproto.TCP, fl.src, fl.dst, fl.port) != want {
-							b.Fatal(fl)
-						}
-					}
-					b.ReportMetric(float64(after.HeapAlloc-before.HeapAlloc)/float64(n), "bytes/rule")
-					b.ReportMetric(float64(after.TotalAlloc-before.TotalAlloc)/1e6, "MB-allocated")
-					b.ReportMetric(took.Seconds(), "s-compile")
+				b.Run(fmt.Sprintf("%s/rules=%d/%s/decision", sh.name, n, kind), func(b *testing.B) {
+					benchmarkDecision(b, f, flows, port)
+				})
+				b.Run(fmt.Sprintf("%s/rules=%d/%s/In", sh.name, n, kind), func(b *testing.B) {
+					benchmarkIn(b, f, flows, port)
 				})
 			}
-			runtime.KeepAlive(x)
+		}
+	}
+}
+
+// ends are the addresses of a flow.
+type ends struct{ src, dst netip.Addr }
+
+// flows returns flows of many of the n rules: more than fit the fast caches
+// with what the index says of them.
+func (s shape) flows(n int) []ends {
+	flows := make([]ends, 1<<16)
+	for i := range flows {
+		flows[i].src, flows[i].dst = s.flow(i * 7919 % n)
+	}
+	return flows
+}
+
+func benchmarkDecision(b *testing.B, f *Filter, flows []ends, port uint16) {
+	b.ReportAllocs()
+	for i := 0; b.Loop(); i++ {
+		e := &flows[i%len(flows)]
+		if f.index.allows(ipproto.TCP, e.src, e.dst, port) != (port == allowedPort) {
+			b.Fatal(e)
+		}
+	}
+}
+
+func benchmarkIn(b *testing.B, f *Filter, flows []ends, port uint16) {
+	var p packet.Parsed
+	p.Decode(packet.Generate(packet.TCPHeader{
+		Src: netip.AddrPortFrom(flows[0].src, 1), Dst: netip.AddrPortFrom(flows[0].dst, port), Flags: packet.TCPSyn,
+	}, nil))
+	b.ReportAllocs()
+	for i := 0; b.Loop(); i++ {
+		e := &flows[i%len(flows)]
+		p.Src, p.Dst = netip.AddrPortFrom(e.src, uint16(i/len(flows))), netip.AddrPortFrom(e.dst, port)
+		if f.In(&p, int64(i), 0).Response.IsDrop() == (port == allowedPort) {
+			b.Fatal(e)
+		}
+	}
+}
+
+// BenchmarkCompile is what a set of rules costs to make a filter of: time,
+// memory while it is made and memory that stays, with the rules' own copy.
+func BenchmarkCompile(b *testing.B) {
+	for _, sh := range shapes {
+		for _, n := range []int{10_000, 1_000_000} {
+			rules := sh.rules(n)
+			b.Run(fmt.Sprintf("%s/rules=%d", sh.name, n), func(b *testing.B) {
+				var before, after runtime.MemStats
+				var f *Filter
+				for b.Loop() {
+					f = nil
+					runtime.GC()
+					runtime.ReadMemStats(&before)
+					start := time.Now()
+					var err error
+					if f, err = New(Config{Matches: rules}); err != nil {
+						b.Fatal(err)
+					}
+					b.ReportMetric(time.Since(start).Seconds(), "s/compile")
+					runtime.ReadMemStats(&after)
+					b.ReportMetric(float64(after.TotalAlloc-before.TotalAlloc)/1e6, "MB-allocated")
+					runtime.GC()
+					runtime.ReadMemStats(&after)
+					b.ReportMetric(float64(int64(after.HeapAlloc)-int64(before.HeapAlloc))/1e6, "MB-kept")
+				}
+				runtime.KeepAlive(f)
+			})
+			runtime.KeepAlive(rules)
 		}
 	}
 }

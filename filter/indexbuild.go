@@ -9,9 +9,19 @@ import (
 // newIndex builds the index of valid rules.
 func newIndex(rules scan) *index {
 	x := new(index)
-	sets := setTable{prefixes: &x.srcs}
+	srcs, dsts := 0, 0
+	for i := range rules {
+		srcs += len(rules[i].Srcs)
+		dsts += len(rules[i].Dsts)
+	}
+	sets := setTable{
+		prefixes: &x.srcs,
+		single:   make([]uint32, 0, srcs),
+		sets:     make([]prefixSetOf, 0, len(rules)),
+		members:  make([]uint32, 0, srcs),
+	}
 	services := newServiceTable()
-	var wanted []want
+	wanted := make([]want, 0, dsts)
 	for i := range rules {
 		set := sets.number(rules[i].Srcs)
 		protos := rules[i].protoSet()
@@ -88,23 +98,32 @@ func grantsOf(wanted []want, nodes int, services *serviceTable) lists[grant] {
 // flatten makes nodes of lists: each takes in the list of the next wider
 // prefix as long as the sum stays short, and points to it otherwise.
 func flatten[T any](t *addrTable, l lists[T], compare func(a, b T) int) ([]node[T], []T) {
-	nodes := make([]node[T], t.size)
-	items := make([]T, 0, len(l.items))
-	t.each(func(n uint32, up uint32) {
-		at := uint32(len(items))
-		items = append(items, l.of(n)...)
-		if up != none && len(l.of(n))+int(nodes[up].n) <= flatList {
-			wider := &nodes[up]
-			items = append(items, wider.list(items)...)
-			up = wider.up
-			slices.SortFunc(items[at:], compare)
+	nodes, total := make([]node[T], t.size), uint32(0)
+	order := make([]uint32, 0, t.size) // wider prefixes first
+	t.each(func(n, up uint32) {
+		order = append(order, n)
+		nodes[n] = node[T]{n: uint32(len(l.of(n))), up: up}
+		if up != none && nodes[n].n+nodes[up].n <= flatList {
+			nodes[n].n += nodes[up].n
 		}
-		nodes[n] = node[T]{at: at, n: uint32(len(items)) - at, up: up}
-		if nodes[n].n == 1 {
-			nodes[n].only[0] = items[at]
-			items = items[:at]
-		}
+		total += nodes[n].n
 	})
+	items := make([]T, 0, total)
+	for _, n := range order {
+		this := &nodes[n]
+		this.at = uint32(len(items))
+		items = append(items, l.of(n)...)
+		if uint32(len(l.of(n))) < this.n {
+			wider := &nodes[this.up]
+			items = append(items, wider.list(items)...)
+			this.up = wider.up
+			slices.SortFunc(items[this.at:], compare)
+		}
+		if this.n == 1 {
+			this.only[0] = items[this.at]
+			items = items[:this.at]
+		}
+	}
 	return nodes, items
 }
 

@@ -1,0 +1,257 @@
+package filter
+
+import (
+	"encoding/binary"
+	"math/rand/v2"
+	"net/netip"
+	"testing"
+
+	"tstun/ipproto"
+)
+
+// The scan of the rules is the index's slow twin: for any rules and any flow,
+// both say the same.
+
+// space is where random rules and flows come from: few addresses, so that
+// prefixes overlap and flows hit.
+type space struct {
+	r    *rand.Rand
+	bits int // of addresses that vary
+}
+
+func (s space) addr(v6 bool) netip.Addr {
+	n := s.r.Uint64() & (1<<s.bits - 1)
+	if v6 {
+		b := netip.MustParseAddr("fd00::").As16()
+		binary.BigEndian.PutUint64(b[8:], n)
+		return netip.AddrFrom16(b)
+	}
+	return addr4(10<<24 | uint32(n))
+}
+
+func (s space) prefix(v6 bool) netip.Prefix {
+	a := s.addr(v6)
+	bits := a.BitLen() - s.r.IntN(s.bits+2)
+	if s.r.IntN(20) == 0 {
+		bits = s.r.IntN(a.BitLen() + 1)
+	}
+	return netip.PrefixFrom(a, bits) // host bits may be set, as people write it
+}
+
+func (s space) ports() PortRange {
+	switch s.r.IntN(4) {
+	case 0:
+		return AllPorts
+	case 1:
+		p := uint16(s.r.IntN(6))
+		return PortRange{p, p}
+	default:
+		a, b := uint16(s.r.IntN(6)), uint16(s.r.IntN(6))
+		return PortRange{min(a, b), max(a, b)}
+	}
+}
+
+var someProtos = []ipproto.Proto{ipproto.TCP, ipproto.UDP, ipproto.ICMPv4, ipproto.ICMPv6, ipproto.SCTP, ipproto.GRE}
+
+func (s space) rule(srcs, dsts int) Match {
+	v6 := s.r.IntN(3) == 0
+	var m Match
+	for range 1 + s.r.IntN(srcs) {
+		m.Srcs = append(m.Srcs, s.prefix(v6))
+	}
+	for range 1 + s.r.IntN(dsts) {
+		m.Dsts = append(m.Dsts, NetPortRange{s.prefix(v6), s.ports()})
+	}
+	for range s.r.IntN(3) {
+		m.IPProto = append(m.IPProto, someProtos[s.r.IntN(5)])
+	}
+	if s.r.IntN(6) == 0 {
+		m.IPProto = append(m.IPProto, ipproto.GRE)
+		for i := range m.Dsts {
+			m.Dsts[i].Ports = AllPorts
+		}
+	}
+	return m
+}
+
+// rules returns n rules of which some repeat others in part or in whole.
+func (s space) rules(n, srcs, dsts int) []Match {
+	var ms []Match
+	for range n {
+		m := s.rule(srcs, dsts)
+		if len(ms) > 0 {
+			old := ms[s.r.IntN(len(ms))]
+			switch s.r.IntN(8) {
+			case 0:
+				m = old
+			case 1: // its sources, and those of the other family
+				m.Srcs = append(old.Srcs[:len(old.Srcs):len(old.Srcs)], m.Srcs...)
+			case 2: // its services; both families meet in one rule
+				m.Dsts = append(old.Dsts[:len(old.Dsts):len(old.Dsts)], m.Dsts...)
+				m.Srcs = append(old.Srcs[:len(old.Srcs):len(old.Srcs)], m.Srcs...)
+				m.IPProto = nil
+				for i := range m.Dsts {
+					m.Dsts[i].Ports = s.ports()
+				}
+			case 3: // its sources as they are
+				if old.Srcs[0].Addr().Is4() == m.Dsts[0].Net.Addr().Is4() {
+					m.Srcs = old.Srcs
+				}
+			}
+		}
+		ms = append(ms, m)
+	}
+	return ms
+}
+
+func compareWithScan(t *testing.T, s space, ms []Match, flows int) {
+	t.Helper()
+	rules, err := copyRules(ms)
+	if err != nil {
+		t.Fatal(err)
+	}
+	x := newIndex(rules)
+	for range flows {
+		v6 := s.r.IntN(3) == 0
+		src, dst := s.addr(v6), s.addr(v6)
+		if s.r.IntN(50) == 0 {
+			dst = s.addr(!v6)
+		}
+		proto, port := someProtos[s.r.IntN(len(someProtos))], uint16(s.r.IntN(7))
+		got, want := x.allows(proto, src, dst, port), rules.match(proto, src, dst, port) != noRule
+		if got != want {
+			t.Fatalf("%v from %v to %v port %d: the index says %v, the scan %v, of rules\n%v", proto, src, dst, port, got, want, rules)
+		}
+	}
+}
+
+func TestIndexSaysWhatTheScanSays(t *testing.T) {
+	shapes := []struct {
+		name                    string
+		bits, rules, srcs, dsts int
+	}{
+		{"no rules", 4, 0, 1, 1},
+		{"one rule", 3, 1, 1, 1},
+		{"few", 4, 10, 3, 3},
+		{"many in a small space", 3, 200, 4, 4},
+		{"many in a wide space", 12, 300, 3, 3},
+		{"long source lists", 8, 40, 200, 2},
+		{"long destination lists", 8, 40, 2, 200},
+		{"long lists on both sides", 8, 20, 150, 150},
+		{"all on few destinations", 10, 300, 1, 1},
+	}
+	for i, sh := range shapes {
+		t.Run(sh.name, func(t *testing.T) {
+			for seed := range uint64(20) {
+				s := space{rand.New(rand.NewPCG(seed, uint64(i))), sh.bits}
+				ms := s.rules(sh.rules, sh.srcs, sh.dsts)
+				if sh.name == "all on few destinations" {
+					for j := range ms {
+						for _, other := range ms[:min(j, 3)] {
+							if other.Dsts[0].Net.Addr().Is4() == ms[j].Dsts[0].Net.Addr().Is4() {
+								ms[j].Dsts[0].Net = other.Dsts[0].Net
+							}
+						}
+					}
+				}
+				compareWithScan(t, s, ms, 2000)
+			}
+		})
+	}
+}
+
+// TestIndexOfLists walks through every way in which two lists can meet: short
+// and short, long and short, long and long, both with wider prefixes above.
+func TestIndexOfLists(t *testing.T) {
+	for _, lengths := range [][2]int{{1, 1}, {5, 40}, {40, 5}, {40, 60}, {60, 40}, {33, 33}, {32, 33}} {
+		s := space{rand.New(rand.NewPCG(uint64(lengths[0]), uint64(lengths[1]))), 6}
+		var ms []Match
+		// One source in many sets, one destination that many sets may reach.
+		for i := range lengths[0] {
+			ms = append(ms, Match{
+				Srcs: []netip.Prefix{host(10 << 24), host(20<<24 | uint32(i))},
+				Dsts: []NetPortRange{{host(30<<24 | uint32(i)), PortRange{1, 1}}},
+			})
+		}
+		for i := range lengths[1] {
+			ms = append(ms, Match{
+				Srcs: []netip.Prefix{host(40<<24 | uint32(i)), host(50<<24 | uint32(i))},
+				Dsts: []NetPortRange{{host(10<<24 | 1), PortRange{2, 2}}},
+			})
+		}
+		for _, wider := range []bool{false, true} {
+			if wider {
+				ms = append(ms, s.rules(20, 2, 2)...)
+			}
+			compareWithScan(t, s, ms, 3000)
+			meeting := append(ms[:len(ms):len(ms)], Match{
+				Srcs: []netip.Prefix{host(10 << 24), netip.MustParsePrefix("40.0.0.0/8")},
+				Dsts: []NetPortRange{{host(10<<24 | 1), PortRange{3, 3}}},
+			})
+			rules, err := copyRules(meeting)
+			if err != nil {
+				t.Fatal(err)
+			}
+			x := newIndex(rules)
+			for port := range uint16(6) {
+				src, dst := addr4(10<<24), addr4(10<<24|1)
+				want := rules.match(ipproto.TCP, src, dst, port) != noRule
+				if got := x.allows(ipproto.TCP, src, dst, port); got != want {
+					t.Errorf("lengths %v, wider %v, port %d: %v, want %v", lengths, wider, port, got, want)
+				}
+			}
+		}
+	}
+}
+
+func TestIndexIsCompact(t *testing.T) {
+	const n = 10_000
+	var manySrcs, manyPorts, twice []Match
+	srcs := make([]netip.Prefix, n)
+	dsts := make([]NetPortRange, n)
+	ports := make([]NetPortRange, n)
+	for i := range n {
+		srcs[i] = host(spread(i))
+		dsts[i] = NetPortRange{host(spread(i) ^ 1), PortRange{80, 80}}
+		ports[i] = NetPortRange{host(1), PortRange{uint16(2 * i), uint16(2 * i)}}
+		twice = append(twice, one(srcs[0], host(9), 80))
+	}
+	manySrcs = []Match{{Srcs: srcs, Dsts: dsts}}
+	manyPorts = []Match{{Srcs: srcs[:1], Dsts: ports}}
+
+	x := newIndex(mustCopy(t, manySrcs))
+	if len(x.grants)+len(x.dstNodes) > 3*n || len(x.sets)+len(x.srcNodes) > 3*n {
+		t.Errorf("sources × destinations: %d grants, %d sets for %d of each", len(x.grants), len(x.sets), n)
+	}
+	x = newIndex(mustCopy(t, manyPorts))
+	if len(x.dstNodes) != 1 || len(x.services) != n+1 {
+		t.Errorf("one rule with %d ports: %d nodes, %d services", n, len(x.dstNodes), len(x.services))
+	}
+	for i := range uint16(2 * n) {
+		if got := x.allows(ipproto.TCP, srcs[0].Addr(), host(1).Addr(), i); got != (i%2 == 0) {
+			t.Fatalf("port %d: %v", i, got)
+		}
+	}
+	x = newIndex(mustCopy(t, twice))
+	if len(x.dstNodes) != 1 || len(x.grants) != 0 || len(x.services) != 1 {
+		t.Errorf("one rule %d times: %d nodes, %d grants, %d services", n, len(x.dstNodes), len(x.grants), len(x.services))
+	}
+}
+
+func mustCopy(t *testing.T, ms []Match) scan {
+	t.Helper()
+	rules, err := copyRules(ms)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return rules
+}
+
+func FuzzIndex(f *testing.F) {
+	f.Add(uint64(1), uint8(4), uint8(10), uint8(3), uint8(3))
+	f.Add(uint64(2), uint8(9), uint8(200), uint8(60), uint8(1))
+	f.Fuzz(func(t *testing.T, seed uint64, bits, n, srcs, dsts uint8) {
+		s := space{rand.New(rand.NewPCG(seed, 1)), 1 + int(bits%14)}
+		compareWithScan(t, s, s.rules(int(n), 1+int(srcs%70), 1+int(dsts%70)), 300)
+	})
+}
