@@ -1,0 +1,130 @@
+package tstun_test
+
+import (
+	"errors"
+	"io"
+	"net"
+	"net/netip"
+	"os"
+	"sync/atomic"
+	"testing"
+	"time"
+
+	"golang.zx2c4.com/wireguard/tun"
+
+	"tstun"
+	"tstun/filter"
+	"tstun/ipproto"
+)
+
+// TestRulesChangeInMidTransfer swaps the filter of the node that is spoken to
+// while two kernels' TCP moves data to it.
+func TestRulesChangeInMidTransfer(t *testing.T) {
+	open := []filter.Match{to(port(allowedPort), ipproto.TCP)}
+	tests := []struct {
+		name   string
+		config func(old *filter.State) filter.Config
+		goesOn bool
+	}{
+		{"re-judge, still allowed", func(old *filter.State) filter.Config { return filter.Config{Matches: open, State: old} }, true},
+		{"re-judge, no longer allowed", func(old *filter.State) filter.Config { return filter.Config{State: old} }, false},
+		{"keep, no longer allowed", func(old *filter.State) filter.Config { return filter.Config{State: old, Keep: true} }, true},
+		{"fresh, still allowed", func(*filter.State) filter.Config { return filter.Config{Matches: open} }, true},
+		{"fresh, no longer allowed", func(*filter.State) filter.Config { return filter.Config{} }, false},
+		{"shields up", func(old *filter.State) filter.Config {
+			return filter.Config{Matches: open, State: old, ShieldsUp: true}
+		}, false},
+	}
+	create := func() (tun.Device, string, error) { return tstun.New(t.Logf, "tstun%d") }
+	a := newKernelNode(t, create, host4)
+	b := newKernelNode(t, create, peer4)
+	join(t, a.wgNode, b.wgNode)
+	for _, tt := range tests {
+		t.Run(tt.name, func(t *testing.T) {
+			serve(t, b.w, b.addrs)
+			conn, received := transfer(t, a, b)
+			move := func() error {
+				want := received.Load() + 8<<20
+				if err := conn.SetWriteDeadline(time.Now().Add(1500 * time.Millisecond)); err != nil {
+					t.Fatal(err)
+				}
+				buf := make([]byte, 64<<10)
+				for received.Load() < want {
+					if _, err := conn.Write(buf); err != nil {
+						return err
+					}
+				}
+				return nil
+			}
+			if err := move(); err != nil {
+				t.Fatalf("before the change: %v", err)
+			}
+			c := tt.config(b.w.GetFilter().State())
+			c.Local = local(b.addrs...)
+			f, err := filter.New(c)
+			if err != nil {
+				t.Fatal(err)
+			}
+			b.w.SetFilter(f)
+			err = move()
+			if tt.goesOn && err != nil {
+				t.Errorf("after the change: %v", err)
+			}
+			if !tt.goesOn && !errors.Is(err, os.ErrDeadlineExceeded) && !isReset(err) {
+				t.Errorf("after the change: %v, want the transfer to stop", err)
+			}
+		})
+	}
+}
+
+// isReset reports whether a connection ended because the other side, or its
+// filter, said so.
+func isReset(err error) bool {
+	var op *net.OpError
+	return errors.As(err, &op) && !op.Timeout()
+}
+
+// transfer opens a connection from a to b, whose received bytes it counts.
+func transfer(t *testing.T, a, b *kernelNode) (net.Conn, *atomic.Int64) {
+	t.Helper()
+	addr := netip.AddrPortFrom(peer4, allowedPort).String()
+	var l net.Listener
+	if err := b.ns.Do(func() (err error) { l, err = net.Listen("tcp", addr); return err }); err != nil {
+		t.Fatal(err)
+	}
+	received := new(atomic.Int64)
+	done := make(chan struct{})
+	go func() {
+		defer close(done)
+		c, err := l.Accept()
+		if err != nil {
+			return
+		}
+		defer c.Close()
+		buf := make([]byte, 64<<10)
+		for err == nil {
+			var n int
+			n, err = c.Read(buf)
+			received.Add(int64(n))
+			if err == io.EOF {
+				return
+			}
+			if err := c.SetReadDeadline(time.Now().Add(3 * time.Second)); err != nil {
+				return
+			}
+		}
+	}()
+	var conn net.Conn
+	if err := a.ns.Do(func() (err error) { conn, err = net.DialTimeout("tcp", addr, 10*time.Second); return err }); err != nil {
+		l.Close()
+		t.Fatal(err)
+	}
+	t.Cleanup(func() {
+		// Nothing is left to say, and the other side may not hear it.
+		_ = conn.(*net.TCPConn).SetLinger(0)
+		conn.Close()
+		l.Close()
+		<-done
+	})
+	return conn, received
+}
