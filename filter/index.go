@@ -26,8 +26,9 @@ type index struct {
 	srcs, dsts addrTable
 	srcNodes   []node[uint32] // by the numbers that srcs gives
 	dstNodes   []node[grant]
-	sets       []uint32  // of srcNodes, in ascending order for each node
-	grants     []grant   // of dstNodes, in ascending order of sets for each
+	sets       []uint32  // of srcNodes
+	marks      []uint64  // of srcNodes: bit set%64 for each set of the list
+	grants     []grant   // of dstNodes
 	services   []service // by number
 	bySet      pairTable // (destination's node, set) → number of the service, for long lists
 	members    pairTable // (source's node, set) → nothing of interest, for long lists
@@ -84,7 +85,7 @@ func (x *index) meet(s, d uint32, proto ipproto.Proto, port uint16) bool {
 	sets, grants := x.srcNodes[s].list(x.sets), x.dstNodes[d].list(x.grants)
 	switch {
 	case len(sets) <= shortList && len(grants) <= shortList:
-		return x.meetShort(sets, grants, proto, port)
+		return x.meetShort(x.marks[s], sets, grants, proto, port)
 	case len(sets) <= len(grants): // so grants are long
 		for _, set := range sets {
 			if service, ok := x.bySet.find(d, set); ok && x.services[service].covers(proto, port) {
@@ -101,19 +102,17 @@ func (x *index) meet(s, d uint32, proto ipproto.Proto, port uint16) bool {
 	return false
 }
 
-// meetShort walks two sorted lists side by side. Several grants may be for
-// one set, since lists take in those of wider prefixes.
-func (x *index) meetShort(sets []uint32, grants []grant, proto ipproto.Proto, port uint16) bool {
-	i := 0
+// meetShort looks each grant's set up in the list of sets, unless the marks
+// say that it cannot be there.
+func (x *index) meetShort(marks uint64, sets []uint32, grants []grant, proto ipproto.Proto, port uint16) bool {
 	for _, g := range grants {
-		for i < len(sets) && sets[i] < g.set {
-			i++
+		if marks>>(g.set%64)&1 == 0 {
+			continue
 		}
-		if i == len(sets) {
-			return false
-		}
-		if sets[i] == g.set && x.services[g.service].covers(proto, port) {
-			return true
+		for _, set := range sets {
+			if set == g.set && x.services[g.service].covers(proto, port) {
+				return true
+			}
 		}
 	}
 	return false

@@ -31,9 +31,15 @@ func newIndex(rules scan) *index {
 		}
 	}
 	bySrc := sets.byPrefix()
-	x.srcNodes, x.sets = flatten(&x.srcs, bySrc, cmp.Compare[uint32])
+	x.srcNodes, x.sets = flatten(&x.srcs, bySrc)
+	x.marks = make([]uint64, len(x.srcNodes))
+	for i := range x.srcNodes {
+		for _, set := range x.srcNodes[i].list(x.sets) {
+			x.marks[i] |= 1 << (set % 64)
+		}
+	}
 	byDst := grantsOf(wanted, int(x.dsts.size), services)
-	x.dstNodes, x.grants = flatten(&x.dsts, byDst, func(a, b grant) int { return cmp.Compare(a.set, b.set) })
+	x.dstNodes, x.grants = flatten(&x.dsts, byDst)
 	x.services = services.services
 
 	x.members = newPairTable(bySrc.inLong())
@@ -97,7 +103,7 @@ func grantsOf(wanted []want, nodes int, services *serviceTable) lists[grant] {
 
 // flatten makes nodes of lists: each takes in the list of the next wider
 // prefix as long as the sum stays short, and points to it otherwise.
-func flatten[T any](t *addrTable, l lists[T], compare func(a, b T) int) ([]node[T], []T) {
+func flatten[T any](t *addrTable, l lists[T]) ([]node[T], []T) {
 	nodes, total := make([]node[T], t.size), uint32(0)
 	order := make([]uint32, 0, t.size) // wider prefixes first
 	t.each(func(n, up uint32) {
@@ -117,7 +123,6 @@ func flatten[T any](t *addrTable, l lists[T], compare func(a, b T) int) ([]node[
 			wider := &nodes[this.up]
 			items = append(items, wider.list(items)...)
 			this.up = wider.up
-			slices.SortFunc(items[this.at:], compare)
 		}
 		if this.n == 1 {
 			this.only[0] = items[this.at]
@@ -209,7 +214,7 @@ func (t *setTable) of(set uint32) []uint32 {
 	return t.members[s.at : s.at+s.n]
 }
 
-// byPrefix returns for each prefix the sets that hold it, in ascending order.
+// byPrefix returns for each prefix the sets that hold it.
 func (t *setTable) byPrefix() lists[uint32] {
 	l := lists[uint32]{at: make([]uint32, t.prefixes.size+1), items: make([]uint32, len(t.members))}
 	for _, n := range t.members {
