@@ -86,6 +86,10 @@ func (o *oracle) compare(t *testing.T, s *step) {
 	k := s.talk
 	agree := s.ours == s.kernel.accepted
 	d := differenceOf(s)
+	if why := s.unjustified(); why != "" {
+		t.Errorf("let in, though %s: %v", why, s)
+		s.tellPast(t)
+	}
 	switch {
 	case k.parted != "":
 		o.parted++
@@ -96,12 +100,18 @@ func (o *oracle) compare(t *testing.T, s *step) {
 		}
 	case !agree:
 		t.Errorf("not listed: %v", s)
-		for _, before := range k.past {
-			t.Logf("  before: %v", before)
-		}
+		s.tellPast(t)
 		k.parted = "a difference that is not listed"
 	}
 	k.past = append(k.past, s)
+}
+
+// tellPast logs what was said before s.
+func (s *step) tellPast(t *testing.T) {
+	t.Helper()
+	for _, before := range s.talk.past {
+		t.Logf("  before: %v", before)
+	}
 }
 
 // TestKernelAsOracle sends random packets of TCP, UDP, ICMP and ESP, valid

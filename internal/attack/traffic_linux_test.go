@@ -22,6 +22,15 @@ const (
 	rstAck = rst | ack
 )
 
+// What may be wrong with an ICMP message.
+const (
+	otherCode     = "other code"
+	quoteTooShort = "quote too short"
+)
+
+// usedUp is a defect that is none.
+const usedUp = "source route, used up"
+
 // flagChoices are the flags of a segment that fits nothing in particular.
 var flagChoices = []weighted[packet.TCPFlag]{
 	{20, syn}, {15, synAck}, {30, ack}, {10, ack | psh}, {12, finAck}, {5, rst}, {3, rstAck},
@@ -152,7 +161,7 @@ func (s *step) message(rng *rand.Rand) {
 	k := s.talk
 	code := uint8(0)
 	if rng.IntN(20) == 0 {
-		code, s.odd = 1, "code"
+		code, s.odd = 1, otherCode
 	}
 	switch n := rng.IntN(20); {
 	case n < 9:
@@ -210,7 +219,7 @@ func (s *step) quote(rng *rand.Rand) {
 		}
 		quoted = quoted[:min(n, head+8)]
 		if rng.IntN(6) == 0 {
-			s.odd, quoted = "quote too short", quoted[:head+4]
+			s.odd, quoted = quoteTooShort, quoted[:head+4]
 		}
 	}
 	s.pkt = packet.Generate(h, quoted)
@@ -282,7 +291,7 @@ func (s *step) chain(rng *rand.Rand, b []byte, head int) {
 	if head == 20 {
 		options := [][]byte{{131, 7, 4, 10, 0, 0, 1, 0}, {7, 1, 4, 0}, {1, 1, 1, 0}, {131, 7, 8, 10, 0, 0, 1, 0}}
 		n := rng.IntN(len(options))
-		s.defect = []string{"source route", "broken option", "", "source route, used up"}[n]
+		s.defect = []string{"source route", "broken option", "", usedUp}[n]
 		b = append(append(bytes.Clone(b[:20]), options[n]...), b[20:]...)
 		b[0] = 0x40 | byte(20+len(options[n]))/4
 		s.pkt = resize(b)
@@ -300,10 +309,8 @@ func (s *step) chain(rng *rand.Rand, b []byte, head int) {
 	}
 	c := headers[rng.IntN(len(headers))]
 	s.defect = c.defect
-	n := len(c.h)
 	b = append(append(bytes.Clone(b[:40]), c.h...), b[40:]...)
 	b[40], b[6] = b[6], c.next
-	_ = n
 	s.pkt = resize(b)
 }
 
