@@ -40,6 +40,7 @@ var may = map[string][]string{
 		"golang.zx2c4.com/wireguard/tun", "golang.org/x/sys/",
 		"github.com/mdlayher/ethtool", "github.com/vishvananda/netlink",
 	},
+	"tstun/policy":            {"tstun/filter", "tstun/ipproto", "github.com/tailscale/hujson"},
 	"tstun/netstack":          {"tstun", "tstun/packet", "tstun/filter", "tstun/ipproto", "tstun/logger", "gvisor.dev/gvisor/"},
 	"tstun/cmd/tstun":         {"tstun", "tstun/", "github.com/", "golang.org/x/", "golang.zx2c4.com/wireguard/"},
 	"tstun/internal/gso":      {"tstun/packet", "tstun/ipproto"},

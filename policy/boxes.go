@@ -1,0 +1,119 @@
+package policy
+
+import (
+	"tstun/filter"
+	"tstun/ipproto"
+)
+
+// box is all flows of some protocols and ports, from some sources to some
+// destinations, that one side alone allows. Boxes do not overlap.
+type box struct {
+	side side
+	dims [4]int // indices into differ.lists
+}
+
+// Dimensions of a box.
+const (
+	dimProtos = iota
+	dimPorts
+	dimSrc
+	dimDst
+)
+
+// list returns the index of a normal list, which it keeps.
+func (d *differ) list(spans []span) int {
+	key := string(appendSpans(nil, spans))
+	i, ok := d.intern[key]
+	if !ok {
+		i = len(d.lists)
+		d.lists = append(d.lists, spans)
+		d.intern[key] = i
+	}
+	return i
+}
+
+// orders are those in which dimensions are merged. Which gives fewest boxes
+// depends on the boxes.
+var orders = [][]int{
+	{dimProtos, dimPorts, dimSrc, dimDst},
+	{dimProtos, dimPorts, dimDst, dimSrc},
+	{dimSrc, dimDst, dimProtos, dimPorts},
+	{dimDst, dimSrc, dimProtos, dimPorts},
+}
+
+// merged returns d.boxes as few boxes.
+func (d *differ) merged() ([]box, error) {
+	// Neighbours are of one class of destinations, so this shrinks them fast.
+	boxes, err := d.merge(d.boxes, dimProtos)
+	if err != nil {
+		return nil, err
+	}
+	var best []box
+	for i, order := range orders {
+		got, err := d.mergeAll(boxes, order)
+		if err != nil {
+			return nil, err
+		}
+		if i == 0 || len(got) < len(best) {
+			best = got
+		}
+	}
+	return best, nil
+}
+
+// mergeAll merges in all dimensions until nothing more merges.
+func (d *differ) mergeAll(boxes []box, order []int) ([]box, error) {
+	for {
+		before := len(boxes)
+		for _, dim := range order {
+			var err error
+			if boxes, err = d.merge(boxes, dim); err != nil {
+				return nil, err
+			}
+		}
+		if len(boxes) == before {
+			return boxes, nil
+		}
+	}
+}
+
+// merge makes one of the boxes that differ in one dimension only.
+func (d *differ) merge(boxes []box, dim int) ([]box, error) {
+	alike := newGroups[box]()
+	for _, b := range boxes {
+		spans := d.lists[b.dims[dim]]
+		if !d.work.take(8 + len(spans)) {
+			return nil, ErrTooLarge
+		}
+		b.dims[dim] = 0
+		alike.add(b, spans...)
+	}
+	var all []box
+	for b, spans := range alike.all() {
+		b.dims[dim] = d.list(normal(spans))
+		all = append(all, b)
+	}
+	return all, nil
+}
+
+// change returns a box as a Change.
+func (d *differ) change(b box) Change {
+	c := Change{Allowed: b.side == inNew, Srcs: d.ranges(b.dims[dimSrc]), Dsts: d.ranges(b.dims[dimDst])}
+	for _, s := range d.lists[b.dims[dimProtos]] {
+		for p := s.first.lo; p <= s.last.lo; p++ {
+			c.Protos = append(c.Protos, ipproto.Proto(p))
+		}
+	}
+	for _, s := range d.lists[b.dims[dimPorts]] {
+		c.Ports = append(c.Ports, filter.PortRange{First: uint16(s.first.lo), Last: uint16(s.last.lo)})
+	}
+	return c
+}
+
+func (d *differ) ranges(list int) []Range {
+	var ranges []Range
+	for _, s := range d.lists[list] {
+		ranges = append(ranges, Range{s.first.addr(d.version), s.last.addr(d.version)})
+	}
+	return ranges
+}
