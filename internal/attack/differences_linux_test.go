@@ -36,6 +36,14 @@ var differences = []difference{
 		parts: true,
 	},
 	{
+		name: "segment with a source route or broken options",
+		why:  "Both drop it, but the kernel's connection tracking has already taken its flags into account.",
+		applies: func(s *step) bool {
+			return s.reason == filter.ReasonIPOptions && s.kernel.state == ctNone && s.isTCP()
+		},
+		parts: true,
+	},
+	{
 		name: "source route that is used up",
 		why:  "No router looks at one any more, and the filter lets it pass. The kernel forwards no packet with one, used up or not.",
 		applies: func(s *step) bool {
