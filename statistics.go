@@ -8,7 +8,7 @@ import (
 )
 
 // maxConnections is how many connections are counted apart between two
-// extracts: about 10 MB. Further ones are summed up.
+// extracts: about 20 MB. Further ones are summed up.
 const maxConnections = 100_000
 
 // statistics counts what each connection carries, exactly and under

@@ -38,7 +38,7 @@ const maxIdle = 365 * 24 * time.Hour
 // are, and follows its own timeouts.
 type Limits struct {
 	// Flows is the number of flows in all, DefaultFlows unless set. A flow
-	// takes about 100 bytes, and only while it is there. When there are as
+	// takes about 150 bytes, and only while it is there. When there are as
 	// many, new flows evict old ones in this order, of equals the one
 	// longest unused: flows of peers that are not in use both ways; other
 	// flows of peers; revoked ones; flows of the host that are not in use

@@ -15,10 +15,16 @@ import (
 type Key struct {
 	hostHi, hostLo uint64
 	peerHi, peerLo uint64
-	// host port 16 bits, peer port 16, unused 8, protocol 8, family of
-	// the host's address 8, of the peer's address 8.
+	// host port 16 bits, peer port 16, tag 16, protocol 8, family of the
+	// host's address 4, of the peer's address 4. The tag is 0 but for keys in
+	// a Table, which know part of their hash by it.
 	rest uint64
 }
+
+const (
+	tagShift = 16
+	tagMask  = 0xffff << tagShift
+)
 
 // Families as Key.rest holds them.
 const (
@@ -34,7 +40,7 @@ func MakeKey(proto ipproto.Proto, host, peer netip.AddrPort) Key {
 	k.hostHi, k.hostLo, hostFamily = split(host.Addr())
 	k.peerHi, k.peerLo, peerFamily = split(peer.Addr())
 	k.rest = uint64(host.Port())<<48 | uint64(peer.Port())<<32 |
-		uint64(proto)<<16 | hostFamily<<8 | peerFamily
+		uint64(proto)<<8 | hostFamily<<4 | peerFamily
 	return k
 }
 
@@ -46,17 +52,36 @@ func In(p *packet.Parsed) Key { return MakeKey(p.Proto(), p.Dst, p.Src) }
 // host's side is p.Src. Ports are 0 where the packet carries none.
 func Out(p *packet.Parsed) Key { return MakeKey(p.Proto(), p.Src, p.Dst) }
 
+// equal is *k == *other, with one branch.
+func (k *Key) equal(other *Key) bool {
+	return (k.hostHi^other.hostHi)|(k.hostLo^other.hostLo)|
+		(k.peerHi^other.peerHi)|(k.peerLo^other.peerLo)|
+		(k.rest^other.rest) == 0
+}
+
+// tagged is k with a part of its hash in it, which is not 0. In a Table it
+// sets keys apart by their last word, and from the zero Key of free slots.
+func (k Key) tagged(hash uint64) Key {
+	k.rest |= (hash>>32&0xffff | 1) << tagShift
+	return k
+}
+
+func (k Key) untagged() Key {
+	k.rest &^= tagMask
+	return k
+}
+
 // Proto returns the flow's protocol.
-func (k Key) Proto() ipproto.Proto { return ipproto.Proto(k.rest >> 16) }
+func (k Key) Proto() ipproto.Proto { return ipproto.Proto(k.rest >> 8) }
 
 // Host returns the host's address and port.
 func (k Key) Host() netip.AddrPort {
-	return netip.AddrPortFrom(join(k.hostHi, k.hostLo, uint8(k.rest>>8)), uint16(k.rest>>48))
+	return netip.AddrPortFrom(join(k.hostHi, k.hostLo, uint8(k.rest>>4&0xf)), uint16(k.rest>>48))
 }
 
 // Peer returns the peer's address and port.
 func (k Key) Peer() netip.AddrPort {
-	return netip.AddrPortFrom(join(k.peerHi, k.peerLo, uint8(k.rest)), uint16(k.rest>>32))
+	return netip.AddrPortFrom(join(k.peerHi, k.peerLo, uint8(k.rest&0xf)), uint16(k.rest>>32))
 }
 
 // String returns the key in the form "tcp 100.64.0.1:443 <> 100.64.0.2:5000",

@@ -1,10 +1,9 @@
 package flow_test
 
 import (
-	"fmt"
-	"math/rand/v2"
 	"runtime"
 	"testing"
+	"unsafe"
 
 	"tstun/flow"
 )
@@ -33,6 +32,13 @@ func TestNoAllocation(t *testing.T) {
 // state is of the size of the filter's.
 type state struct{ a, b uint32 }
 
+// An entry of this size is one cache line.
+func TestEntrySize(t *testing.T) {
+	if n := unsafe.Sizeof(flow.Entry[state]{}); n != 64 {
+		t.Errorf("an entry takes %d bytes, want 64", n)
+	}
+}
+
 func TestMemoryPerEntry(t *testing.T) {
 	if testing.Short() {
 		t.Skip("fills a large table")
@@ -58,44 +64,6 @@ func fill(table *flow.Table[state], n int) {
 		table.Upsert(key(i), 0, 0, func(e *flow.Entry[state], _ bool) flow.Action {
 			e.Value.a = uint32(i)
 			return flow.Touch
-		})
-	}
-}
-
-func BenchmarkLookup(b *testing.B) {
-	for _, n := range []int{1, 1000, 1_000_000} {
-		b.Run(fmt.Sprint(n), func(b *testing.B) {
-			table := flow.New[state](flow.Config{Limit: 1_000_000})
-			fill(table, n)
-			keys := make([]flow.Key, 1<<16)
-			for i := range keys {
-				keys[i] = key(rand.IntN(n))
-			}
-			i := 0
-			b.ReportAllocs()
-			for b.Loop() {
-				table.Update(keys[i%len(keys)], 0, func(e *flow.Entry[state]) flow.Action {
-					e.Value.b++
-					return flow.Touch
-				})
-				i++
-			}
-		})
-	}
-}
-
-// BenchmarkInsertFull is what a flood of new flows costs a full table.
-func BenchmarkInsertFull(b *testing.B) {
-	for _, n := range []int{1000, 1_000_000} {
-		b.Run(fmt.Sprint(n), func(b *testing.B) {
-			table := flow.New[state](flow.Config{Limit: n})
-			fill(table, n)
-			i := n
-			b.ReportAllocs()
-			for b.Loop() {
-				i++
-				table.Upsert(key(i), 0, int64(i), func(*flow.Entry[state], bool) flow.Action { return flow.Touch })
-			}
 		})
 	}
 }

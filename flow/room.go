@@ -24,9 +24,12 @@ func (g *gauge) take() bool {
 // give takes one away.
 func (g *gauge) give() { g.n.Add(-1) }
 
-// sweepStep is the number of entries an insertion looks at for expiry, apart
-// from those longest unused in their class.
-const sweepStep = 2
+// An insertion looks at sweepSlots for expired entries, or less if it sees
+// sweepLive that are not, apart from those longest unused in their class.
+const (
+	sweepSlots = 8
+	sweepLive  = 2
+)
 
 // searchYielding is how many other shards are asked for a place for an entry
 // that yields. Peers can make such entries in any number.
@@ -36,7 +39,7 @@ const searchYielding = 4
 // place is claimed and k is not in the table. If it had to let go of the lock
 // meanwhile and somebody else inserted k, it returns that entry. Neither:
 // there is no room.
-func (t *Table[V]) makeRoom(s *shard[V], h uint32, k Key, c claimant, now int64) (r ref, fresh bool) {
+func (t *Table[V]) makeRoom(s *shard[V], h uint64, k *Key, c claimant, now int64) (r ref, fresh bool) {
 	t.sweep(s, c.class, now)
 	if t.claim(s, c) {
 		return none, true
@@ -69,7 +72,7 @@ func (t *Table[V]) claim(s *shard[V], c claimant) bool {
 	}
 	if !t.refuse {
 		if victim := s.oldest(c); victim != none {
-			t.classes[s.at(victim).class].give()
+			t.classes[s.at(victim).class()].give()
 			return t.evict(s, victim)
 		}
 	}
@@ -79,7 +82,7 @@ func (t *Table[V]) claim(s *shard[V], c claimant) bool {
 
 // claimElsewhere is claim on other shards in turn, on all of them unless c
 // yields. No lock is held.
-func (t *Table[V]) claimElsewhere(c claimant, h uint32) bool {
+func (t *Table[V]) claimElsewhere(c claimant, h uint64) bool {
 	n := len(t.shards)
 	if c.yields {
 		n = min(n, searchYielding)
@@ -103,7 +106,7 @@ func (t *Table[V]) evict(s *shard[V], victim ref) bool {
 		return false
 	}
 	t.evicted.Add(1)
-	s.remove(victim)
+	s.remove(&t.hasher, victim)
 	return true
 }
 
@@ -116,13 +119,14 @@ func (t *Table[V]) sweep(s *shard[V], class uint8, now int64) {
 			t.expire(s, r)
 		}
 	}
-	if s.used == 0 {
-		return
-	}
-	for range sweepStep {
-		s.hand = s.hand%s.used + 1
-		if e := s.at(s.hand); e.live && e.Expires <= now {
+	for slots, live := 0, 0; slots < sweepSlots && live < sweepLive && s.count > 0; slots++ {
+		s.hand = s.hand%ref(len(s.slots)) + 1
+		switch e := s.at(s.hand); {
+		case !e.live():
+		case e.Expires <= now:
 			t.expire(s, s.hand)
+		default:
+			live++
 		}
 	}
 }

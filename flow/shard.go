@@ -2,163 +2,69 @@ package flow
 
 import "sync"
 
-// ref names a slot of a shard. Slots count from 1.
-type ref int32
-
-const none ref = 0
-
-// Entry is what a Table holds for a key. Its exported fields may be changed
-// by the function that Update or Upsert calls.
-type Entry[V any] struct {
-	key   Key
-	hash  uint32
-	older ref    // neighbours in the list of use
-	newer ref    // also: the next free slot
-	tick  uint32 // of the last use
-
-	// Expires is when the entry is gone, on the caller's clock.
-	Expires int64
-
-	class uint8
-	list  uint8
-	live  bool
-
-	// Yields: the entry is evicted before all that do not yield.
-	Yields bool
-	// Rank orders those that yield, and those that do not: lower ranks are
-	// evicted first. Less than Ranks.
-	Rank uint8
-
-	// Value is the caller's.
-	Value V
-}
-
-// Key returns the key of the entry.
-func (e *Entry[V]) Key() Key { return e.key }
-
-const (
-	chunkOrder = 6
-	chunkLen   = 1 << chunkOrder
-)
-
-// slab is a growing array of entries that never move.
-type slab[V any] struct {
-	chunks []*[chunkLen]Entry[V]
-	used   ref // slots in use or in the free list: 1 to used
-}
-
-func (s *slab[V]) at(r ref) *Entry[V] {
-	i := uint32(r - 1)
-	return &s.chunks[i>>chunkOrder][i%chunkLen]
-}
-
 // list is a doubly linked list of entries by their last use.
 type list struct{ oldest, newest ref }
 
-// Lists are numbered by groups, in the order in which these are evicted, and
-// in a group by classes.
-const (
-	yieldingGroups = Ranks
-	groups         = 2 * Ranks
-)
-
-func listOf(group, class uint8) uint8 { return group*MaxClasses + class }
-
-// listed is the number of the list that e belongs into.
-func (e *Entry[V]) listed() uint8 {
-	if e.Yields {
-		return listOf(e.Rank, e.class)
-	}
-	return listOf(yieldingGroups+e.Rank, e.class)
-}
-
-// claimant is the new entry that asks for a place.
-type claimant struct {
-	class  uint8
-	yields bool
-}
-
-// candidates is how many groups may be evicted for a new entry.
-func (c claimant) candidates() uint8 {
-	if c.yields {
-		return yieldingGroups
-	}
-	return groups
-}
-
 // shard is one part of a Table, with its own lock, which guards all of it.
+// What a look-up needs is in the first cache line, and shards share none.
 type shard[V any] struct {
 	mu sync.Mutex
-	slab[V]
-	index index
-	free  ref // head of the list of free slots
-	hand  ref // where the sweep stands
-	lists [groups * MaxClasses]list
+	store[V]
+	hand  ref // the slot where the sweep stands
+	lists [lists]list
+	_     [56]byte
 }
 
-// reset makes s empty and lets go of its memory.
-func (s *shard[V]) reset() {
-	s.slab = slab[V]{}
-	s.index = index{}
-	s.free, s.hand = none, none
-	s.lists = [groups * MaxClasses]list{}
-}
-
-func (s *shard[V]) find(h uint32, k Key) ref {
-	places := s.index.places
-	if len(places) == 0 {
-		return none
-	}
-	for i := h; ; i++ {
-		p := places[i&uint32(len(places)-1)]
-		if p.ref == none || p.hash == h && s.at(p.ref).key == k {
-			return p.ref
-		}
-	}
+// empty takes all out of s, memory and all.
+func (s *shard[V]) empty() store[V] {
+	old := s.store
+	s.store = store[V]{}
+	s.hand = none
+	s.lists = [lists]list{}
+	return old
 }
 
 // insert adds the key k, which is not there, to its list as the newest.
-func (s *shard[V]) insert(h uint32, k Key, c claimant, tick uint32) ref {
-	r := s.takeSlot()
-	e := s.at(r)
-	*e = Entry[V]{
-		key: k, hash: h,
-		Expires: Never,
-		tick:    tick, class: c.class, Yields: c.yields, live: true,
+func (s *shard[V]) insert(t *Table[V], h uint64, k *Key, c claimant, tick uint32) ref {
+	if s.full() {
+		s.grow(t)
 	}
-	e.list = e.listed()
-	s.index.add(h, r)
+	r := s.place(h, &Entry[V]{key: *k, Expires: Never, tick: tick, list: c.list(), Yields: c.yields})
 	s.enlist(r)
 	return r
 }
 
-func (s *shard[V]) takeSlot() ref {
-	if r := s.free; r != none {
-		s.free = s.at(r).newer
-		return r
+// grow makes room for about a third more, or for what the shard holds of a
+// full table, if that is near. It is the one thing that takes time in
+// proportion to the shard.
+func (s *shard[V]) grow(t *Table[V]) {
+	old := s.pairs()
+	pairs := old + old/3 + 4
+	if old < t.fair && 4*pairs > 3*t.fair {
+		pairs = t.fair
 	}
-	if int(s.used) == len(s.chunks)*chunkLen {
-		s.chunks = append(s.chunks, new([chunkLen]Entry[V]))
+	// The entries keep their order, nearly, so the hand has its place.
+	hand := ref(uint64(s.hand) * uint64(pairs) / uint64(max(old, 1)))
+	var moved []ref
+	s.store, moved = s.grown(pairs, &t.hasher)
+	s.hand = hand
+	for i, l := range s.lists {
+		s.lists[i] = list{moved[l.oldest], moved[l.newest]}
 	}
-	s.used++
-	return s.used
 }
 
-func (s *shard[V]) remove(r ref) {
+func (s *shard[V]) remove(hash *hasher, r ref) {
 	s.unlist(r)
-	e := s.at(r)
-	s.index.remove(e.hash, r)
-	*e = Entry[V]{newer: s.free}
-	s.free = r
+	key := s.at(r).Key()
+	s.vacate(hash.hash(&key), r)
 }
 
 // enlist makes r the newest of the list that it names.
 func (s *shard[V]) enlist(r ref) {
-	e := s.at(r)
-	l := &s.lists[e.list]
-	e.older, e.newer = l.newest, none
+	l := &s.lists[s.at(r).list]
+	*s.link(r) = link{older: l.newest}
 	if l.newest != none {
-		s.at(l.newest).newer = r
+		s.link(l.newest).newer = r
 	} else {
 		l.oldest = r
 	}
@@ -166,17 +72,16 @@ func (s *shard[V]) enlist(r ref) {
 }
 
 func (s *shard[V]) unlist(r ref) {
-	e := s.at(r)
-	l := &s.lists[e.list]
-	if e.older != none {
-		s.at(e.older).newer = e.newer
+	l, at := &s.lists[s.at(r).list], *s.link(r)
+	if at.older != none {
+		s.link(at.older).newer = at.newer
 	} else {
-		l.oldest = e.newer
+		l.oldest = at.newer
 	}
-	if e.newer != none {
-		s.at(e.newer).older = e.older
+	if at.newer != none {
+		s.link(at.newer).older = at.older
 	} else {
-		l.newest = e.older
+		l.newest = at.older
 	}
 }
 

@@ -1,0 +1,85 @@
+package flow
+
+// Entry is what a Table holds for a key. Its exported fields may be changed
+// by the function that Update or Upsert calls.
+//
+// With a value of 8 bytes an entry takes 64, which is a cache line.
+type Entry[V any] struct {
+	key Key // tagged; zero: the slot is free
+
+	// Expires is when the entry is gone, on the caller's clock.
+	Expires int64
+
+	tick uint32 // of the last use
+	// passed belongs to the slot, whatever is in it: in the first slot of a
+	// pair it is the number of entries that passed by, because the pair was
+	// full, and stand in a later one. It stays at maxPassed once it is there.
+	passed uint8
+	list   uint8 // of use that the entry is in
+
+	// Yields: the entry is evicted before all that do not yield.
+	Yields bool
+	// Rank orders those that yield, and those that do not: lower ranks are
+	// evicted first. Less than Ranks.
+	Rank uint8
+
+	// Value is the caller's.
+	Value V
+}
+
+const maxPassed = 0xff
+
+// Key returns the key of the entry.
+func (e *Entry[V]) Key() Key { return e.key.untagged() }
+
+// live reports whether there is an entry in the slot.
+func (e *Entry[V]) live() bool { return e.key.rest != 0 }
+
+// class is the class that the entry was made in.
+func (e *Entry[V]) class() uint8 { return e.list % MaxClasses }
+
+// Lists of use are numbered by groups, in the order in which these are
+// evicted, and in a group by classes.
+const (
+	yieldingGroups = Ranks
+	groups         = 2 * Ranks
+	lists          = groups * MaxClasses
+)
+
+func listOf(group, class uint8) uint8 { return group*MaxClasses + class }
+
+// listed is the number of the list that e belongs into.
+func (e *Entry[V]) listed() uint8 {
+	group := e.Rank
+	if !e.Yields {
+		group += yieldingGroups
+	}
+	return listOf(group, e.class())
+}
+
+// moves reports whether the action a takes e out of its place in its list.
+func (e *Entry[V]) moves(a Action, now int64) bool {
+	return e.list != e.listed() || a == Remove || a == Touch && e.tick != tickOf(now)
+}
+
+// claimant is the new entry that asks for a place.
+type claimant struct {
+	class  uint8
+	yields bool
+}
+
+// list is the number of the list that the new entry begins in.
+func (c claimant) list() uint8 {
+	if c.yields {
+		return listOf(0, c.class)
+	}
+	return listOf(yieldingGroups, c.class)
+}
+
+// candidates is how many groups may be evicted for a new entry.
+func (c claimant) candidates() uint8 {
+	if c.yields {
+		return yieldingGroups
+	}
+	return groups
+}
