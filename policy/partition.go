@@ -9,7 +9,7 @@ import (
 type work int
 
 // maxWork is a few seconds.
-const maxWork work = 1 << 23
+const maxWork work = 1 << 24
 
 // ErrTooLarge is what Diff returns if two policies differ in more than it can
 // compare in a few seconds.

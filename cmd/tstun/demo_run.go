@@ -86,7 +86,7 @@ func (d *demo) because(ctx context.Context, what string, err error) error {
 	case ctx.Err() != nil:
 		return failf("nothing is left to clean up", "%s: interrupted", what)
 	case errors.As(err, &f):
-		return &failure{fmt.Errorf("%s: %w", what, f.err), f.hint}
+		return &failure{fmt.Errorf("%s: %w", what, f.err), f.hint, f.code}
 	default:
 		return failf("run it again; if it fails again, report it with the output of tstun version and tstun demo --json", "%s: %w", what, err)
 	}

@@ -4,13 +4,14 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"strings"
 )
 
 // Exit codes. The help of the root command documents them.
 const (
 	exitOK     = 0
 	exitFailed = 1 // something that was to be done or shown did not happen
-	exitUsage  = 2 // the command line makes no sense
+	exitUsage  = 2 // the command line, or a file that it names, makes no sense
 )
 
 // failure is an error of a command that was called rightly, with the next
@@ -18,6 +19,7 @@ const (
 type failure struct {
 	err  error
 	hint string
+	code int
 }
 
 func (f *failure) Error() string { return f.err.Error() }
@@ -25,11 +27,15 @@ func (f *failure) Unwrap() error { return f.err }
 
 // failf makes a failure with a hint.
 func failf(hint, format string, args ...any) error {
-	return &failure{fmt.Errorf(format, args...), hint}
+	return &failure{fmt.Errorf(format, args...), hint, exitFailed}
 }
 
+// badInput makes a failure of what a user wrote in a file, or said of it.
+func badInput(hint string, err error) error { return &failure{err, hint, exitUsage} }
+
 // finish writes what is to be said of err to stderr and returns the exit code.
-// An error that no command returned is the command line's.
+// An error that no command returned is the command line's. Of several errors,
+// each has a line of its own.
 func finish(stderr io.Writer, err error) int {
 	if err == nil {
 		return exitOK
@@ -37,9 +43,11 @@ func finish(stderr io.Writer, err error) int {
 	code, hint := exitUsage, "tstun help tells the commands, tstun help COMMAND their flags"
 	var f *failure
 	if errors.As(err, &f) {
-		code, hint = exitFailed, f.hint
+		code, hint = f.code, f.hint
 	}
-	fmt.Fprintf(stderr, "error: %v\n", err)
+	for line := range strings.SplitSeq(err.Error(), "\n") {
+		fmt.Fprintf(stderr, "error: %s\n", line)
+	}
 	if hint != "" {
 		fmt.Fprintf(stderr, "hint: %s\n", hint)
 	}

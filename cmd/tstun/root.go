@@ -14,8 +14,8 @@ next step to take.
 
 Exit codes:
   0  all that was asked for was done
-  1  something was not done, or something to be shown did not happen
-  2  the command line is wrong`
+  1  something was not done or refused, or did not happen as it should
+  2  the command line, or a file that it names, is wrong`
 
 // run executes one command line.
 func run(ctx context.Context, env environment, args []string) int {
@@ -37,6 +37,6 @@ func newRoot(env environment) *cobra.Command {
 	root.CompletionOptions.HiddenDefaultCmd = true
 	root.SetOut(env.stdout)
 	root.SetErr(env.stderr)
-	root.AddCommand(newDemoCommand(env), newVersionCommand(env))
+	root.AddCommand(newCheckCommand(env), newDemoCommand(env), newExplainCommand(env), newVersionCommand(env))
 	return root
 }
