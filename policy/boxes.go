@@ -41,24 +41,84 @@ var orders = [][]int{
 	{dimDst, dimSrc, dimProtos, dimPorts},
 }
 
-// merged returns d.boxes as few boxes.
+// maxSplit is how many boxes are split by ports to find better ones: nobody
+// reads more.
+const maxSplit = 1 << 14
+
+// merged returns d.boxes as few boxes, of the few kinds that were tried.
 func (d *differ) merged() ([]box, error) {
 	// Neighbours are of one class of destinations, so this shrinks them fast.
 	boxes, err := d.merge(d.boxes, dimProtos)
 	if err != nil {
 		return nil, err
 	}
-	var best []box
-	for i, order := range orders {
-		got, err := d.mergeAll(boxes, order)
+	starts := [][]box{boxes}
+	if len(d.boxes) <= maxSplit {
+		split, err := d.split()
 		if err != nil {
 			return nil, err
 		}
-		if i == 0 || len(got) < len(best) {
-			best = got
+		starts = append(starts, split)
+	}
+	var best []box
+	for _, start := range starts {
+		for _, order := range orders {
+			got, err := d.mergeAll(start, order)
+			if err != nil {
+				return nil, err
+			}
+			if best == nil || d.length(got) < d.length(best) {
+				best = got
+			}
 		}
 	}
 	return best, nil
+}
+
+// length is about how long a text about the boxes is.
+func (d *differ) length(boxes []box) int {
+	n := 0
+	for _, b := range boxes {
+		for _, list := range b.dims {
+			n += 1 + len(d.lists[list])
+		}
+	}
+	return n
+}
+
+// split cuts d.boxes by ports, all in the same places, so that parts of boxes
+// can go together. Each of d.boxes has protocols with ports, or without: the
+// latter stay whole.
+func (d *differ) split() ([]box, error) {
+	of := make(map[int]int) // the set of a list of ports
+	var sets [][]span
+	for _, b := range d.boxes {
+		list := b.dims[dimPorts]
+		if _, ok := of[list]; !ok {
+			of[list] = len(sets)
+			sets = append(sets, d.lists[list])
+		}
+	}
+	classes, members, err := partition(sets, d.work)
+	if err != nil {
+		return nil, err
+	}
+	var all []box
+	for _, b := range d.boxes {
+		if !overlap(d.lists[b.dims[dimProtos]], withPorts) {
+			all = append(all, b)
+			continue
+		}
+		in := members[of[b.dims[dimPorts]]]
+		if !d.work.take(len(in)) {
+			return nil, ErrTooLarge
+		}
+		for _, c := range in {
+			b.dims[dimPorts] = d.list(classes[c])
+			all = append(all, b)
+		}
+	}
+	return all, nil
 }
 
 // mergeAll merges in all dimensions until nothing more merges.

@@ -110,7 +110,7 @@ func covers(c policy.Change, src, dst netip.Addr, port uint16, proto ipproto.Pro
 // a small space.
 func TestDiffBruteForce(t *testing.T) {
 	r := rand.New(rand.NewPCG(1, 2))
-	rounds := 400
+	rounds := 200
 	if testing.Short() {
 		rounds = 50
 	}
