@@ -111,7 +111,7 @@ var differences = []difference{
 		why: "The kernel forgets a connection that is reset before it was answered. The filter lets it be, in doubt, " +
 			"until its time is over or the host goes on, since anybody could have sent a peer's reset.",
 		applies: func(s *step) bool {
-			return s.isTCP() && s.flags&rst != 0 && s.ours && s.kernel.accepted && s.kernel.state <= ctEstablished && !s.peerAnswered()
+			return s.isTCP() && s.flags&rst != 0 && s.kernel.state <= ctEstablished && !s.peerAnswered()
 		},
 		parts: true,
 	},
@@ -140,7 +140,7 @@ var differences = []difference{
 			"In the filter, a refused packet changes nothing.",
 		applies: func(s *step) bool {
 			return !s.out && s.isTCP() && isSyn(s.flags) && s.reason == filter.ReasonNoRule && s.kernel.state == ctNew &&
-				s.since(func(p *step) bool { return p.out && p.ours })
+				s.since(func(p *step) bool { return p.ours })
 		},
 		parts: true,
 	},
@@ -198,7 +198,8 @@ var differences = []difference{
 		why: "The kernel follows the timestamp, information, mask and node queries like pings. " +
 			"To the filter they are messages on their own, for the rules to allow.",
 		applies: func(s *step) bool {
-			return s.kind == isInfo && !s.out && !s.ours && s.kernel.accepted && s.kernel.reply && (s.icmp >= 13 && s.icmp <= 18 || s.icmp == 140)
+			return s.kind == isInfo && !s.out && !s.ours && s.kernel.state == ctEstablished &&
+				(s.icmp >= 13 && s.icmp <= 18 || s.icmp == 139 || s.icmp == 140)
 		},
 	},
 	{
