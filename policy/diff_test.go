@@ -18,7 +18,6 @@ import (
 type space struct {
 	srcs, dsts []netip.Addr
 	hosts      []string // what rules name
-	any        string
 }
 
 var spaces = []space{newSpace("10.0.0.%d", "10.9.9.9"), newSpace("fd00::%d", "fd00:9::9")}
