@@ -303,15 +303,14 @@ type attack struct {
 // victim has got or the Wrapper has dropped all of them.
 func (r *rig) scapy(t *testing.T, script string) attack {
 	t.Helper()
-	need(t, "python3")
-	if err := exec.Command("python3", "-c", "import scapy").Run(); err != nil {
-		t.Skipf("needs scapy (Debian: python3-scapy): %v", err)
+	if out, err := exec.Command(python, "-c", "import scapy").CombinedOutput(); err != nil {
+		t.Skipf("needs scapy (Debian: python3-scapy): %v %s", err, out)
 	}
 	before := r.w.Counters().In.Drops
 	r.observer.mu.Lock()
 	start := len(r.observer.seen)
 	r.observer.mu.Unlock()
-	r.run(t, r.attacker, "python3", "-c", prelude+script+"\nput(IP(src=A4, dst=V4) / UDP(sport=9, dport=53) / b'that was all')\n")
+	r.run(t, r.attacker, python, "-c", prelude+script+"\nput(IP(src=A4, dst=V4) / UDP(sport=9, dport=53) / b'that was all')\n")
 	seen := r.observer.wait(t, start, func(b []byte) bool { return bytes.HasSuffix(b, []byte("that was all")) })
 	a := attack{seen: seen, drops: make(map[filter.Reason]uint64)}
 	for reason, n := range r.w.Counters().In.Drops {
@@ -323,13 +322,18 @@ func (r *rig) scapy(t *testing.T, script string) attack {
 	return a
 }
 
+// python is that of the system, which knows the system's packages.
+const python = "/usr/bin/python3"
+
 // prelude is in front of each script. What goes into a packet socket is what
-// comes out of the TUN, byte by byte.
+// comes out of the TUN, byte by byte. A4 and A6 are addresses that the
+// attacker's kernel does not have, so that it neither sends from them nor
+// answers what comes back.
 const prelude = `
 import logging, socket
 logging.getLogger("scapy.runtime").setLevel(logging.ERROR)
 from scapy.all import *
-A4, A6, V4, V6 = "10.9.0.2", "fd09::2", "10.9.0.1", "fd09::1"
+A4, A6, V4, V6 = "10.9.0.3", "fd09::3", "10.9.0.1", "fd09::1"
 link = socket.socket(socket.AF_PACKET, socket.SOCK_RAW)
 def put(*packets):
     for p in packets:

@@ -60,7 +60,7 @@ put(IPv6(src=A6, dst=V6) / IPv6ExtHdrFragment(nh=60, id=9, m=1) / bytes(IPv6ExtH
 four = bytearray(bytes(IP(src=A4, dst=V4, proto=17, frag=100) / (b"DENY" * 10)))
 six = bytearray(bytes(IPv6(src=A6, dst=V6) / IPv6ExtHdrFragment(nh=17, offset=100) / (b"DENY" * 10)))
 for i in range(3000):
-    four[4:6], six[44:48] = i.to_bytes(2, "big"), i.to_bytes(4, "big")
+    four[4:6], six[44:48] = (1000 + i).to_bytes(2, "big"), (1000 + i).to_bytes(4, "big")
     put(four, six)
 `,
 		drops: map[filter.Reason]uint64{filter.ReasonFragmentOrphan: 6000},
@@ -72,7 +72,7 @@ for i in range(3000):
 		script: `
 four = bytearray(bytes(IP(src=A4, dst=V4, proto=17, flags="MF") / UDP(dport=5353, len=500) / (b"DENY" * 10)))
 for i in range(6000):
-    four[4:6] = i.to_bytes(2, "big")
+    four[4:6] = (5000 + i).to_bytes(2, "big")
     put(four)
 `,
 		drops: map[filter.Reason]uint64{filter.ReasonNoRule: 6000},
@@ -226,12 +226,12 @@ func TestErrorsOfLiveConnection(t *testing.T) {
 		port := netip.MustParseAddrPort(c.LocalAddr().String()).Port()
 		script := fmt.Sprintf(`
 for port, word in (%d, b"PASS"), (%d, b"DENY"):
-    put(IP(src="10.9.0.9", dst=V4) / ICMP(type=3, code=4, nexthopmtu=1200) / IP(src=V4, dst=A4) / TCP(sport=22, dport=port) / word)
+    put(IP(src="10.9.0.9", dst=V4) / ICMP(type=3, code=4, nexthopmtu=1200) / IP(src=V4, dst="10.9.0.2") / TCP(sport=22, dport=port) / word)
 `, port, port^1)
 		if victim.Is6() {
 			script = fmt.Sprintf(`
 for port, word in (%d, b"PASS"), (%d, b"DENY"):
-    put(IPv6(src="fd09::9", dst=V6) / ICMPv6PacketTooBig(mtu=1280) / IPv6(src=V6, dst=A6) / TCP(sport=22, dport=port) / word)
+    put(IPv6(src="fd09::9", dst=V6) / ICMPv6PacketTooBig(mtu=1280) / IPv6(src=V6, dst="fd09::2") / TCP(sport=22, dport=port) / word)
 `, port, port^1)
 		}
 		a := r.scapy(t, script)
