@@ -5,8 +5,8 @@
 // [In] makes it from an inbound packet, [Out] from an outbound one.
 //
 // A [Table] maps keys to values of any pointer-free type. It is bounded,
-// split into shards with a lock each, keeps its entries in slabs that the
-// garbage collector need not look into, forgets idle entries a few at a time,
+// split into shards with a lock each, keeps its entries where the garbage
+// collector need not look, forgets idle entries a few at a time,
 // and when it is full it either gives up its least valuable entry or refuses
 // the new one. The filter keeps its connection state in one, the statistics
 // keep their counters in another.

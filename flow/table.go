@@ -29,7 +29,7 @@ const (
 	maxShards = 1024
 	// perShard is the least share of the limit that is worth a shard of
 	// its own.
-	perShard = 2048
+	perShard = 1024
 )
 
 // Config says how much a Table may hold.
@@ -51,9 +51,9 @@ type Config struct {
 // bytes for each where V takes 8. Once it is there, no operation allocates.
 //
 // What an operation costs does not depend on how many entries there are, but
-// for the insertion for which a shard has to grow. While it does, for some
-// hundred nanoseconds for each entry of that shard, of which there are about
-// 4000 at most up to a limit of 4 million, other operations on the shard wait.
+// for the insertion for which a shard has to grow. Other operations on the
+// shard wait meanwhile, a few hundred nanoseconds for each of its entries, of
+// which there are about 2000 at most up to a limit of 2 million.
 //
 // Time is nanoseconds on any clock that the caller keeps to.
 //
