@@ -23,7 +23,7 @@
 //		// The rules. What none of them allows is refused.
 //		"accept": [
 //			{"src": "*", "proto": "tcp", "dst": "web:80,443"},
-//			{"src": ["admins", "office"], "dst": ["web:22", "web:8000-8999"]},
+//			{"proto": "tcp", "src": ["admins", "office"], "dst": ["web:22", "web:8000-8999"]},
 //			{"src": "admins", "proto": ["icmp", "gre"], "dst": "web"},
 //		],
 //

@@ -41,6 +41,27 @@ func TestExamples(t *testing.T) {
 	}
 }
 
+// TestDocuments runs the policies that README.md and doc.go show.
+func TestDocuments(t *testing.T) {
+	for file, prefix := range map[string]string{"../README.md": "", "doc.go": "//\t"} {
+		data, err := os.ReadFile(file)
+		if err != nil {
+			t.Fatal(err)
+		}
+		begin, end := "\n"+prefix+"{\n"+prefix+"\t", "\n"+prefix+"}\n"
+		_, rest, found := strings.Cut(string(data), begin)
+		body, _, closed := strings.Cut(rest, end)
+		if !found || !closed {
+			t.Errorf("%s shows no policy", file)
+			continue
+		}
+		p := mustParse(t, "{"+strings.ReplaceAll(body, "\n"+prefix, "\n")+"}")
+		if failures, err := p.Test(); err != nil || len(failures) > 0 || p.Tests() == 0 {
+			t.Errorf("%s: %d tests, %v, %v", file, p.Tests(), failures, err)
+		}
+	}
+}
+
 // rulesOf returns the rules in the filter's own words.
 func rulesOf(p *policy.Policy) []string {
 	var all []string

@@ -20,7 +20,8 @@ when the policy OLD is replaced by NEW. It computes this on the rules, for all
 addresses, ports and protocols.
 
 Packet filters in the JSON form that Tailscale and headscale hand to nodes are
-read too. https://pkg.go.dev/tstun/policy has the form of the file.
+read too. policy/doc.go in the source has the form of the file, and
+examples/policy some whole ones.
 
 Exit codes:
   0  all tests hold; or the difference was told, if there is one or not
@@ -73,7 +74,7 @@ func readPolicies(files []string) ([]*policy.Policy, error) {
 		}
 	}
 	if len(errs) > 0 {
-		return nil, badInput("go doc tstun/policy describes the file", errors.Join(errs...))
+		return nil, badInput("policy/doc.go in the source describes the file; examples/policy has some", errors.Join(errs...))
 	}
 	return policies, nil
 }
