@@ -47,8 +47,10 @@ type Config struct {
 
 // Table is a bounded map from Key to V, safe for concurrent use. V must hold
 // no pointers if the table is to stay out of the garbage collector's way.
-// Memory follows the largest number of entries there ever was: at most 160
-// bytes for each where V takes 8. Once it is there, no operation allocates.
+// Memory follows the largest number of entries there ever was; once it is
+// there, no operation allocates. Where V takes 8 bytes, a table of a million
+// entries that is full takes about 150 for each, and one that has just grown
+// 210 at most.
 //
 // What an operation costs does not depend on how many entries there are, but
 // for the insertion for which a shard has to grow. Other operations on the
