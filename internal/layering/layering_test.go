@@ -47,6 +47,7 @@ var may = map[string][]string{
 	"tstun/internal/testdev":  {"golang.zx2c4.com/wireguard/tun"},
 	"tstun/internal/netns":    {"github.com/vishvananda/netlink", "github.com/vishvananda/netns", "golang.org/x/sys/"},
 	"tstun/internal/layering": {},
+	"tstun/internal/attack":   {},
 }
 
 // testsOnly are packages that no code outside of tests may import.
