@@ -48,6 +48,7 @@ type opinion struct {
 	accepted bool
 	state    ctState
 	reply    bool
+	packets  int // that came out
 }
 
 const hostTUN, peerTUN, refusedTUN = "host0", "peer0", "refused0"
@@ -77,9 +78,14 @@ func newKernel(t *testing.T) *kernel {
 	}
 	k.load(t)
 	// No time passes for the filter, so none may for the kernel. Sequence
-	// numbers are nothing to the filter.
+	// numbers and checksums are nothing to the filter.
 	k.set(t, "netfilter/nf_conntrack_tcp_be_liberal", "1")
 	k.set(t, "netfilter/nf_conntrack_tcp_loose", "1")
+	k.set(t, "netfilter/nf_conntrack_checksum", "0")
+	// Fragments of many datagrams come mixed, and many datagrams stay incomplete.
+	k.set(t, "ipv4/ipfrag_max_dist", "0")
+	k.set(t, "ipv4/ipfrag_high_thresh", "1000000000")
+	k.set(t, "netfilter/nf_conntrack_frag6_high_thresh", "1000000000")
 	for _, name := range []string{
 		"tcp_timeout_close", "tcp_timeout_close_wait", "tcp_timeout_fin_wait", "tcp_timeout_last_ack",
 		"tcp_timeout_max_retrans", "tcp_timeout_syn_recv", "tcp_timeout_syn_sent", "tcp_timeout_time_wait",
@@ -187,39 +193,48 @@ func (k *kernel) side(out bool) *os.File {
 	return k.peer
 }
 
-// judge sends packets and returns what became of each. A marker behind them
-// on every way out says that all of them are through.
-func (k *kernel) judge(t *testing.T, batch []*step) []opinion {
+// parcel is a packet for the kernel. Those with the same tag, which counts
+// from 1, are parts of one datagram.
+type parcel struct {
+	tag int
+	out bool
+	pkt []byte
+}
+
+// judge sends the parcels and returns what became of each tag. A marker behind
+// them on every way out says that all of them are through.
+func (k *kernel) judge(t *testing.T, parcels []parcel) []opinion {
 	t.Helper()
-	for _, s := range batch {
-		if _, err := k.side(s.out).Write(s.pkt); err != nil && !errors.Is(err, unix.EINVAL) {
-			t.Fatalf("write %x: %v", s.pkt, err)
+	var sent []parcel // by tag
+	for _, p := range parcels {
+		for len(sent) < p.tag {
+			sent = append(sent, parcel{})
+		}
+		sent[p.tag-1] = p
+		if _, err := k.side(p.out).Write(p.pkt); err != nil && !errors.Is(err, unix.EINVAL) {
+			t.Fatalf("write %x: %v", p.pkt, err)
 		}
 	}
-	opinions := make([]opinion, len(batch))
-	take := func(i int, pkt []byte, accepted bool) {
-		o := &opinions[i]
-		if *o != (opinion{}) {
-			t.Errorf("%v came out of the kernel twice", batch[i])
+	opinions := make([]opinion, len(sent))
+	take := func(b []byte, accepted bool) (sentOut bool) {
+		i, ok := find(sent, b)
+		if !ok {
+			return
 		}
-		dscp := dscpOf(pkt)
-		*o = opinion{accepted: accepted, state: ctState(dscp &^ replyBit), reply: dscp&replyBit != 0}
+		dscp := dscpOf(b)
+		opinions[i] = opinion{
+			accepted: accepted, state: ctState(dscp &^ replyBit), reply: dscp&replyBit != 0,
+			packets: opinions[i].packets + 1,
+		}
+		return sent[i].out
 	}
 	k.drain(t, k.host, k.peer, markPeer, markIn, func(b []byte) {
-		if i, ok := find(batch, b); ok && !batch[i].out {
-			take(i, b, true)
+		if take(b, true) {
+			t.Errorf("an outbound packet came back: %x", b)
 		}
 	})
-	k.drain(t, k.peer, k.host, markIn, markOut, func(b []byte) {
-		if i, ok := find(batch, b); ok && batch[i].out {
-			take(i, b, true)
-		}
-	})
-	k.drain(t, k.refused, k.peer, markPeer, markRefused, func(b []byte) {
-		if i, ok := find(batch, b); ok {
-			take(i, b, false)
-		}
-	})
+	k.drain(t, k.peer, k.host, markIn, markOut, func(b []byte) { take(b, true) })
+	k.drain(t, k.refused, k.peer, markPeer, markRefused, func(b []byte) { take(b, false) })
 	return opinions
 }
 
@@ -246,21 +261,17 @@ func (k *kernel) drain(t *testing.T, out, in *os.File, src, dst netip.Addr, f fu
 	}
 }
 
-// find returns which of the packets came out as b: its tag tells, and the
+// find returns which of the parcels came out as b: its tag tells, and the
 // addresses tell it from what the kernel itself says.
-func find(batch []*step, b []byte) (i int, ok bool) {
+func find(sent []parcel, b []byte) (i int, ok bool) {
 	i = tagOf(b) - 1
-	if i < 0 || i >= len(batch) || len(b) < 20 {
-		return 0, false
-	}
-	sent := batch[i].pkt
-	if b[0]>>4 != sent[0]>>4 {
+	if i < 0 || i >= len(sent) || len(b) < 20 || len(sent[i].pkt) == 0 || b[0]>>4 != sent[i].pkt[0]>>4 {
 		return 0, false
 	}
 	if b[0]>>4 == 4 {
-		return i, string(b[12:20]) == string(sent[12:20])
+		return i, string(b[12:20]) == string(sent[i].pkt[12:20])
 	}
-	return i, string(b[8:40]) == string(sent[8:40])
+	return i, string(b[8:40]) == string(sent[i].pkt[8:40])
 }
 
 // tag numbers a packet in its batch: the identification of IPv4, which is

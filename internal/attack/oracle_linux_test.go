@@ -134,7 +134,7 @@ func TestKernelAsOracle(t *testing.T) {
 
 func (o *oracle) batch(t *testing.T, talks []*talk) {
 	t.Helper()
-	steps := make([]*step, batchLen)
+	steps, parcels := make([]*step, batchLen), make([]parcel, batchLen)
 	for i := range steps {
 		if o.rng.IntN(150) == 0 {
 			o.reload(t, o.rng.IntN(len(policies)))
@@ -143,10 +143,13 @@ func (o *oracle) batch(t *testing.T, talks []*talk) {
 		s.policy = o.policy
 		tag(s.pkt, i+1, hopLimit(o.policy))
 		o.ask(s)
-		steps[i] = s
+		steps[i], parcels[i] = s, parcel{i + 1, s.out, s.pkt}
 	}
-	for i, opinion := range o.kernel.judge(t, steps) {
+	for i, opinion := range o.kernel.judge(t, parcels) {
 		steps[i].kernel = opinion
+		if opinion.packets > 1 {
+			t.Errorf("%v came out of the kernel %d times", steps[i], opinion.packets)
+		}
 		o.compare(t, steps[i])
 	}
 }

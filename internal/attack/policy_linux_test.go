@@ -34,6 +34,9 @@ var policies = []policy{
 // hopLimit is what packets carry that are sent while policies[i] is in force.
 func hopLimit(i int) uint8 { return uint8(40 + i) }
 
+// freely is the hop limit of packets to Local that the kernel lets pass.
+const freely = 50
+
 // config returns the policy for the filter.
 func (p *policy) config(local []netip.Prefix, state *filter.State) filter.Config {
 	c := filter.Config{Local: local, State: state, Keep: p.keep}
@@ -110,7 +113,7 @@ func ruleset() string {
 		}
 		fmt.Fprintf(&b, "chain note {\nct direction reply ct state vmap { %s }\nct state vmap { %s }\n}\n", jumps("as_reply_"), jumps("as_"))
 		fmt.Fprintf(&b, "chain refuse { dup to %s device %q drop\n}\n", f.gateway, refusedTUN)
-		var hops []string
+		hops := []string{fmt.Sprintf("%d : accept", freely-1)}
 		for i := range policies {
 			fmt.Fprintf(&b, "chain policy%d {\n%s}\n", i, policies[i].rules(f))
 			hops = append(hops, fmt.Sprintf("%d : goto policy%d", hopLimit(i)-1, i))
