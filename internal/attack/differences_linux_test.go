@@ -145,6 +145,15 @@ var differences = []difference{
 		parts: true,
 	},
 	{
+		name: "peer's SYN in the host's connection",
+		why: "A peer's SYN that a rule allows does not end a connection of the host's, which may be alive: the host knows. " +
+			"The kernel forgets one that it thinks is over, and takes the next for the peer's.",
+		applies: func(s *step) bool {
+			return !s.out && s.isTCP() && isSyn(s.flags) && s.ours && s.kernel.state == ctNew && s.hostSpoke()
+		},
+		parts: true,
+	},
+	{
 		name: "peer's second SYN",
 		why: "A SYN of the host's can be answered by one SYN, if nothing else has answered it (simultaneous open); " +
 			"the rest of the handshake needs no other. The kernel lets any number pass until the SYN-ACK.",

@@ -2,9 +2,7 @@ package attack_test
 
 import (
 	"flag"
-	"maps"
 	"math/rand/v2"
-	"slices"
 	"testing"
 	"time"
 
@@ -14,11 +12,11 @@ import (
 
 var (
 	seedFlag    = flag.Uint64("oracle.seed", 0, "seed of the traffic that the kernel judges too; 0: of the clock")
-	packetsFlag = flag.Int("oracle.packets", 100_000, "packets that the kernel judges too")
+	packetsFlag = flag.Int("oracle.packets", 400_000, "packets that the kernel judges too")
 )
 
 const (
-	roundLen = 500 // packets of one set of flows
+	roundLen = 700 // packets of one set of flows
 	batchLen = 100 // packets on their way in the kernel at once; a TUN queues 500
 )
 
@@ -127,8 +125,25 @@ func TestKernelAsOracle(t *testing.T) {
 		}
 	}
 	t.Logf("%d packets, %d of flows that had parted", o.compared, o.parted)
-	for _, name := range slices.Sorted(maps.Keys(o.uses)) {
+	if o.parted > o.compared/3 {
+		t.Errorf("%d of %d packets were of flows that had parted: too few were compared", o.parted, o.compared)
+	}
+	names := make([]string, len(differences))
+	for i, d := range differences {
+		names[i] = d.name
+	}
+	o.wantUses(t, names, o.compared >= 400_000)
+}
+
+// wantUses logs how often each of the listed differences occurred. In a long
+// run each has to.
+func (o *oracle) wantUses(t *testing.T, names []string, long bool) {
+	t.Helper()
+	for _, name := range names {
 		t.Logf("%6d %s", o.uses[name], name)
+		if o.uses[name] == 0 && long {
+			t.Errorf("the difference %q did not occur: it is gone, or the traffic does not show it", name)
+		}
 	}
 }
 

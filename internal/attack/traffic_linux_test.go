@@ -120,7 +120,7 @@ func (s *step) segment(rng *rand.Rand) {
 
 // connection returns the segments of a proper TCP connection.
 func connection(rng *rand.Rand) (script []line) {
-	opener := rng.IntN(3) > 0 // more often the host: that is what state is for
+	opener := rng.IntN(2) == 0
 	say := func(byOpener bool, flags packet.TCPFlag) {
 		script = append(script, line{byOpener == opener, flags})
 	}
@@ -164,12 +164,12 @@ func (s *step) message(rng *rand.Rand) {
 		code, s.odd = 1, otherCode
 	}
 	switch n := rng.IntN(20); {
-	case n < 9:
+	case n < 8:
 		s.kind, s.pkt = isPing, k.echo(s.out, false, code)
-	case n < 18:
+	case n < 16:
 		s.kind, s.pkt = isPong, k.echo(s.out, true, code)
 	default:
-		types := []uint8{13, 14, 15, 17, 18, 9, 200} // timestamps, information, masks, router
+		types := []uint8{13, 14, 13, 14, 15, 17, 18, 9, 200} // timestamps, information, masks, router
 		if k.proto == ipproto.ICMPv6 {
 			types = []uint8{139, 140, 200, 100} // node information, private
 		}
