@@ -111,7 +111,8 @@ var differences = []difference{
 		why: "The kernel forgets a connection that is reset before it was answered. The filter lets it be, in doubt, " +
 			"until its time is over or the host goes on, since anybody could have sent a peer's reset.",
 		applies: func(s *step) bool {
-			return s.isTCP() && s.flags&rst != 0 && s.kernel.state <= ctEstablished && !s.peerAnswered()
+			return s.isTCP() && s.flags&rst != 0 && s.kernel.state != ctInvalid &&
+				s.kernel.state != ctNone && !s.peerAnswered()
 		},
 		parts: true,
 	},
