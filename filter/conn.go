@@ -25,6 +25,9 @@ const (
 	exempt
 	// revoked: the rules of filter gen do not allow it.
 	revoked
+	// contested: the rules let in a SYN of the peer's in the host's own
+	// connection. If the host grants it, the connection is the peer's.
+	contested
 )
 
 func (c *conn) has(t traits) bool { return c.traits&t != 0 }

@@ -106,3 +106,21 @@ func TestReopenedConnectionIsOpening(t *testing.T) {
 		expect(t, f, at, e.tcpIn(ack), want)
 	}
 }
+
+// TestSynAckHandsAConnectionOver: the peer's SYN, which a rule allows, takes
+// the place of the host's own connection once the host grants it; from then
+// on the connection is the peer's, for new rules and for jail.
+func TestSynAckHandsAConnectionOver(t *testing.T) {
+	for _, ended := range []bool{false, true} {
+		e := ends4(80, 5000)
+		f := newFilter(t, filter.Config{Matches: []filter.Match{rule(port(80))}})
+		walk(t, f, e, []step{{0, true, syn, none}, {1, false, synAck, none}, {2, true, ack, none}})
+		if ended {
+			expect(t, f, 3, e.tcpOut(finAck), none)
+		}
+		walk(t, f, e, []step{{4, false, syn, none}, {5, true, synAck, none}, {6, false, ack, none}})
+		expectFlags(t, f, 7, e.tcpIn(ack), filter.Jailed, filter.ReasonJailed)
+		f = newFilter(t, filter.Config{State: f.State()})
+		expect(t, f, 8, e.tcpIn(ack), revoked)
+	}
+}

@@ -70,7 +70,7 @@ func (f *Filter) followOut(k flow.Key, s segment, now int64) (st standing) {
 		switch {
 		case s.opens() && f.beginsAnew(c, s):
 			return flow.Leave
-		case f.stale(c), c.has(adopted) && s.answers():
+		case f.stale(c), s.answers() && f.tookOver(c):
 			st = standsStale
 			return flow.Leave
 		case c.has(revoked):
@@ -83,4 +83,13 @@ func (f *Filter) followOut(k flow.Key, s segment, now int64) (st standing) {
 		return flow.Touch
 	})
 	return st
+}
+
+// tookOver reports whether the host's SYN-ACK in c may grant a connection that
+// the peer opened, and is then for the rules to allow.
+func (f *Filter) tookOver(c *conn) bool {
+	if c.has(contested) {
+		c.traits = c.traits&^contested | adopted
+	}
+	return c.has(adopted)
 }

@@ -41,15 +41,17 @@ type naive struct {
 }
 
 type naiveFlow struct {
-	proto    ipproto.Proto
-	peer     netip.Addr
-	host     netip.AddrPort
-	byPeer   bool
-	adopted  bool // the host went on with what it is not known to have begun
-	judgedBy int
-	revoked  bool
-	history  []naiveSegment
-	until    int64
+	proto   ipproto.Proto
+	peer    netip.Addr
+	host    netip.AddrPort
+	byPeer  bool
+	adopted bool // the host went on with what it is not known to have begun
+
+	contested bool // the rules allowed a SYN of the peer's in it
+	judgedBy  int
+	revoked   bool
+	history   []naiveSegment
+	until     int64
 }
 
 type naiveSegment struct {
@@ -290,6 +292,9 @@ func (n *naive) out(p *packet.Parsed, now int64) {
 	switch f := n.flow(key, now); {
 	case f == nil, n.startsOver(f, s):
 		n.begin(key, f, p, s, now)
+	case s.is(synAck) && f.contested:
+		f.contested, f.adopted = false, true // what the host grants, the peer asked for
+		n.settle(f, s, now)
 	case n.unsettled(f), f.adopted && s.is(synAck):
 		n.settle(f, s, now)
 	case f.revoked:
@@ -379,6 +384,8 @@ func (n *naive) inNew(key string, f *naiveFlow, p *packet.Parsed, s naiveSegment
 	// A living connection of the host's is not replaced.
 	if key != "" && (f == nil || f.byPeer || f.over() || f.revoked || n.unsettled(f)) {
 		n.begin(key, f, p, s, now)
+	} else if f != nil {
+		f.contested = true
 	}
 	return filter.ReasonNone
 }

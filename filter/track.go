@@ -162,6 +162,9 @@ func (f *Filter) open(k flow.Key, s segment, t traits, now int64) {
 			e.Value = conn{traits: t}
 			f.pass(e, s, now)
 		case !f.replaces(&e.Value, s, t):
+			if s.byPeer && s.opens() {
+				e.Value.traits |= contested
+			}
 			return flow.Leave
 		default:
 			f.reopen(e, s, t, now)

@@ -90,10 +90,10 @@ var differences = []difference{
 	},
 	{
 		name: "host's SYN in a connection from before",
-		why: "Whether a connection that the filter found in mid-stream is the host's, it does not know. The host's SYN begins " +
-			"one that surely is, in its place; the kernel took the old one for the host's all along and ignores the SYN.",
+		why: "Whether a connection that the filter found in mid-stream, or that the host granted, is the host's, it does not " +
+			"know. The host's SYN begins one that surely is, in its place; the kernel took the old one for the host's all along and ignores the SYN.",
 		applies: func(s *step) bool {
-			return s.out && isSyn(s.flags) && s.isTCP() && s.foundMidStream()
+			return s.out && isSyn(s.flags) && s.isTCP() && (s.foundMidStream() || s.granted())
 		},
 		parts: true,
 	},
@@ -103,6 +103,16 @@ var differences = []difference{
 			"the peer to open it cut it. The kernel took it for the host's.",
 		applies: func(s *step) bool {
 			return s.reason == filter.ReasonRevoked && s.foundMidStream() && s.kernel.state == ctEstablished && s.kernel.reply
+		},
+		parts: true,
+	},
+	{
+		name: "new rules and a connection that the host granted",
+		why: "A rule let a SYN of the peer's into the host's connection, and the host answered it with a SYN-ACK: that grants the " +
+			"peer's, so new rules that do not allow it cut it. The kernel holds it for a simultaneous open, the host's.",
+		applies: func(s *step) bool {
+			return s.reason == filter.ReasonRevoked && s.kernel.state == ctEstablished && s.kernel.reply && !s.out && s.isTCP() &&
+				s.granted()
 		},
 		parts: true,
 	},
@@ -147,8 +157,8 @@ var differences = []difference{
 	},
 	{
 		name: "peer's SYN in the host's connection",
-		why: "A peer's SYN that a rule allows does not end a connection of the host's, which may be alive: the host knows. " +
-			"The kernel forgets one that it thinks is over, and takes the next for the peer's.",
+		why: "A peer's SYN that a rule allows does not end a connection of the host's, which may be alive: the host knows, and " +
+			"its SYN-ACK makes the connection the peer's. The kernel forgets one that it thinks is over, and takes the SYN for the next.",
 		applies: func(s *step) bool {
 			return !s.out && s.isTCP() && isSyn(s.flags) && s.ours && s.kernel.state == ctNew && s.hostSpoke()
 		},
@@ -284,6 +294,12 @@ func (s *step) since(like func(p *step) bool) bool {
 		}
 	}
 	return false
+}
+
+// granted reports whether the host sent a SYN-ACK since the kernel's connection
+// began.
+func (s *step) granted() bool {
+	return s.since(func(p *step) bool { return p.out && p.flags == synAck && p.ours })
 }
 
 // foundMidStream reports whether the connection of s was open before its
