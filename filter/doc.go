@@ -39,7 +39,9 @@
 // a RST of the host's prolongs it. A connection begins as the host's with the
 // host's SYN only, and only that can be answered by a SYN, if nothing else has
 // answered it (simultaneous open); every other SYN of the peer's is for the
-// rules.
+// rules. One that they let into a connection of the host's does not end it,
+// but if the host then grants it by a SYN-ACK, the connection counts as
+// adopted, which see.
 //
 // A segment without a flow is judged by the rules like a new flow if it is
 // inbound. If it is outbound and neither SYN nor RST, it opens one that is
