@@ -14,7 +14,7 @@ type batch struct {
 	cfg *config
 	now int64 // filter.Now(), the same for all packets
 	p   packet.Parsed
-	key flow.Key // of p, as the host sees it
+	key flow.Key // of p, as the host sees it; with statistics on
 
 	out  [][]byte // inbound packets for the device, in the caller's buffers
 	sent []sent   // what was counted for each packet of out
@@ -61,6 +61,18 @@ func (b *batch) put() {
 	pool.Put(b)
 }
 
+// noteFlow notes for the statistics which flow the packet in hand belongs to:
+// none if it is no IP packet.
+func (b *batch) noteFlow(key func(*packet.Parsed) flow.Key) {
+	switch {
+	case b.cfg.stats == nil:
+	case b.p.IPVersion == 0:
+		b.key = flow.Key{}
+	default:
+		b.key = key(&b.p)
+	}
+}
+
 // count notes that the packet in hand went through or was taken, and returns
 // the index of its run.
 func (b *batch) count(size int) int {
@@ -79,9 +91,10 @@ func (b *batch) count(size int) int {
 	return last
 }
 
-// send counts the packet in hand and puts it, which is in buf from offset on
-// and size bytes long, among those for the device.
-func (b *batch) send(buf []byte, offset, size int) {
+// send counts the packet in hand and puts it, which is in buf from offset on,
+// among those for the device.
+func (b *batch) send(buf []byte, offset int) {
+	size := len(b.p.Buffer())
 	b.sent = append(b.sent, sent{run: int32(b.count(size)), size: int32(size)})
 	b.out = append(b.out, buf[:offset+size])
 }

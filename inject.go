@@ -79,13 +79,8 @@ func (w *Wrapper) InjectInboundPacketBuffer(pkt *stack.PacketBuffer) error {
 // IP packet pass: they are the injector's affair.
 func (w *Wrapper) receiveInjected(b *batch, buf []byte, offset int) {
 	b.p.Decode(buf[offset:])
-	if b.p.IPVersion == 0 {
-		b.key = flow.Key{}
-		b.send(buf, offset, len(buf)-offset)
-		return
-	}
-	b.key = flow.In(&b.p)
-	b.send(buf, offset, len(b.p.Buffer()))
+	b.noteFlow(flow.In)
+	b.send(buf, offset)
 }
 
 // InjectOutbound sends packet to WireGuard as if the host had sent it, past

@@ -43,7 +43,7 @@ func (b *batch) outbound() outcome {
 	if b.isOwnDisco() {
 		return drop(filter.ReasonOwnDisco)
 	}
-	b.key = flow.Out(p)
+	b.noteFlow(flow.Out)
 	if o := b.hook(b.w.PreFilterFromTunToNetstack); o.fate != passed {
 		return o
 	}
@@ -68,12 +68,11 @@ func (b *batch) outbound() outcome {
 // place, towards WireGuard. Bytes that are no IP packet pass too: they are
 // the injector's affair.
 func (b *batch) injected() {
-	b.key = flow.Key{}
+	b.noteFlow(flow.Out)
 	if b.p.IPVersion == 0 {
 		return
 	}
 	b.noteDestination()
-	b.key = flow.Out(&b.p)
 	b.leave()
 }
 
@@ -99,7 +98,7 @@ func (b *batch) inbound() outcome {
 	if peer != nil {
 		peer.destinationNAT(p)
 	}
-	b.key = flow.In(p)
+	b.noteFlow(flow.In)
 	if p.Proto() == ipproto.TSMP {
 		if o := b.control(); o.fate != passed {
 			return o

@@ -142,10 +142,7 @@ func (w *Wrapper) nextInjection(segs *segments) bool {
 func (w *Wrapper) sendInjected(b *batch, pkt []byte) int {
 	b.p.Decode(pkt)
 	b.injected()
-	size := len(pkt)
-	if b.p.IPVersion != 0 {
-		size = len(b.p.Buffer())
-	}
+	size := len(b.p.Buffer())
 	b.count(size)
 	return size
 }

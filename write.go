@@ -46,7 +46,7 @@ func (w *Wrapper) receive(b *batch, buf []byte, offset int) {
 	o := b.inbound()
 	switch o.fate {
 	case passed:
-		b.send(buf, offset, len(b.p.Buffer()))
+		b.send(buf, offset)
 	case taken:
 		b.count(len(b.p.Buffer()))
 	case dropped:

@@ -95,9 +95,6 @@ func grantsOf(wanted []want, nodes int, services *serviceTable) lists[grant] {
 		l.at[first.dst+1] = uint32(len(l.items))
 		wanted = wanted[n:]
 	}
-	for i := 1; i <= nodes; i++ { // every node has a grant, but be safe against none
-		l.at[i] = max(l.at[i], l.at[i-1])
-	}
 	return l
 }
 
