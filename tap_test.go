@@ -1,0 +1,80 @@
+package tstun_test
+
+import (
+	"bytes"
+	"testing"
+
+	"golang.zx2c4.com/wireguard/tun"
+
+	"tstun"
+	"tstun/filter"
+	"tstun/internal/testdev"
+)
+
+var (
+	hostMAC = []byte{2, 0, 0, 0, 0, 1}
+	peerMAC = []byte{2, 't', 's', 't', 'u', 'n'} // of all that is beyond the TAP
+)
+
+// frame is an Ethernet frame from the host.
+func frame(typ uint16, payload []byte) []byte {
+	f := append(bytes.Clone(peerMAC), hostMAC...)
+	return append(append(f, byte(typ>>8), byte(typ)), payload...)
+}
+
+// TestWrapTAP: the Wrapper of an Ethernet device carries IP packets, filters
+// them, and finds the host's address by itself.
+func TestWrapTAP(t *testing.T) {
+	for _, tt := range []struct {
+		name string
+		typ  uint16
+		out  []byte
+		in   []byte
+		bad  []byte
+	}{
+		{"IPv4", 0x0800, udp(host4, 1, peer4, 2, "out"), udp(peer4, 2, host4, 1, "in"), udp(peer4, 3, host4, 1, "in")},
+		{"IPv6", 0x86dd, udp(host6, 1, peer6, 2, "out"), udp(peer6, 2, host6, 1, "in"), udp(peer6, 3, host6, 1, "in")},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			dev := testdev.New(1)
+			w := tstun.WrapTAP(t.Logf, dev)
+			defer w.Close()
+			r := &rig{t: t, dev: dev, w: w, bufs: makeBufs(1), sizes: make([]int, 1)}
+			r.allow()
+			if w.Unwrap() != tun.Device(dev) {
+				t.Error("Unwrap is not the device that WrapTAP got")
+			}
+			dev.Send(frame(tt.typ, tt.out))
+			wantPackets(t, "out", r.read(1), tt.out)
+			got := r.fromPeer(tt.in)
+			if len(got) != 1 || !bytes.Equal(got[0][:6], hostMAC) || !bytes.Equal(got[0][14:], tt.in) || got[0][12] != byte(tt.typ>>8) {
+				t.Errorf("the host got %x, want its own MAC and %x", got, tt.in)
+			}
+			r.wantDrop(true, filter.ReasonNoRule, func() { wantPackets(t, "refused", r.fromPeer(tt.bad)) })
+		})
+	}
+}
+
+func TestWrapTAPAnswersARP(t *testing.T) {
+	dev := testdev.New(1)
+	w := tstun.WrapTAP(t.Logf, dev)
+	w.SetFilter(filter.NewAllowAll(nil))
+	ended := make(chan error)
+	go func() {
+		_, err := w.Unbatched().Read(make([]byte, 2000), offset)
+		ended <- err
+	}()
+	request := []byte{0, 1, 8, 0, 6, 4, 0, 1} // Ethernet, IPv4, request: RFC 826
+	request = append(append(request, hostMAC...), host4.AsSlice()...)
+	request = append(append(request, make([]byte, 6)...), peer4.AsSlice()...)
+	dev.Send(frame(0x0806, request))
+	reply := dev.Next()
+	if len(reply) < 42 || !bytes.Equal(reply[:6], hostMAC) || reply[21] != 2 || !bytes.Equal(reply[22:28], peerMAC) || !bytes.Equal(reply[28:32], peer4.AsSlice()) {
+		t.Errorf("ARP reply %x, want one that says where %v is", reply, peer4)
+	}
+	w.Close()
+	wantClosed(t, "Read", <-ended)
+	if c := w.Counters(); c.Out.Packets != 0 || c.In.Packets != 0 {
+		t.Errorf("counted %+v, want no packets", c)
+	}
+}
