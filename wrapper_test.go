@@ -134,6 +134,27 @@ func TestPassesThroughToTheDevice(t *testing.T) {
 	}
 }
 
+// flusher is a device that holds packets back.
+type flusher struct {
+	*testdev.Device
+	flushes int
+	err     error
+}
+
+func (f *flusher) Flush() error { f.flushes++; return f.err }
+
+func TestFlushReachesADeviceThatHasIt(t *testing.T) {
+	dev := &flusher{Device: testdev.New(1)}
+	u := rigOn(t, dev, 1).w.Unbatched()
+	if err := u.Flush(); err != nil || dev.flushes != 1 {
+		t.Errorf("Flush = %v, the device was flushed %d times; want once", err, dev.flushes)
+	}
+	dev.err = errors.New("stuck")
+	if err := u.Flush(); err != dev.err {
+		t.Errorf("Flush = %v, want the device's error", err)
+	}
+}
+
 func TestIdleDuration(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		r := newRig(t, 1)
