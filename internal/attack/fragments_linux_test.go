@@ -285,6 +285,12 @@ func (d *datagram) spoil(rng *rand.Rand) {
 	p := d.parts[i]
 	p.data = bytes.Clone(p.data)
 	insert := func(p part) { d.parts = slices.Insert(d.parts, rng.IntN(len(d.parts)+1), p) }
+	// Where a fragment comes to lie over the ports, they are no flow's: the
+	// host's fragments would else open one for those of the peer.
+	junk := bytes.Repeat([]byte{0}, 16)
+	if d.out {
+		junk = bytes.Repeat([]byte{1}, 16)
+	}
 	switch rng.IntN(14) {
 	case 0, 1:
 		rng.Shuffle(len(d.parts), func(i, j int) { d.parts[i], d.parts[j] = d.parts[j], d.parts[i] })
@@ -294,12 +300,12 @@ func (d *datagram) spoil(rng *rand.Rand) {
 		insert(p)
 	case 4, 5: // over the one before it
 		if p.at >= 8 {
-			p.at, p.data = p.at-8, append(make([]byte, 8), p.data...)
+			p.at, p.data = p.at-8, append(bytes.Clone(junk[:8]), p.data...)
 			d.parts[i] = p
 		}
 	case 6: // over two
 		if p.at >= 8 {
-			insert(part{p.at - 8, make([]byte, 16), true})
+			insert(part{p.at - 8, junk, true})
 		}
 	case 7: // a first one of another length
 		insert(part{0, bytes.Clone(d.parts[0].data[:8*rng.IntN(1+len(d.parts[0].data)/8)]), true})

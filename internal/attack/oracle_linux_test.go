@@ -11,7 +11,7 @@ import (
 )
 
 var (
-	seedFlag    = flag.Uint64("oracle.seed", 0, "seed of the traffic that the kernel judges too; 0: of the clock")
+	seedFlag    = flag.Uint64("oracle.seed", 1, "seed of the traffic that the kernel judges too; 0: another one each time")
 	packetsFlag = flag.Int("oracle.packets", 400_000, "packets that the kernel judges too")
 )
 
