@@ -28,6 +28,9 @@ const (
 	// contested: the rules let in a SYN of the peer's in the host's own
 	// connection. If the host grants it, the connection is the peer's.
 	contested
+	// admitted: filter gen let a packet of the peer's through, so form and
+	// addresses of the flow's packets are right by it.
+	admitted
 )
 
 func (c *conn) has(t traits) bool { return c.traits&t != 0 }
@@ -76,6 +79,10 @@ func (s segment) opens() bool { return s.kind() == packet.TCPSyn }
 
 // answers reports whether the segment grants a new connection.
 func (s segment) answers() bool { return s.kind() == packet.TCPSynAck }
+
+// steady reports whether the segment neither begins nor ends anything, so that
+// a stamp of its flow is one for all like it.
+func (s segment) steady() bool { return s.flags&^packet.TCPPsh == packet.TCPAck || s.flags == 0 }
 
 // resets reports whether the segment says that there is no connection.
 func (s segment) resets() bool { return s.flags&packet.TCPRst != 0 }

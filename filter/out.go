@@ -33,21 +33,30 @@ func (f *Filter) Out(p *packet.Parsed, now int64, flags RunFlags) Verdict {
 // that the answers come in, or goes on with it. It does nothing for packets
 // that have no flow of their own, such as later fragments, ICMP other than
 // echo requests, and multicast.
-func (f *Filter) Record(p *packet.Parsed, now int64) {
+//
+// The stamp is as InRun's: while it holds, further packets like p need
+// neither Out nor Record at now.
+func (f *Filter) Record(p *packet.Parsed, now int64) flow.Stamp {
 	if formReason(p) != ReasonNone || p.IPProto == ipproto.Fragment {
-		return
+		return flow.Stamp{}
 	}
 	k, ok := outKey(p)
 	if !ok {
-		return
+		return flow.Stamp{}
 	}
 	s := segment{flags: p.TCPFlags}
-	switch f.followOut(k, s, now) {
+	st, stamp := f.followOut(k, s, now)
+	switch st {
 	case standsAlone:
 		f.openOut(k, s, now)
 	case standsStale:
 		f.rejudge(k, s, now)
+	default:
+		if s.steady() {
+			return stamp
+		}
 	}
+	return flow.Stamp{}
 }
 
 // openOut opens the flow that the outbound segment s begins or goes on with.
@@ -64,25 +73,25 @@ func (f *Filter) openOut(k flow.Key, s segment, now int64) {
 }
 
 // followOut is follow for outbound segments.
-func (f *Filter) followOut(k flow.Key, s segment, now int64) (st standing) {
-	f.state.flows.Update(k, now, func(e *flow.Entry[conn]) flow.Action {
+func (f *Filter) followOut(k flow.Key, s segment, now int64) (st standing, stamp flow.Stamp) {
+	stamp, _ = f.state.flows.Update(k, now, func(e *flow.Entry[conn]) flow.Action {
 		c := &e.Value
 		switch {
 		case s.opens() && f.beginsAnew(c, s):
 			return flow.Leave
 		case f.stale(c), s.answers() && f.tookOver(c):
 			st = standsStale
-			return flow.Leave
+			return flow.Leave | flow.Changed
 		case c.has(revoked):
 			st = standsRevoked
 			e.Expires = now + f.limits.idleRevoked(k.Proto(), c.phase)
 		default:
 			st = standsOpen
-			f.pass(e, s, now)
+			return f.pass(e, s, now)
 		}
 		return flow.Touch
 	})
-	return st
+	return st, stamp
 }
 
 // tookOver reports whether the host's SYN-ACK in c may grant a connection that

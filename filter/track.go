@@ -59,6 +59,22 @@ const (
 	standsJailed                  // of a flow that its jailed peer opened
 )
 
+// goOn is follow for most packets: those of a flow that goes on under the
+// filter that admitted it. It reports false, and has changed nothing, for all
+// others, also for segments that begin something. While the stamp holds, it
+// has nothing to say or do about further segments of the same kind at now.
+func (f *Filter) goOn(k flow.Key, s segment, now int64) (stamp flow.Stamp, ok bool) {
+	stamp, _ = f.state.flows.Update(k, now, func(e *flow.Entry[conn]) flow.Action {
+		c := &e.Value
+		if c.gen != f.gen || c.traits&(admitted|revoked) != admitted {
+			return flow.Leave
+		}
+		ok = true
+		return f.pass(e, s, now)
+	})
+	return stamp, ok
+}
+
 // follow finds how the inbound segment s stands to the flow k, and updates
 // the flow if it is open.
 func (f *Filter) follow(k flow.Key, s segment, now int64, jailed bool) (st standing) {
@@ -66,8 +82,7 @@ func (f *Filter) follow(k flow.Key, s segment, now int64, jailed bool) (st stand
 		st = f.standingOf(&e.Value, s, jailed)
 		switch st {
 		case standsOpen:
-			f.pass(e, s, now)
-			return flow.Touch
+			return f.pass(e, s, now)
 		case standsRevoked:
 			e.Expires = now + f.limits.idleRevoked(k.Proto(), e.Value.phase)
 			return flow.Touch
@@ -106,15 +121,26 @@ func (f *Filter) stale(c *conn) bool {
 	return c.judged() && c.gen != f.gen && (!f.keep || c.has(revoked))
 }
 
-// pass updates an open flow with a packet that goes through.
-func (f *Filter) pass(e *flow.Entry[conn], s segment, now int64) {
+// pass updates an open flow with a packet that goes through. An inbound one
+// must be admissible.
+func (f *Filter) pass(e *flow.Entry[conn], s segment, now int64) flow.Action {
 	c := &e.Value
 	proto := e.Key().Proto()
-	before := c.phase
-	c.gen = f.gen
+	before := *c
+	if c.gen != f.gen {
+		c.gen = f.gen
+		c.traits &^= admitted
+	}
+	if s.byPeer {
+		c.traits |= admitted
+	}
 	c.phase = c.advance(proto, s)
-	e.Expires = f.limits.expiry(proto, s, before, c.phase, e.Expires, now)
+	e.Expires = f.limits.expiry(proto, s, before.phase, c.phase, e.Expires, now)
+	if *c == before {
+		return flow.Touch
+	}
 	place(e)
+	return flow.Touch | flow.Changed
 }
 
 // rejudge asks the rules about the stale flow k, to which s belongs, and
@@ -135,7 +161,7 @@ func (f *Filter) rejudge(k flow.Key, s segment, now int64) bool {
 			e.Expires = now + f.limits.idleRevoked(k.Proto(), c.phase)
 			place(e)
 		}
-		return flow.Touch
+		return flow.Touch | flow.Changed
 	})
 	return allowed
 }
@@ -165,11 +191,11 @@ func (f *Filter) open(k flow.Key, s segment, t traits, now int64) {
 			if s.byPeer && s.opens() {
 				e.Value.traits |= contested
 			}
-			return flow.Leave
+			return flow.Leave | flow.Changed
 		default:
 			f.reopen(e, s, t, now)
 		}
-		return flow.Touch
+		return flow.Touch | flow.Changed
 	})
 }
 

@@ -57,9 +57,13 @@ func (e *Entry[V]) listed() uint8 {
 	return listOf(group, e.class())
 }
 
-// moves reports whether the action a takes e out of its place in its list.
-func (e *Entry[V]) moves(a Action, now int64) bool {
-	return e.list != e.listed() || a == Remove || a == Touch && e.tick != tickOf(now)
+// moves reports whether the action a asks for more than to leave e where it
+// is.
+func (e *Entry[V]) moves(a Action, now int64) bool { return a > Leave || e.relists(a, now) }
+
+// relists reports whether e, if it stays, gets a new place in a list.
+func (e *Entry[V]) relists(a Action, now int64) bool {
+	return e.list != e.listed() || a&^Changed == Touch && e.tick != tickOf(now)
 }
 
 // claimant is the new entry that asks for a place.

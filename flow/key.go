@@ -91,14 +91,15 @@ func (k Key) String() string {
 }
 
 func split(a netip.Addr) (hi, lo, family uint64) {
-	b := a.As16()
 	switch {
 	case a.Is4():
-		family = family4
+		b := a.As4()
+		return 0, 0xffff<<32 | uint64(binary.BigEndian.Uint32(b[:])), family4 // RFC 4291 §2.5.5.2
 	case a.Is6():
-		family = family6
+		b := a.As16()
+		return binary.BigEndian.Uint64(b[:8]), binary.BigEndian.Uint64(b[8:]), family6
 	}
-	return binary.BigEndian.Uint64(b[:8]), binary.BigEndian.Uint64(b[8:]), family
+	return 0, 0, familyNone
 }
 
 func join(hi, lo uint64, family uint8) netip.Addr {

@@ -1,6 +1,9 @@
 package flow
 
-import "sync"
+import (
+	"sync"
+	"sync/atomic"
+)
 
 // list is a doubly linked list of entries by their last use.
 type list struct{ oldest, newest ref }
@@ -8,17 +11,22 @@ type list struct{ oldest, newest ref }
 // shard is one part of a Table, with its own lock, which guards all of it.
 // What a look-up needs is in the first cache line, and shards share none.
 type shard[V any] struct {
-	mu sync.Mutex
+	mu      sync.Mutex
+	changes atomic.Uint32 // see Stamp; written under mu
 	store[V]
 	hand  ref // the slot where the sweep stands
 	lists [lists]list
-	_     [56]byte
+	_     [48]byte
 }
+
+// stamp is that of this moment.
+func (s *shard[V]) stamp() Stamp { return Stamp{&s.changes, s.changes.Load()} }
 
 // empty takes all out of s, memory and all.
 func (s *shard[V]) empty() store[V] {
 	old := s.store
 	s.store = store[V]{}
+	s.changes.Add(1)
 	s.hand = none
 	s.lists = [lists]list{}
 	return old
@@ -54,6 +62,7 @@ func (s *shard[V]) grow(t *Table[V]) {
 }
 
 func (s *shard[V]) remove(hash *hasher, r ref) {
+	s.changes.Add(1)
 	s.unlist(r)
 	key := s.at(r).Key()
 	s.vacate(hash.hash(&key), r)

@@ -151,7 +151,7 @@ func FuzzTable(f *testing.F) {
 				if e != nil {
 					slow.remove(e)
 				}
-				if fast.Update(k, now, func(*flow.Entry[int]) flow.Action { return flow.Remove }) != (e != nil) {
+				if _, ok := fast.Update(k, now, func(*flow.Entry[int]) flow.Action { return flow.Remove }); ok != (e != nil) {
 					t.Fatalf("step %d: Update found %v or not", i, k)
 				}
 			case 1:
@@ -161,7 +161,7 @@ func FuzzTable(f *testing.F) {
 					e.value++
 					slow.touch(e, now, false)
 				}
-				found := fast.Update(k, now, func(e *flow.Entry[int]) flow.Action { e.Value++; return flow.Touch })
+				_, found := fast.Update(k, now, func(e *flow.Entry[int]) flow.Action { e.Value++; return flow.Touch })
 				if found != (e != nil) {
 					t.Fatalf("step %d: Update found %v: %v", i, k, found)
 				}

@@ -99,7 +99,22 @@ const (
 	Leave
 	// Remove takes the entry out.
 	Remove
+
+	// Changed is added to one of the others if the entry means something
+	// else than before: stamps given for it lapse.
+	Changed Action = 1 << 7
 )
+
+// Stamp is a moment in the life of a part of a Table. It holds until an entry
+// of that part is removed or Changed. The zero Stamp never holds. Stamps may
+// be asked from any goroutine, and take no lock.
+type Stamp struct {
+	changes *atomic.Uint32
+	seen    uint32
+}
+
+// Holds reports whether nothing has changed since.
+func (s Stamp) Holds() bool { return s.changes != nil && s.changes.Load() == s.seen }
 
 // Stats is a snapshot of a Table's counters.
 type Stats struct {
@@ -164,8 +179,9 @@ func (t *Table[V]) Peek(k Key, now int64) (v V, ok bool) {
 
 // Update calls f with the entry of k, if there is one, and reports whether
 // there was. f runs under the shard's lock: it must be short, must not use
-// the table, keep the entry or panic.
-func (t *Table[V]) Update(k Key, now int64, f func(*Entry[V]) Action) bool {
+// the table, keep the entry or panic. If f neither Changed nor removed the
+// entry, the stamp holds for as long as nobody does.
+func (t *Table[V]) Update(k Key, now int64, f func(*Entry[V]) Action) (Stamp, bool) {
 	// The straight way through here is short, so that a processor that works
 	// ahead gets to the memory that the next look-up is to wait for.
 	s, h := t.locate(&k)
@@ -173,19 +189,24 @@ func (t *Table[V]) Update(k Key, now int64, f func(*Entry[V]) Action) bool {
 	r := s.find(h, &k)
 	if r == none {
 		s.mu.Unlock()
-		return false
+		return Stamp{}, false
 	}
 	e := s.at(r)
 	if e.Expires <= now {
 		t.expire(s, r)
 		s.mu.Unlock()
-		return false
+		return Stamp{}, false
 	}
-	if a := f(e); e.moves(a, now) {
+	a := f(e)
+	if e.moves(a, now) {
 		t.settle(s, r, now, a)
 	}
+	var stamp Stamp
+	if a == Touch || a == Leave {
+		stamp = s.stamp()
+	}
 	s.mu.Unlock()
-	return true
+	return stamp, true
 }
 
 // Upsert calls f with the entry of k, which it makes if there is none: then
@@ -269,9 +290,12 @@ func (t *Table[V]) findLive(s *shard[V], h uint64, k *Key, now int64) ref {
 // has nothing to do unless the entry moves.
 func (t *Table[V]) settle(s *shard[V], r ref, now int64, a Action) {
 	e := s.at(r)
-	if a == Remove {
+	if a&Changed != 0 {
+		s.changes.Add(1)
+	}
+	if a&^Changed == Remove {
 		t.remove(s, r)
-	} else if e.moves(a, now) {
+	} else if e.relists(a, now) {
 		s.unlist(r)
 		e.list, e.tick = e.listed(), tickOf(now)
 		s.enlist(r)

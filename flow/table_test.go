@@ -54,7 +54,7 @@ func wantKeys(t *testing.T, table *flow.Table[int], now int64, want ...int) {
 
 func TestUpsertUpdatePeekDelete(t *testing.T) {
 	table := flow.New[int](flow.Config{})
-	if table.Update(key(1), 0, func(*flow.Entry[int]) flow.Action { t.Error("called"); return flow.Touch }) {
+	if _, ok := table.Update(key(1), 0, func(*flow.Entry[int]) flow.Action { t.Error("called"); return flow.Touch }); ok {
 		t.Error("Update found a key that was never inserted")
 	}
 	var saw []bool
@@ -98,7 +98,7 @@ func TestExpiry(t *testing.T) {
 	if s := table.Stats(); s.Expired != 0 || s.Entries != 1 {
 		t.Errorf("Peek changed the table: %+v", s)
 	}
-	if table.Update(key(1), 100, func(*flow.Entry[int]) flow.Action { return flow.Touch }) {
+	if _, ok := table.Update(key(1), 100, func(*flow.Entry[int]) flow.Action { return flow.Touch }); ok {
 		t.Error("Update found an expired entry")
 	}
 	if s := table.Stats(); s.Expired != 1 || s.Entries != 0 {
@@ -374,4 +374,59 @@ func ExampleTable() {
 	v, _ := table.Peek(key(2), 0)
 	fmt.Println(ok, v, table.Stats().Evicted)
 	// Output: false third 1
+}
+
+// TestStamps: a stamp lapses when any entry beside its own is changed or goes,
+// and not before.
+func TestStamps(t *testing.T) {
+	table := flow.New[int](flow.Config{Limit: 2}) // one shard
+	for _, k := range []int{1, 2} {
+		put(table, key(k), 0, 0, 100, 0, 0)
+	}
+	stamp := func(a flow.Action) flow.Stamp {
+		t.Helper()
+		s, ok := table.Update(key(1), 0, func(*flow.Entry[int]) flow.Action { return a })
+		if !ok {
+			t.Fatal("the entry is gone")
+		}
+		return s
+	}
+	if (flow.Stamp{}).Holds() || stamp(flow.Changed|flow.Touch).Holds() || stamp(flow.Changed|flow.Leave).Holds() {
+		t.Error("a stamp holds that never can")
+	}
+	s := stamp(flow.Touch)
+	table.Peek(key(2), 0)
+	table.Update(key(2), 0, func(*flow.Entry[int]) flow.Action { return flow.Leave })
+	table.Upsert(key(2), 0, 0, func(*flow.Entry[int], bool) flow.Action { return flow.Touch })
+	if !s.Holds() {
+		t.Error("the stamp lapsed by uses")
+	}
+	lapse := func(what string, f func()) {
+		t.Helper()
+		s := stamp(flow.Leave)
+		if !s.Holds() {
+			t.Fatal("a new stamp does not hold")
+		}
+		if f(); s.Holds() {
+			t.Errorf("the stamp holds after %s", what)
+		}
+	}
+	lapse("a change by Update", func() {
+		table.Update(key(2), 0, func(*flow.Entry[int]) flow.Action { return flow.Leave | flow.Changed })
+	})
+	lapse("a change by Upsert", func() {
+		table.Upsert(key(2), 0, 0, func(*flow.Entry[int], bool) flow.Action { return flow.Touch | flow.Changed })
+	})
+	lapse("an eviction", func() { put(table, key(3), 0, 1, 200, 0, 0) })
+	put(table, key(1), 0, 1, 200, 0, 0)
+	lapse("a removal by Update", func() {
+		table.Update(key(3), 1, func(*flow.Entry[int]) flow.Action { return flow.Remove })
+	})
+	put(table, key(3), 0, 1, 50, 0, 0)
+	lapse("an expiry", func() {
+		table.Update(key(3), 50, func(*flow.Entry[int]) flow.Action { return flow.Touch })
+	})
+	put(table, key(3), 0, 51, 200, 0, 0)
+	lapse("a deletion", func() { table.Delete(key(3)) })
+	lapse("a drain", func() { table.Drain(func(flow.Key, int) {}) })
 }

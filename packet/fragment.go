@@ -21,7 +21,7 @@ type Fragment struct {
 // fragment, is malformed or has bad options. An IPv6 packet with a fragment header that says
 // offset 0 and no more is a whole datagram (RFC 6946).
 func (p *Parsed) Fragment() (f Fragment, ok bool) {
-	if p.kind&(kindFirst|kindLater) == 0 {
+	if !p.IsFragment() {
 		return Fragment{}, false
 	}
 	f.Len = len(p.b) - int(p.fragStart)
@@ -37,6 +37,9 @@ func (p *Parsed) Fragment() (f Fragment, ok bool) {
 	f.Offset, f.More = int(field&^7), field&1 != 0
 	return f, true
 }
+
+// IsFragment reports whether Fragment has something to say.
+func (p *Parsed) IsFragment() bool { return p.kind&(kindFirst|kindLater) != 0 }
 
 const maxDatagram = 65535 // RFC 791 §3.1, RFC 8200 §4.5
 
