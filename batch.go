@@ -1,7 +1,6 @@
 package tstun
 
 import (
-	"tstun/filter"
 	"tstun/flow"
 	"tstun/packet"
 )
@@ -12,9 +11,13 @@ import (
 type batch struct {
 	w   *Wrapper
 	cfg *config
-	now int64 // filter.Now(), the same for all packets
+	now int64 // the clock's, the same for all packets
 	p   packet.Parsed
 	key flow.Key // of p, as the host sees it; with statistics on
+
+	lease lease
+	known bool       // the lease has the filter's verdict on p: it passes
+	stamp flow.Stamp // the filter's, on p
 
 	out  [][]byte // inbound packets for the device, in the caller's buffers
 	sent []sent   // what was counted for each packet of out
@@ -31,6 +34,11 @@ type amount struct {
 	packets, bytes uint64
 }
 
+func (a *amount) add(size int) {
+	a.packets++
+	a.bytes += uint64(size)
+}
+
 // run is what consecutive packets of one flow add up to.
 type run struct {
 	key flow.Key
@@ -43,22 +51,34 @@ type sent struct {
 	size int32
 }
 
-// begin returns a batch for one call, to be put back at its end.
+// begin returns a batch for one call with inbound packets, to be put back at
+// its end.
 func (w *Wrapper) begin() *batch {
 	b, ok := w.batches.Get().(*batch)
 	if !ok {
 		b = new(batch)
 	}
-	b.w, b.cfg, b.now = w, w.config.Load(), filter.Now()
+	b.begin(w)
 	return b
 }
 
-// put gives the batch back, without keeping anything of the caller's.
+func (b *batch) begin(w *Wrapper) {
+	b.w, b.cfg, b.now = w, w.config.Load(), w.clock.read()
+	b.renewLease()
+}
+
+// put gives the batch back.
 func (b *batch) put() {
-	pool := &b.w.batches
+	b.end()
+	b.w.batches.Put(b)
+}
+
+// end forgets what is the caller's and what was counted. The lease stays.
+func (b *batch) end() {
 	clear(b.out)
-	*b = batch{out: b.out[:0], sent: b.sent[:0], runs: b.runs[:0]}
-	pool.Put(b)
+	b.out, b.sent, b.runs = b.out[:0], b.sent[:0], b.runs[:0]
+	b.n, b.drops, b.reply, b.known, b.one[0] = amount{}, 0, nil, false, nil
+	b.p = packet.Parsed{}
 }
 
 // noteFlow notes for the statistics which flow the packet in hand belongs to:
@@ -76,8 +96,7 @@ func (b *batch) noteFlow(key func(*packet.Parsed) flow.Key) {
 // count notes that the packet in hand went through or was taken, and returns
 // the index of its run.
 func (b *batch) count(size int) int {
-	b.n.packets++
-	b.n.bytes += uint64(size)
+	b.n.add(size)
 	if b.cfg.stats == nil {
 		return -1
 	}
@@ -86,16 +105,29 @@ func (b *batch) count(size int) int {
 		b.runs = append(b.runs, run{key: b.key})
 		last++
 	}
-	b.runs[last].packets++
-	b.runs[last].bytes += uint64(size)
+	b.runs[last].add(size)
 	return last
 }
 
-// send counts the packet in hand and puts it, which is in buf from offset on,
-// among those for the device.
-func (b *batch) send(buf []byte, offset int) {
-	size := len(b.p.Buffer())
-	b.sent = append(b.sent, sent{run: int32(b.count(size)), size: int32(size)})
+// countLeased is count for a packet of so many bytes that the lease covers.
+func (b *batch) countLeased(size int) int {
+	b.n.add(size)
+	if b.cfg.stats == nil {
+		return -1
+	}
+	l := &b.lease
+	if l.run < 0 {
+		b.runs = append(b.runs, run{key: l.key})
+		l.run = len(b.runs) - 1
+	}
+	b.runs[l.run].add(size)
+	return l.run
+}
+
+// send puts the packet of size bytes, which is in buf from offset on, has been
+// counted and belongs to the given run, among those for the device.
+func (b *batch) send(buf []byte, offset, size, run int) {
+	b.sent = append(b.sent, sent{run: int32(run), size: int32(size)})
 	b.out = append(b.out, buf[:offset+size])
 }
 

@@ -80,7 +80,8 @@ func (w *Wrapper) InjectInboundPacketBuffer(pkt *stack.PacketBuffer) error {
 func (w *Wrapper) receiveInjected(b *batch, buf []byte, offset int) {
 	b.p.Decode(buf[offset:])
 	b.noteFlow(flow.In)
-	b.send(buf, offset)
+	size := len(b.p.Buffer())
+	b.send(buf, offset, size, b.count(size))
 }
 
 // InjectOutbound sends packet to WireGuard as if the host had sent it, past

@@ -43,6 +43,7 @@ func (b *batch) outbound() outcome {
 	if b.isOwnDisco() {
 		return drop(filter.ReasonOwnDisco)
 	}
+	b.stamp = flow.Stamp{}
 	b.noteFlow(flow.Out)
 	if o := b.hook(b.w.PreFilterFromTunToNetstack); o.fate != passed {
 		return o
@@ -50,17 +51,28 @@ func (b *batch) outbound() outcome {
 	if o := b.hook(b.w.PreFilterFromTunToEngine); o.fate != passed {
 		return o
 	}
-	f := b.cfg.filter
-	if f == nil {
-		return drop(filter.ReasonNoFilter)
-	}
-	if v := f.Out(p, b.now, logAll); v.Response.IsDrop() {
-		return drop(v.Reason)
+	if o := b.mainOut(); o.fate != passed {
+		return o
 	}
 	if o := b.hook(b.w.PostFilterOut); o.fate != passed {
 		return o
 	}
 	b.leave()
+	return outcome{}
+}
+
+// mainOut runs the main filter on a packet from the host.
+func (b *batch) mainOut() outcome {
+	f := b.cfg.filter
+	if b.known {
+		return outcome{}
+	}
+	if f == nil {
+		return drop(filter.ReasonNoFilter)
+	}
+	if v := f.Out(&b.p, b.now, logAll); v.Response.IsDrop() {
+		return drop(v.Reason)
+	}
 	return outcome{}
 }
 
@@ -79,10 +91,11 @@ func (b *batch) injected() {
 // leave is the way out that all outbound packets share: replies are expected
 // at the host's own address, so the flow is recorded before source NAT.
 func (b *batch) leave() {
-	if f := b.cfg.filter; f != nil {
-		f.Record(&b.p, b.now)
+	if f := b.cfg.filter; f != nil && !b.known {
+		b.stamp = f.Record(&b.p, b.now)
 	}
-	if peer := b.cfg.peers.find(b.p.Dst.Addr()); peer != nil {
+	if peer := b.cfg.peers.find(b.p.Dst.Addr()); peer != nil && len(peer.nat) > 0 {
+		b.stamp = flow.Stamp{} // each packet has to be translated
 		peer.sourceNAT(&b.p)
 	}
 }
@@ -91,6 +104,7 @@ func (b *batch) leave() {
 func (b *batch) inbound() outcome {
 	p := &b.p
 	b.reply = nil
+	b.stamp = flow.Stamp{}
 	if p.IPVersion == 0 {
 		return drop(filter.ReasonMalformed)
 	}
@@ -125,8 +139,11 @@ func (b *batch) inbound() outcome {
 	return outcome{}
 }
 
-// mainIn runs the main filter.
+// mainIn runs the main filter on a packet from a peer.
 func (b *batch) mainIn(peer *peer) outcome {
+	if b.known {
+		return outcome{}
+	}
 	f := b.cfg.filter
 	if f == nil {
 		return drop(filter.ReasonNoFilter)
@@ -138,8 +155,11 @@ func (b *batch) mainIn(peer *peer) outcome {
 	if b.isForPeerAPI() {
 		flags |= filter.Exempt
 	}
-	v := f.In(&b.p, b.now, flags)
+	v, stamp := f.InRun(&b.p, b.now, flags)
 	if !v.Response.IsDrop() {
+		if peer == nil || len(peer.nat) == 0 { // else each packet has to be translated
+			b.stamp = stamp
+		}
 		return outcome{}
 	}
 	if v.Response == filter.Drop {

@@ -10,6 +10,7 @@ import (
 type inbox struct {
 	segments  segments // what is left of an injected super-packet
 	hostsTurn bool     // the last call served injections: look at the host first
+	batch     batch
 }
 
 // Read waits until there are packets from the host or injected ones, puts
@@ -68,13 +69,14 @@ func (w *Wrapper) readHost(bufs [][]byte, sizes []int, offset int, wait bool) (i
 	if n == 0 {
 		return 0, err
 	}
-	b := w.begin()
-	defer b.put()
+	b := &w.inbox.batch
+	b.begin(w)
 	w.noteActivity(b.now)
 	for i := range n {
 		sizes[i] = w.sendHost(b, bufs[i], sizes[i], offset)
 	}
 	b.tallyOut()
+	b.end()
 	return n, err
 }
 
@@ -88,17 +90,25 @@ func (w *Wrapper) sendHost(b *batch, buf []byte, size, offset int) int {
 		w.tally.dropOut(filter.ReasonTooLarge, 1)
 		return 0
 	}
-	b.p.Decode(buf[offset : offset+size])
+	pkt := buf[offset : offset+size]
+	size = b.lease.cover(pkt)
+	if size > 0 && b.lease.whole {
+		b.countLeased(size)
+		return size
+	}
+	b.p.Decode(pkt)
+	b.known = size > 0
 	o := b.outbound()
 	if o.fate == dropped {
 		w.tally.dropOut(o.reason, 1)
 		return 0
 	}
 	size = len(b.p.Buffer())
-	b.count(size)
+	run := b.count(size)
 	if o.fate == taken {
 		return 0
 	}
+	b.takeLease(!w.seenOut() && len(b.cfg.activity) == 0, run)
 	return size
 }
 
@@ -108,8 +118,8 @@ func (w *Wrapper) readInjected(bufs [][]byte, sizes []int, offset int) (n int) {
 	if !w.nextInjection(segs) {
 		return 0
 	}
-	b := w.begin()
-	defer b.put()
+	b := &w.inbox.batch
+	b.begin(w)
 	for n < len(bufs) && w.nextInjection(segs) {
 		size, err := segs.next(bufs[n][min(offset, len(bufs[n])):])
 		if err != nil {
@@ -120,6 +130,7 @@ func (w *Wrapper) readInjected(bufs [][]byte, sizes []int, offset int) (n int) {
 		n++
 	}
 	b.tallyOut()
+	b.end()
 	return n
 }
 

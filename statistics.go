@@ -40,12 +40,18 @@ func (s *statistics) add(r run, c netlogtype.Counts, now int64) {
 	if r.packets == 0 {
 		return
 	}
-	add := func(e *flow.Entry[netlogtype.Counts], _ bool) flow.Action {
-		e.Value = e.Value.Add(c)
-		return flow.Leave
-	}
-	if r.key != (flow.Key{}) && s.flows.Upsert(r.key, 0, now, add) {
-		return
+	if r.key != (flow.Key{}) {
+		add := func(e *flow.Entry[netlogtype.Counts]) flow.Action {
+			e.Value = e.Value.Add(c)
+			return flow.Leave
+		}
+		if _, known := s.flows.Update(r.key, now, add); known {
+			return
+		}
+		first := func(e *flow.Entry[netlogtype.Counts], _ bool) flow.Action { return add(e) }
+		if s.flows.Upsert(r.key, 0, now, first) {
+			return
+		}
 	}
 	s.rest.txPackets.Add(c.TxPackets)
 	s.rest.txBytes.Add(c.TxBytes)

@@ -105,7 +105,8 @@ type Wrapper struct {
 	batches sync.Pool     // of *batch
 	answers *rate.Limiter // of what peers provoke
 
-	lastActivity atomic.Int64 // filter.Now() of the last packet from or to the device
+	clock        clock
+	lastActivity atomic.Int64 // the clock's time of the last packet from or to the device
 
 	done      chan struct{} // closed by Close
 	closeOnce sync.Once
@@ -170,7 +171,11 @@ func (w *Wrapper) IdleDuration() time.Duration {
 	return time.Duration(filter.Now() - w.lastActivity.Load())
 }
 
-func (w *Wrapper) noteActivity(now int64) { w.lastActivity.Store(now) }
+func (w *Wrapper) noteActivity(now int64) {
+	if w.lastActivity.Load() != now {
+		w.lastActivity.Store(now)
+	}
+}
 
 // Close closes the device and ends everything that the Wrapper started. It
 // wakes blocked readers, refuses injectors and releases what they queued. It
@@ -181,6 +186,7 @@ func (w *Wrapper) Close() error {
 		close(w.done)
 		w.tally.dropOut(filter.ReasonClosed, w.queue.close())
 		w.closeErr = w.closeDevice()
+		w.clock.close()
 		w.events.close()
 		if w.readMu.TryLock() { // else the Read that is going on does it
 			w.abandonReading()

@@ -42,13 +42,22 @@ func (w *Wrapper) write(b *batch, bufs [][]byte, offset int) (int, error) {
 
 // receive judges one packet from WireGuard.
 func (w *Wrapper) receive(b *batch, buf []byte, offset int) {
-	b.p.Decode(buf[min(offset, len(buf)):])
+	pkt := buf[min(offset, len(buf)):]
+	size := b.lease.cover(pkt)
+	if size > 0 && b.lease.whole {
+		b.send(buf, offset, size, b.countLeased(size))
+		return
+	}
+	b.p.Decode(pkt)
+	b.known = size > 0
 	o := b.inbound()
-	switch o.fate {
+	switch size = len(b.p.Buffer()); o.fate {
 	case passed:
-		b.send(buf, offset)
+		run := b.count(size)
+		b.send(buf, offset, size, run)
+		b.takeLease(!w.seenIn(), run)
 	case taken:
-		b.count(len(b.p.Buffer()))
+		b.count(size)
 	case dropped:
 		b.drops++
 		w.tally.dropIn(o.reason, 1)

@@ -1,0 +1,36 @@
+// Package gso turns TCP and UDP super-packets, as a stack with segmentation
+// offload hands them over, into the packets that a network can carry, and
+// packets back into super-packets. It knows the virtio header in which Linux
+// describes them, and no system calls.
+//
+// The two directions are inverse: what a [Joiner] puts together, a [Splitter]
+// takes apart into the same bytes. The one exception is the identification of
+// IPv4 packets that must not be fragmented, which means nothing (RFC 6864 §4.1)
+// and is counted up from the first packet's.
+package gso
+
+const (
+	minIPv4Header = 20    // RFC 791 §3.1
+	ipv6HeaderLen = 40    // RFC 8200 §3
+	udpHeaderLen  = 8     // RFC 768
+	minTCPHeader  = 20    // RFC 9293 §3.1
+	maxTCPHeader  = 60    // RFC 9293 §3.1
+	maxPacket     = 65535 // RFC 791 §3.1, total length
+
+	tcpChecksumAt = 16 // RFC 9293 §3.1
+	udpChecksumAt = 6  // RFC 768
+
+	tcpFIN = 0x01
+	tcpPSH = 0x08
+	tcpACK = 0x10
+	tcpCWR = 0x80
+)
+
+// fold adds the 16-bit words of sum in one's complement (RFC 1071).
+func fold(sum uint64) uint16 {
+	sum = sum>>32 + sum&0xffffffff
+	sum = sum>>32 + sum&0xffffffff
+	sum = sum>>16 + sum&0xffff
+	sum = sum>>16 + sum&0xffff
+	return uint16(sum)
+}

@@ -1,0 +1,64 @@
+package tstun
+
+import (
+	"tstun/flow"
+	"tstun/ipproto"
+	"tstun/packet"
+)
+
+// lease is what the last packet that passed tells about the next ones of its
+// flow: while it holds, the filter would only repeat itself. It lasts for one
+// reading of the clock and one configuration, so that also packets that come
+// one by one share it.
+type lease struct {
+	cfg   *config
+	now   int64
+	like  packet.Run
+	stamp flow.Stamp
+	key   flow.Key // with statistics on
+	run   int      // where batch.runs has the flow; -1: not yet
+
+	// whole: nobody wants to see the packets themselves, no hook nor check.
+	whole bool
+}
+
+// cover returns the length of the packet at the front of pkt if the lease has
+// the verdict on it, which is that it passes; and else 0.
+func (l *lease) cover(pkt []byte) int {
+	if !l.stamp.Holds() {
+		return 0
+	}
+	return l.like.Match(pkt)
+}
+
+// renew begins the next call with the lease, if it is still good.
+func (b *batch) renewLease() {
+	b.lease.run = -1
+	if b.lease.cfg != b.cfg || b.lease.now != b.now {
+		b.lease.stamp = flow.Stamp{}
+	}
+}
+
+// take makes the packet in hand, which has passed with b.stamp, the one that
+// the lease is about, if it can be. whole is as in lease.
+func (b *batch) takeLease(whole bool, run int) {
+	if !b.stamp.Holds() {
+		return
+	}
+	like, ok := b.p.Run()
+	if !ok {
+		return
+	}
+	if b.p.IPProto == ipproto.UDP && !b.cfg.disco.IsZero() {
+		whole = false
+	}
+	b.lease = lease{cfg: b.cfg, now: b.now, like: like, stamp: b.stamp, key: b.key, run: run, whole: whole}
+}
+
+// seenIn reports whether a hook sees inbound packets of open flows.
+func (w *Wrapper) seenIn() bool { return w.PreFilterIn != nil || w.PostFilterIn != nil }
+
+// seenOut is seenIn for outbound packets.
+func (w *Wrapper) seenOut() bool {
+	return w.PreFilterFromTunToNetstack != nil || w.PreFilterFromTunToEngine != nil || w.PostFilterOut != nil
+}
