@@ -24,6 +24,8 @@ type batch struct {
 	runs []run
 	n    amount
 
+	ledger ledger
+
 	reply []byte    // what the path wants sent back for p, injected by the caller
 	drops int       // packets of this batch that were dropped
 	one   [1][]byte // Unbatched's single packet
@@ -51,15 +53,12 @@ type sent struct {
 	size int32
 }
 
-// begin returns a batch for one call with inbound packets, to be put back at
-// its end.
-func (w *Wrapper) begin() *batch {
-	b, ok := w.batches.Get().(*batch)
-	if !ok {
-		b = new(batch)
-	}
-	b.begin(w)
-	return b
+// begin returns a batch for one call with inbound packets. The lane is to be
+// left after the call.
+func (w *Wrapper) begin() *lane {
+	l := w.lanes.enter()
+	l.begin(w)
+	return l
 }
 
 func (b *batch) begin(w *Wrapper) {
@@ -67,10 +66,10 @@ func (b *batch) begin(w *Wrapper) {
 	b.renewLease()
 }
 
-// put gives the batch back.
-func (b *batch) put() {
-	b.end()
-	b.w.batches.Put(b)
+// leave ends the call.
+func (l *lane) leave() {
+	l.end()
+	l.busy.Unlock()
 }
 
 // end forgets what is the caller's and what was counted. The lease stays.
@@ -145,16 +144,30 @@ func (b *batch) unsend(n int) {
 	}
 }
 
+// tallyIn enters what the call has carried into the books.
 func (b *batch) tallyIn() {
-	b.w.tally.passIn(b.n)
-	for _, r := range b.runs {
-		b.cfg.stats.addRx(r, b.now)
+	b.ledger.enter(b.n, b.leased())
+	for i, r := range b.runs {
+		if i != b.lease.run {
+			b.cfg.stats.addRx(r, b.now)
+		}
 	}
 }
 
+// tallyOut is tallyIn for outbound packets.
 func (b *batch) tallyOut() {
-	b.w.tally.passOut(b.n)
-	for _, r := range b.runs {
-		b.cfg.stats.addTx(r, b.now)
+	b.ledger.enter(b.n, b.leased())
+	for i, r := range b.runs {
+		if i != b.lease.run {
+			b.cfg.stats.addTx(r, b.now)
+		}
 	}
+}
+
+// leased is what the call has carried of the leased flow.
+func (b *batch) leased() amount {
+	if b.lease.run < 0 {
+		return amount{}
+	}
+	return b.runs[b.lease.run].amount
 }

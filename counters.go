@@ -33,35 +33,24 @@ func (d DirectionCounters) Dropped() uint64 {
 	return sum
 }
 
-// tally is the live form of Counters.
+// tally is the live form of the drops in Counters. What passes is in the
+// ledgers.
 type tally struct {
-	in, out directionTally
+	in, out dropTally
 }
 
-type directionTally struct {
-	packets, bytes atomic.Uint64
-	drops          [filter.NumReasons]atomic.Uint64
-	_              [64]byte // the two directions are counted on different cores
+type dropTally struct {
+	drops [filter.NumReasons]atomic.Uint64
+	_     [cacheLine]byte // the two directions are counted on different cores
 }
-
-func (t *tally) passIn(a amount)  { t.in.pass(a) }
-func (t *tally) passOut(a amount) { t.out.pass(a) }
 
 func (t *tally) dropIn(r filter.Reason, n int)  { t.in.drops[r].Add(uint64(n)) }
 func (t *tally) dropOut(r filter.Reason, n int) { t.out.drops[r].Add(uint64(n)) }
 
-func (d *directionTally) pass(a amount) {
-	if a.packets == 0 {
-		return
-	}
-	d.packets.Add(a.packets)
-	d.bytes.Add(a.bytes)
-}
-
-func (d *directionTally) snapshot() DirectionCounters {
+func (d *dropTally) snapshot(passed amount) DirectionCounters {
 	s := DirectionCounters{
-		Packets: d.packets.Load(),
-		Bytes:   d.bytes.Load(),
+		Packets: passed.packets,
+		Bytes:   passed.bytes,
 		Drops:   make(map[filter.Reason]uint64),
 	}
 	for r := range d.drops {
@@ -75,9 +64,15 @@ func (d *directionTally) snapshot() DirectionCounters {
 // Counters returns a snapshot, which the caller owns. While packets flow, its
 // numbers may be a batch apart from each other.
 func (w *Wrapper) Counters() Counters {
+	var in amount
+	for _, l := range w.lanes.list() {
+		n := l.ledger.total()
+		in.packets += n.packets
+		in.bytes += n.bytes
+	}
 	return Counters{
-		In:             w.tally.in.snapshot(),
-		Out:            w.tally.out.snapshot(),
+		In:             w.tally.in.snapshot(in),
+		Out:            w.tally.out.snapshot(w.inbox.batch.ledger.total()),
 		QueueOverflows: w.tally.out.drops[filter.ReasonQueueFull].Load(),
 	}
 }

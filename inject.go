@@ -27,10 +27,10 @@ func (w *Wrapper) InjectInboundDirect(buf []byte, offset int) error {
 	case len(buf) == offset:
 		return nil
 	}
-	b := w.begin()
-	defer b.put()
-	w.receiveInjected(b, buf, offset)
-	_, err := w.deliver(b, offset)
+	l := w.begin()
+	defer l.leave()
+	w.receiveInjected(&l.batch, buf, offset)
+	_, err := w.deliver(&l.batch, offset)
 	return err
 }
 
@@ -62,16 +62,16 @@ func (w *Wrapper) InjectInboundPacketBuffer(pkt *stack.PacketBuffer) error {
 	if err := segs.load(i); err != nil {
 		return fmt.Errorf("tstun: inject inbound: %w", err)
 	}
-	b := w.begin()
-	defer b.put()
+	l := w.begin()
+	defer l.leave()
 	for segs.more() {
 		buf := make([]byte, PacketStartOffset+segs.size())
 		if _, err := segs.next(buf[PacketStartOffset:]); err != nil {
 			return fmt.Errorf("tstun: inject inbound: %w", err)
 		}
-		w.receiveInjected(b, buf, PacketStartOffset)
+		w.receiveInjected(&l.batch, buf, PacketStartOffset)
 	}
-	_, err := w.deliver(b, PacketStartOffset)
+	_, err := w.deliver(&l.batch, PacketStartOffset)
 	return err
 }
 

@@ -15,6 +15,7 @@ type lease struct {
 	now   int64
 	like  packet.Run
 	stamp flow.Stamp
+	ports uint32   // of the last packet that it did not cover
 	key   flow.Key // with statistics on
 	run   int      // where batch.runs has the flow; -1: not yet
 
@@ -39,20 +40,39 @@ func (b *batch) renewLease() {
 	}
 }
 
-// take makes the packet in hand, which has passed with b.stamp, the one that
-// the lease is about, if it can be. whole is as in lease.
-func (b *batch) takeLease(whole bool, run int) {
-	if !b.stamp.Holds() {
-		return
+// takeLeaseIn makes the packet in hand, which has passed with b.stamp, the one
+// that the lease is about, if it is the second of its flow in a row. run is
+// its run, whole as in lease. The statistics get what the flow of the lease
+// before has carried.
+func (b *batch) takeLeaseIn(whole bool, run int) {
+	if b.takeLease(whole, run) {
+		b.cfg.stats.addRx(b.ledger.follow(b.key), b.now)
+	}
+}
+
+// takeLeaseOut is takeLeaseIn for outbound packets.
+func (b *batch) takeLeaseOut(whole bool, run int) {
+	if b.takeLease(whole, run) {
+		b.cfg.stats.addTx(b.ledger.follow(b.key), b.now)
+	}
+}
+
+// takeLease reports whether the ledger has to know.
+func (b *batch) takeLease(whole bool, run int) bool {
+	ports := uint32(b.p.Src.Port())<<16 | uint32(b.p.Dst.Port())
+	if ports != b.lease.ports {
+		b.lease.ports = ports // a third packet of these ports is worth it
+		return false
 	}
 	like, ok := b.p.Run()
-	if !ok {
-		return
+	if !ok || !b.stamp.Holds() {
+		return false
 	}
 	if b.p.IPProto == ipproto.UDP && !b.cfg.disco.IsZero() {
 		whole = false
 	}
-	b.lease = lease{cfg: b.cfg, now: b.now, like: like, stamp: b.stamp, key: b.key, run: run, whole: whole}
+	b.lease = lease{cfg: b.cfg, now: b.now, like: like, stamp: b.stamp, ports: ports, key: b.key, run: run, whole: whole}
+	return b.cfg.stats != nil
 }
 
 // seenIn reports whether a hook sees inbound packets of open flows.

@@ -108,7 +108,7 @@ func (w *Wrapper) sendHost(b *batch, buf []byte, size, offset int) int {
 	if o.fate == taken {
 		return 0
 	}
-	b.takeLease(!w.seenOut() && len(b.cfg.activity) == 0, run)
+	b.takeLeaseOut(!w.seenOut() && len(b.cfg.activity) == 0, run)
 	return size
 }
 

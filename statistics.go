@@ -3,6 +3,7 @@ package tstun
 import (
 	"sync/atomic"
 
+	"tstun/filter"
 	"tstun/flow"
 	"tstun/netlogtype"
 )
@@ -87,5 +88,10 @@ func (s *statistics) take() map[netlogtype.Connection]netlogtype.Counts {
 // between two calls, the rest of them is summed under the zero Connection; so
 // is what was injected without being an IP packet.
 func (w *Wrapper) ExtractStatistics() map[netlogtype.Connection]netlogtype.Counts {
+	now := filter.Now()
+	for _, l := range w.lanes.list() {
+		w.stats.addRx(l.ledger.take(), now)
+	}
+	w.stats.addTx(w.inbox.batch.ledger.take(), now)
 	return w.stats.take()
 }

@@ -43,13 +43,13 @@ func (u *Unbatched) Read(buf []byte, offset int) (int, error) {
 // returns its length. A packet that is dropped is ErrFiltered; one that a
 // hook took counts as written, and so does one that finds the link down.
 func (u *Unbatched) Write(buf []byte, offset int) (int, error) {
-	b := u.w.begin()
-	defer b.put()
-	b.one[0] = buf
-	if _, err := u.w.write(b, b.one[:], offset); err != nil {
+	l := u.w.begin()
+	defer l.leave()
+	l.one[0] = buf
+	if _, err := u.w.write(&l.batch, l.one[:], offset); err != nil {
 		return 0, err
 	}
-	if b.drops > 0 {
+	if l.drops > 0 {
 		return 0, ErrFiltered
 	}
 	return len(buf) - offset, nil

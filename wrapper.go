@@ -92,7 +92,7 @@ type Wrapper struct {
 	configMu sync.Mutex // serialises changes of config
 	config   atomic.Pointer[config]
 
-	readMu sync.Mutex // held by the one Read that is going on; guards inbox
+	readMu sync.Mutex // held by the one Read that is going on; guards inbox, but its ledger
 	inbox  inbox
 
 	src    source
@@ -102,12 +102,13 @@ type Wrapper struct {
 	tally  tally
 	linkIO linkErrors
 
-	batches sync.Pool     // of *batch
+	lanes   lanes
 	answers *rate.Limiter // of what peers provoke
 
 	clock        clock
 	lastActivity atomic.Int64 // the clock's time of the last packet from or to the device
 
+	closed    atomic.Bool   // set by Close, before done
 	done      chan struct{} // closed by Close
 	closeOnce sync.Once
 	closeErr  error // written inside closeOnce
@@ -183,6 +184,7 @@ func (w *Wrapper) noteActivity(now int64) {
 // calls after the first return its result.
 func (w *Wrapper) Close() error {
 	w.closeOnce.Do(func() {
+		w.closed.Store(true)
 		close(w.done)
 		w.tally.dropOut(filter.ReasonClosed, w.queue.close())
 		w.closeErr = w.closeDevice()
@@ -211,11 +213,4 @@ func (w *Wrapper) closeDevice() error {
 	}
 }
 
-func (w *Wrapper) isClosed() bool {
-	select {
-	case <-w.done:
-		return true
-	default:
-		return false
-	}
-}
+func (w *Wrapper) isClosed() bool { return w.closed.Load() }

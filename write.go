@@ -19,9 +19,9 @@ import (
 // dropped, which Counters tells. An error is the device's, or ErrClosed; then
 // the number is that of the packets known to be written.
 func (w *Wrapper) Write(bufs [][]byte, offset int) (int, error) {
-	b := w.begin()
-	defer b.put()
-	return w.write(b, bufs, offset)
+	l := w.begin()
+	defer l.leave()
+	return w.write(&l.batch, bufs, offset)
 }
 
 func (w *Wrapper) write(b *batch, bufs [][]byte, offset int) (int, error) {
@@ -55,7 +55,7 @@ func (w *Wrapper) receive(b *batch, buf []byte, offset int) {
 	case passed:
 		run := b.count(size)
 		b.send(buf, offset, size, run)
-		b.takeLease(!w.seenIn(), run)
+		b.takeLeaseIn(!w.seenIn(), run)
 	case taken:
 		b.count(size)
 	case dropped:

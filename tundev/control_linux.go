@@ -132,13 +132,3 @@ func tunInterface(fd int) (name string, flags uint16, err error) {
 	}
 	return ifr.Name(), ifr.Uint16(), nil
 }
-
-// offloads of linux/if_tun.h that wireguard-go asks for and cannot do without
-// once IFF_VNET_HDR is on.
-const offloads = unix.TUN_F_CSUM | unix.TUN_F_TSO4 | unix.TUN_F_TSO6
-
-// setOffload asks for what wireguard-go will ask for, so that a refusal comes
-// where it can still be worked around.
-func setOffload(fd int) error {
-	return os.NewSyscallError("TUNSETOFFLOAD", unix.IoctlSetInt(fd, unix.TUNSETOFFLOAD, offloads))
-}

@@ -43,14 +43,14 @@ type kernel struct {
 	loadModule func() error
 	clock      clock
 	attach     func(fd int, name string, flags uint16) (string, error)
-	offload    func(fd int) error
+	offload    func(fd int, flags uint) error
 	nonblock   func(fd int) error
 	control    func() (*control, error)
 	notices    func() (*os.File, error)
 	setMTU     func(c *control, name string, mtu int) error
 	setQueue   func(c *control, name string, packets int) error
 	setSpeed   func(name string) error
-	device     func(fd int, c *control, notice *os.File, mtu int) (tun.Device, error)
+	device     func(l link) (tun.Device, error)
 }
 
 func linuxKernel() kernel {
@@ -59,7 +59,7 @@ func linuxKernel() kernel {
 		loadModule: loadModule,
 		clock:      clock{now: time.Now, sleep: time.Sleep},
 		attach:     attach,
-		offload:    setOffload,
+		offload:    setOffloads,
 		nonblock:   func(fd int) error { return unix.SetNonblock(fd, true) },
 		control:    openControl,
 		notices:    openNotices,
@@ -78,22 +78,24 @@ func create(logf logger.Logf, name string, mtu int) (tun.Device, error) {
 }
 
 func (k kernel) create(logf logger.Logf, name string, mtu int) (tun.Device, error) {
-	fd, real, err := k.attached(logf, name)
+	a, err := k.attached(logf, name)
 	if err != nil {
 		return nil, err
 	}
 	ctl, err := k.control()
 	if err != nil {
-		unix.Close(fd)
+		unix.Close(a.fd)
 		return nil, err
 	}
-	k.configure(logf, ctl, real, mtu)
+	k.configure(logf, ctl, a.name, mtu)
 	notice, err := k.notices()
 	if err != nil {
-		logf("tundev: %s: link changes are polled for: %v", real, err)
+		logf("tundev: %s: link changes are polled for: %v", a.name, err)
 		notice = nil
 	}
-	return k.device(fd, ctl, notice, mtu)
+	notes := new(notes)
+	notes.to(logf)
+	return k.device(link{attachment: a, control: ctl, notice: notice, mtu: mtu, notes: notes, sockets: socketsOf})
 }
 
 // configure sets the link's attributes. The device works without each of
@@ -114,43 +116,44 @@ func (k kernel) configure(logf logger.Logf, ctl *control, name string, mtu int) 
 
 // attached returns a non-blocking descriptor attached to the interface, with
 // virtio headers and offloads where the kernel has both.
-func (k kernel) attached(logf logger.Logf, name string) (int, string, error) {
-	fd, real, err := k.attachedWith(logf, name, unix.IFF_TUN|unix.IFF_NO_PI|unix.IFF_VNET_HDR)
+func (k kernel) attached(logf logger.Logf, name string) (attachment, error) {
+	a, err := k.attachedWith(logf, name, unix.IFF_TUN|unix.IFF_NO_PI|unix.IFF_VNET_HDR)
 	if errors.Is(err, unix.EINVAL) || errors.Is(err, errNoOffload) {
 		logf("tundev: %v: trying without offloads", createError(name, err))
-		fd, real, err = k.attachedWith(logf, name, unix.IFF_TUN|unix.IFF_NO_PI)
+		a, err = k.attachedWith(logf, name, unix.IFF_TUN|unix.IFF_NO_PI)
 	}
-	return fd, real, err
+	return a, err
 }
 
 // errNoOffload marks a kernel that has virtio headers but no offloads.
 var errNoOffload = errors.New("no offloads")
 
-func (k kernel) attachedWith(logf logger.Logf, name string, flags uint16) (fd int, real string, err error) {
-	fd, err = k.openLoading(logf)
-	if err != nil {
-		return -1, "", err
+func (k kernel) attachedWith(logf logger.Logf, name string, flags uint16) (a attachment, err error) {
+	if a.fd, err = k.openLoading(logf); err != nil {
+		return attachment{}, err
 	}
 	defer func() {
 		if err != nil {
-			unix.Close(fd)
-			fd = -1
+			unix.Close(a.fd)
 		}
 	}()
-	if real, err = k.attach(fd, name, flags); err != nil {
-		return fd, "", err
+	if a.name, err = k.attach(a.fd, name, flags); err != nil {
+		return a, err
 	}
-	if flags&unix.IFF_VNET_HDR != 0 {
-		if err = k.offload(fd); err != nil {
-			return fd, "", fmt.Errorf("%w: %w", errNoOffload, err)
+	if a.virtio = flags&unix.IFF_VNET_HDR != 0; a.virtio {
+		if a.offloads, err = negotiate(logf, a.name, a.fd, k.offload); err == nil {
+			err = setVirtioSize(a.fd)
+		}
+		if err != nil {
+			return a, fmt.Errorf("%w: %w", errNoOffload, err)
 		}
 	}
 	// Before the file is made: os.NewFile registers only a non-blocking
 	// descriptor with the poller, without which Close cannot end a Read.
-	if err = k.nonblock(fd); err != nil {
-		return fd, "", fmt.Errorf("set non-blocking: %w", err)
+	if err = k.nonblock(a.fd); err != nil {
+		return a, fmt.Errorf("set non-blocking: %w", err)
 	}
-	return fd, real, nil
+	return a, nil
 }
 
 // openLoading opens the clone device and, where there is none, loads the

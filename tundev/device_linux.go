@@ -2,7 +2,6 @@ package tundev
 
 import (
 	"errors"
-	"fmt"
 	"io/fs"
 	"os"
 	"sync/atomic"
@@ -11,88 +10,63 @@ import (
 	"golang.zx2c4.com/wireguard/tun"
 )
 
-// linuxDevice takes packets from and to wireguard-go's device, and names,
-// MTUs and events from the kernel itself: wireguard-go's own monitoring leaves
-// a goroutine and descriptors behind when the MTU cannot be set or nobody
-// reads its events, and looks in the namespace of whoever asks.
+// linuxDevice is a TUN of which it owns everything: the descriptor, through
+// which its port moves packets, and the sockets for MTU and events.
 type linuxDevice struct {
-	tun.Device // wireguard-go's, unmonitored; owns the descriptor
-	control    *control
-	monitor    *monitor
-	lastMTU    atomic.Int64 // last known
-	sockets    func(fd int) (*control, *os.File, error)
+	*port
+	control *control
+	monitor *monitor
+	lastMTU atomic.Int64 // last known
+	sockets func(fd int) (*control, *os.File, error)
 }
 
-func newLinuxDevice(fd int, ctl *control, notice *os.File, mtu int) (tun.Device, error) {
-	return newFollowingDevice(fd, ctl, notice, mtu, socketsOf)
+// link is what a device is made of.
+type link struct {
+	attachment
+	control *control
+	notice  *os.File // rtnetlink socket, nil for none
+	mtu     int      // last known, 0 for none
+	notes   *notes
+	// sockets opens new ones when the interface has been moved, which fails
+	// without rights.
+	sockets func(fd int) (*control, *os.File, error)
 }
 
-// newFollowingDevice makes a device of fd, a non-blocking descriptor that is
-// attached to an interface, and takes over what it is given, also on error.
-// notice may be nil. When the interface is moved, the device asks sockets for
-// new ones, which fails without rights.
-func newFollowingDevice(fd int, ctl *control, notice *os.File, mtu int, sockets func(fd int) (*control, *os.File, error)) (tun.Device, error) {
+// newLinuxDevice makes a device of l, whose descriptor is non-blocking, and
+// takes over what is in it, also on error.
+func newLinuxDevice(l link) (tun.Device, error) {
+	// From here the file owns the descriptor.
+	file := os.NewFile(uintptr(l.fd), l.name)
 	fail := func(err error) (tun.Device, error) {
-		unix.Close(fd)
-		ctl.close()
-		if notice != nil {
-			notice.Close()
+		file.Close()
+		l.control.close()
+		if l.notice != nil {
+			l.notice.Close()
 		}
 		return nil, err
 	}
-	name, flags, err := tunInterface(fd)
+	name, _, err := tunInterface(l.fd)
 	if err != nil {
 		return fail(err)
 	}
-	if flags&unix.IFF_VNET_HDR != 0 {
-		if err := setOffload(fd); err != nil {
-			return fail(err)
-		}
-	}
-	index, err := ctl.find(name)
-	if err != nil && notice != nil { // moved away already
-		notice.Close()
-		notice = nil
-	}
-	// From here wireguard-go owns fd. It asks again for what was asked for
-	// above, so it does not fail; were it to, its file would go with the next
-	// garbage collection, and closing fd here could hit somebody else's.
-	native, _, err := tun.CreateUnmonitoredTUNFromFD(fd)
+	p, err := newPort(file, l.attachment, l.notes)
 	if err != nil {
-		ctl.close()
-		if notice != nil {
-			notice.Close()
-		}
-		return nil, err
+		return fail(err)
 	}
-	d := &linuxDevice{Device: native, control: ctl, sockets: sockets}
-	d.lastMTU.Store(int64(mtu))
-	d.monitor = newMonitor(notice, index, d)
-	return newGuard(d, nil, nil), nil
+	index, err := l.control.find(name)
+	if err != nil && l.notice != nil { // moved away already
+		l.notice.Close()
+		l.notice = nil
+	}
+	d := &linuxDevice{port: p, control: l.control, sockets: l.sockets}
+	d.lastMTU.Store(int64(l.mtu))
+	d.monitor = newMonitor(l.notice, index, d)
+	return newDirect(d, p), nil
 }
 
-func (d *linuxDevice) Read(bufs [][]byte, sizes []int, offset int) (int, error) {
-	n, err := d.Device.Read(bufs, sizes, offset)
-	return n, d.deleted(err)
-}
+func (d *linuxDevice) File() *os.File { return d.file }
 
-func (d *linuxDevice) Write(bufs [][]byte, offset int) (int, error) {
-	n, err := d.Device.Write(bufs, offset)
-	return n, d.deleted(err)
-}
-
-// deleted makes os.ErrClosed of what a descriptor says whose interface is
-// gone: EBADFD, or the poller's "not pollable". The errors of everyday, a
-// deadline and a link that is down, are not looked into.
-func (d *linuxDevice) deleted(err error) error {
-	if err == nil || errors.Is(err, os.ErrDeadlineExceeded) || errors.Is(err, unix.EIO) || errors.Is(err, os.ErrClosed) {
-		return err
-	}
-	if _, nameErr := d.Name(); errors.Is(nameErr, unix.EBADFD) {
-		return fmt.Errorf("interface deleted: %w", os.ErrClosed)
-	}
-	return err
-}
+func (d *linuxDevice) BatchSize() int { return batchSize }
 
 // Name asks the descriptor: it knows of renaming and of other namespaces.
 func (d *linuxDevice) Name() (name string, err error) {
@@ -102,11 +76,7 @@ func (d *linuxDevice) Name() (name string, err error) {
 
 // descriptor runs f while the descriptor is sure to be open.
 func (d *linuxDevice) descriptor(f func(fd int)) error {
-	conn, err := d.File().SyscallConn()
-	if err != nil {
-		return err
-	}
-	return conn.Control(func(fd uintptr) { f(int(fd)) })
+	return d.reader.conn.Control(func(fd uintptr) { f(int(fd)) })
 }
 
 // MTU asks the namespace that the interface is in. When that cannot be
@@ -170,7 +140,7 @@ func (d *linuxDevice) Events() <-chan tun.Event { return d.monitor.events }
 
 // Close is called once, by the guard.
 func (d *linuxDevice) Close() error {
-	err := d.Device.Close()
+	err := d.file.Close()
 	d.monitor.stop()
 	d.control.close()
 	return err

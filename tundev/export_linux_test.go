@@ -64,7 +64,7 @@ func (k *Kernel) Fail(name string, err error) {
 	case "attach":
 		k.Attached(func(uint16) error { return err })
 	case "offload":
-		k.k.offload = func(int) error { return err }
+		k.k.offload = func(int, uint) error { return err }
 	case "nonblock":
 		k.k.nonblock = func(int) error { return err }
 	case "control":
@@ -80,7 +80,7 @@ func (k *Kernel) Fail(name string, err error) {
 	case "device":
 		// A descriptor that is no TUN makes the real function fail.
 		real := k.k.device
-		k.k.device = func(fd int, c *control, notice *os.File, mtu int) (tun.Device, error) {
+		k.k.device = func(l link) (tun.Device, error) {
 			null, openErr := os.Open(os.DevNull)
 			if openErr != nil {
 				return nil, openErr
@@ -90,8 +90,9 @@ func (k *Kernel) Fail(name string, err error) {
 			if dupErr != nil {
 				return nil, dupErr
 			}
-			closeDescriptor(fd)
-			dev, realErr := real(other, c, notice, mtu)
+			closeDescriptor(l.fd)
+			l.fd = other
+			dev, realErr := real(l)
 			if realErr == nil {
 				return dev, nil
 			}
@@ -104,10 +105,9 @@ func (k *Kernel) Fail(name string, err error) {
 
 // NoFollowing makes devices lose an interface that is moved.
 func (k *Kernel) NoFollowing() {
-	k.k.device = func(fd int, c *control, notice *os.File, mtu int) (tun.Device, error) {
-		return newFollowingDevice(fd, c, notice, mtu, func(int) (*control, *os.File, error) {
-			return nil, nil, errForeign
-		})
+	k.k.device = func(l link) (tun.Device, error) {
+		l.sockets = func(int) (*control, *os.File, error) { return nil, nil, errForeign }
+		return newLinuxDevice(l)
 	}
 }
 

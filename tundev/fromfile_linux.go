@@ -16,16 +16,16 @@ func fromFile(f *os.File, mtu int) (tun.Device, error) {
 	if err != nil {
 		return nil, err
 	}
-	name, flags, err := tunInterface(fd)
+	notes := new(notes)
+	a, err := inspect(fd, notes)
 	if err != nil {
 		unix.Close(fd)
 		return nil, fmt.Errorf("not a TUN: %w", err)
 	}
-	// wireguard-go would look for IP behind the virtio header.
-	const frames = unix.IFF_TAP | unix.IFF_VNET_HDR
-	if flags&frames == frames {
+	// IP would be looked for behind the virtio header.
+	if a.frames && a.virtio {
 		unix.Close(fd)
-		return nil, fmt.Errorf("%w: %s is a TAP with virtio headers", errors.ErrUnsupported, name)
+		return nil, fmt.Errorf("%w: %s is a TAP with virtio headers", errors.ErrUnsupported, a.name)
 	}
 	ctl, notice, err := socketsOf(fd)
 	switch {
@@ -40,7 +40,7 @@ func fromFile(f *os.File, mtu int) (tun.Device, error) {
 	}
 	if mtu > 0 {
 		// Refused without rights; MTU then tells the interface's own.
-		ctl.set(unix.SIOCSIFMTU, name, mtu)
+		ctl.set(unix.SIOCSIFMTU, a.name, mtu)
 	}
-	return newLinuxDevice(fd, ctl, notice, mtu)
+	return newLinuxDevice(link{attachment: a, control: ctl, notice: notice, mtu: mtu, notes: notes, sockets: socketsOf})
 }

@@ -1,0 +1,71 @@
+package tunnel
+
+import (
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"syscall"
+	"time"
+)
+
+// agent is a process in one of the namespaces: an end of the tunnel, or a
+// program that sends and receives through it.
+type agent struct {
+	node    *node    // after up
+	service *service // between receive or echo, and stop
+}
+
+// Agent carries out the requests of a comparison, until in ends. What it made
+// goes with the process.
+func Agent(in io.Reader, out io.Writer) error {
+	var a agent
+	requests, replies := json.NewDecoder(in), json.NewEncoder(out)
+	for {
+		var req request
+		if err := requests.Decode(&req); errors.Is(err, io.EOF) {
+			return nil
+		} else if err != nil {
+			return fmt.Errorf("agent: %w", err)
+		}
+		r, err := a.do(req)
+		if err != nil {
+			r.Error = fmt.Sprintf("%s: %v", req.Do, err)
+		}
+		r.CPU = usage()
+		if err := replies.Encode(r); err != nil {
+			return fmt.Errorf("agent: %w", err)
+		}
+	}
+}
+
+func (a *agent) do(req request) (r reply, err error) {
+	switch req.Do {
+	case doUsage:
+		return reply{}, nil
+	case doUp:
+		a.node, err = up(req.Node)
+		return reply{}, err
+	case doInject:
+		return a.node.inject(req)
+	case doSend:
+		return send(req)
+	case doPing:
+		return ping(req)
+	case doReceive, doEcho:
+		a.service, err = serve(req)
+		return reply{}, err
+	case doStop:
+		return a.service.stop()
+	}
+	return reply{}, errors.ErrUnsupported
+}
+
+// usage returns the processor time of this process, in user and kernel mode.
+func usage() time.Duration {
+	var u syscall.Rusage
+	if err := syscall.Getrusage(syscall.RUSAGE_SELF, &u); err != nil {
+		return 0
+	}
+	return time.Duration(u.Utime.Nano() + u.Stime.Nano())
+}

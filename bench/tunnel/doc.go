@@ -1,0 +1,49 @@
+// Package tunnel compares whole WireGuard tunnels: two network namespaces, a
+// pair of Ethernet interfaces between them, and in each a process with
+// wireguard-go on a TUN. It needs Linux and root.
+package tunnel
+
+import (
+	"slices"
+	"time"
+)
+
+// Who is compared.
+const (
+	Bare      = "bare"      // wireguard-go with a TUN of its own
+	Tstun     = "tstun"     // wireguard-go with a TUN of tstun.New's, wrapped
+	Tailscale = "tailscale" // Tailscale's wireguard-go with a TUN of its own, wrapped
+)
+
+// Kinds returns who is compared, in the order of the first round.
+func Kinds() []string { return []string{Bare, Tstun, Tailscale} }
+
+// The measures by the names that Config.Only knows.
+const (
+	TCP    = "tcp"    // one stream
+	TCP64  = "tcp64"  // 64 streams at once
+	UDP    = "udp"    // at full rate, packets of several lengths
+	Rates  = "rates"  // UDP at fixed rates
+	Ping   = "ping"   // round trips, one at a time
+	Inject = "inject" // packets that a program injects into its Wrapper
+)
+
+// Measures returns the names of all measures in the order they are made in.
+func Measures() []string { return []string{Ping, TCP, TCP64, UDP, Rates, Inject} }
+
+// Config says how to compare.
+type Config struct {
+	Rounds int           // of all measures with every kind
+	Time   time.Duration // of each transfer of TCP; of UDP, a third
+	Only   []string      // measures; empty: all
+	Sizes  []int         // bytes of UDP payload at full rate
+	Rates  []int         // packets per second offered
+	Pings  int           // per round
+	MTU    int           // of the tunnel, in bytes
+	Self   []string      // command line that runs Agent on stdin and stdout
+	Logf   func(format string, args ...any)
+}
+
+func (c Config) wants(measure string) bool {
+	return len(c.Only) == 0 || slices.Contains(c.Only, measure)
+}

@@ -1,0 +1,153 @@
+package tunnel
+
+import (
+	"context"
+	"crypto/ecdh"
+	"crypto/rand"
+	"encoding/hex"
+	"errors"
+	"fmt"
+	"net/netip"
+	"os"
+
+	"tstun/internal/netns"
+)
+
+// side is one end: a namespace with an Ethernet interface, and the address
+// that the tunnel gives it.
+type side struct {
+	ns     *netns.NS
+	outer  netip.Prefix
+	inner  netip.Prefix
+	key    *ecdh.PrivateKey
+	driver *process // runs what sends and receives
+	node   *process // while there is a tunnel
+}
+
+// lab is two namespaces with a cable between them.
+type lab struct {
+	cfg  Config
+	a, b side // a sends, b receives
+}
+
+const (
+	ether     = "bench-eth"
+	tunDevice = "bench-tun"
+	port      = 51820 // UDP, of both ends
+)
+
+// newLab makes the namespaces, which go with their last process and with the
+// lab: the kernel removes what is in them.
+func newLab(ctx context.Context, cfg Config) (l *lab, err error) {
+	l = &lab{
+		cfg: cfg,
+		a:   side{outer: netip.MustParsePrefix("192.0.2.1/24"), inner: netip.MustParsePrefix("100.64.0.1/24")},
+		b:   side{outer: netip.MustParsePrefix("192.0.2.2/24"), inner: netip.MustParsePrefix("100.64.0.2/24")},
+	}
+	defer func() {
+		if err != nil {
+			l.close()
+		}
+	}()
+	for _, s := range l.sides() {
+		if s.ns, err = netns.Create(); err != nil {
+			return nil, err
+		}
+		if s.key, err = ecdh.X25519().GenerateKey(rand.Reader); err != nil {
+			return nil, err
+		}
+	}
+	if err := l.a.ns.Connect(ether, l.b.ns, ether); err != nil {
+		return nil, fmt.Errorf("connect the namespaces: %w", err)
+	}
+	for _, s := range l.sides() {
+		if err := s.prepare(ctx, cfg); err != nil {
+			return nil, err
+		}
+	}
+	return l, nil
+}
+
+// prepare gives the side its address and its driver.
+func (s *side) prepare(ctx context.Context, cfg Config) (err error) {
+	if err := s.ns.AddAddr(ether, s.outer); err != nil {
+		return err
+	}
+	if err := s.ns.Do(forgetful); err != nil {
+		return err
+	}
+	s.driver, err = startAgent(ctx, s.ns, cfg.Self)
+	return err
+}
+
+// forgetful keeps a namespace from beginning a TCP connection with what it
+// learned from those before, which another candidate may have carried.
+func forgetful() error {
+	return os.WriteFile("/proc/sys/net/ipv4/tcp_no_metrics_save", []byte("1"), 0o644)
+}
+
+func (l *lab) sides() []*side { return []*side{&l.a, &l.b} }
+
+func (l *lab) close() error {
+	err := l.down()
+	for _, s := range l.sides() {
+		err = errors.Join(err, s.driver.end())
+		if s.ns != nil {
+			err = errors.Join(err, s.ns.Close())
+		}
+	}
+	return err
+}
+
+// up starts a tunnel's two ends and waits until packets pass.
+func (l *lab) up(ctx context.Context, kind string) error {
+	for i, s := range l.sides() {
+		other := l.sides()[1-i]
+		var err error
+		if s.node, err = startAgent(ctx, s.ns, l.cfg.Self); err != nil {
+			return err
+		}
+		_, err = s.node.ask(request{Do: doUp, Node: &nodeSpec{
+			Kind: kind, Device: tunDevice, MTU: l.cfg.MTU,
+			Address: s.inner, Peer: other.inner.Addr(),
+			PrivateKey: hex.EncodeToString(s.key.Bytes()), PeerKey: hex.EncodeToString(other.key.PublicKey().Bytes()),
+			Port: port, Endpoint: netip.AddrPortFrom(other.outer.Addr(), port),
+		}})
+		if err != nil {
+			return err
+		}
+	}
+	return l.awaitPassage()
+}
+
+// awaitPassage makes the first packets, which pay for the handshake.
+func (l *lab) awaitPassage() error {
+	const attempts = 5 // of up to a second each
+	for range attempts {
+		if r, err := l.pings(10); err != nil || r.Lost == 0 {
+			return err
+		}
+	}
+	return errors.New("no packet passes through the tunnel")
+}
+
+// pings sends so many round trips from a to b.
+func (l *lab) pings(n int) (reply, error) {
+	to := netip.AddrPortFrom(l.b.inner.Addr(), 7)
+	if _, err := l.b.driver.ask(request{Do: doEcho, To: to}); err != nil {
+		return reply{}, err
+	}
+	r, err := l.a.driver.ask(request{Do: doPing, To: to, Count: n})
+	_, stopErr := l.b.driver.ask(request{Do: doStop})
+	return r, errors.Join(err, stopErr)
+}
+
+// down ends the tunnel, if there is one. The TUNs go with their processes.
+func (l *lab) down() error {
+	var err error
+	for _, s := range l.sides() {
+		err = errors.Join(err, s.node.end())
+		s.node = nil
+	}
+	return err
+}

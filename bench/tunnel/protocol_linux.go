@@ -1,0 +1,60 @@
+package tunnel
+
+import (
+	"net/netip"
+	"time"
+)
+
+// request is what the comparison asks of an agent: one JSON value per line.
+// The agent answers each with one reply, in order.
+type request struct {
+	Do string
+
+	Node *nodeSpec `json:",omitempty"` // up
+
+	To    netip.AddrPort `json:",omitzero"`  // send, ping, inject: the receiver; receive, echo: to listen on
+	Size  int            `json:",omitempty"` // send, inject: bytes of payload
+	Rate  int            `json:",omitempty"` // send: packets per second; 0: as many as go
+	Count int            `json:",omitempty"` // ping: how many
+	For   time.Duration  `json:",omitempty"` // send, inject
+}
+
+// What a request can ask for.
+const (
+	doUp      = "up"      // bring the tunnel up
+	doUsage   = "usage"   // tell the processor time used so far
+	doSend    = "send"    // send UDP packets
+	doReceive = "receive" // begin to count UDP packets
+	doEcho    = "echo"    // begin to send UDP packets back
+	doStop    = "stop"    // end receive or echo and tell the count
+	doPing    = "ping"    // wait for echoes, one at a time
+	doInject  = "inject"  // inject packets into the Wrapper
+)
+
+// reply is what an agent answers. Fields that the request is not about are
+// zero.
+type reply struct {
+	Error string `json:",omitempty"`
+
+	CPU     time.Duration // of the agent's process so far
+	Packets int           // sent or received
+	Refused int           // inject: injections refused because the queue was full
+	Dropped int           // received: dropped for lack of buffer at the receiver's socket
+	Took    time.Duration // send, inject
+
+	Median, P99 time.Duration // ping
+	Lost        int           // ping
+}
+
+// nodeSpec is one end of a tunnel.
+type nodeSpec struct {
+	Kind       string
+	Device     string // name of the TUN
+	MTU        int
+	Address    netip.Prefix // of the host in the tunnel
+	Peer       netip.Addr   // the other end's
+	PrivateKey string       // hex
+	PeerKey    string       // hex
+	Port       int          // UDP, of this end
+	Endpoint   netip.AddrPort
+}

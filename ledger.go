@@ -1,0 +1,56 @@
+package tstun
+
+import (
+	"sync"
+
+	"tstun/flow"
+)
+
+// ledger is the account of what one batch has carried since the Wrapper was
+// made. The batch writes it once in each call, and others read it seldom, so
+// its lock is all but free.
+type ledger struct {
+	mu     sync.Mutex // guards all below
+	passed amount
+	// recent is of the flow that the batch has a lease on, and not in the
+	// statistics yet: a flow whose packets come one by one is looked up there
+	// when the lease goes to another flow, or when somebody asks.
+	recent run
+}
+
+// enter adds what a call has carried, and of that, what the leased flow has.
+func (l *ledger) enter(passed, leased amount) {
+	l.mu.Lock()
+	l.passed.packets += passed.packets
+	l.passed.bytes += passed.bytes
+	l.recent.packets += leased.packets
+	l.recent.bytes += leased.bytes
+	l.mu.Unlock()
+}
+
+// follow makes k the leased flow and returns what the one before has carried.
+func (l *ledger) follow(k flow.Key) run {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	if l.recent.key == k {
+		return run{}
+	}
+	r := l.recent
+	l.recent = run{key: k}
+	return r
+}
+
+// take returns what the leased flow has carried, for the statistics.
+func (l *ledger) take() run {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	r := l.recent
+	l.recent.amount = amount{}
+	return r
+}
+
+func (l *ledger) total() amount {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return l.passed
+}
