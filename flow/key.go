@@ -46,11 +46,31 @@ func MakeKey(proto ipproto.Proto, host, peer netip.AddrPort) Key {
 
 // In returns the key of the flow that the inbound packet p belongs to: the
 // host's side is p.Dst. Ports are 0 where the packet carries none.
-func In(p *packet.Parsed) Key { return MakeKey(p.Proto(), p.Dst, p.Src) }
+func In(p *packet.Parsed) (k Key) {
+	k.peerHi, k.peerLo, k.hostHi, k.hostLo = p.Addrs()
+	k.rest = uint64(p.Dst.Port())<<48 | uint64(p.Src.Port())<<32 | protoAndFamily(p)
+	return k
+}
 
 // Out returns the key of the flow that the outbound packet p belongs to: the
 // host's side is p.Src. Ports are 0 where the packet carries none.
-func Out(p *packet.Parsed) Key { return MakeKey(p.Proto(), p.Src, p.Dst) }
+func Out(p *packet.Parsed) (k Key) {
+	k.hostHi, k.hostLo, k.peerHi, k.peerLo = p.Addrs()
+	k.rest = uint64(p.Src.Port())<<48 | uint64(p.Dst.Port())<<32 | protoAndFamily(p)
+	return k
+}
+
+// protoAndFamily is the lower 16 bits of Key.rest.
+func protoAndFamily(p *packet.Parsed) uint64 {
+	families := uint64(familyNone)
+	switch p.IPVersion {
+	case 4:
+		families = family4<<4 | family4
+	case 6:
+		families = family6<<4 | family6
+	}
+	return uint64(p.Proto())<<8 | families
+}
 
 // equal is *k == *other, with one branch.
 func (k *Key) equal(other *Key) bool {
