@@ -13,7 +13,7 @@ type batch struct {
 	cfg *config
 	now int64 // the clock's, the same for all packets
 	p   packet.Parsed
-	key flow.Key // of p, as the host sees it; with statistics on
+	id  flow.ID // of p, as the host sees it; zero for none
 
 	lease lease
 	known bool       // the lease has the filter's verdict on p: it passes
@@ -43,7 +43,7 @@ func (a *amount) add(size int) {
 
 // run is what consecutive packets of one flow add up to.
 type run struct {
-	key flow.Key
+	id flow.ID
 	amount
 }
 
@@ -80,18 +80,6 @@ func (b *batch) end() {
 	b.p = packet.Parsed{}
 }
 
-// noteFlow notes for the statistics which flow the packet in hand belongs to:
-// none if it is no IP packet.
-func (b *batch) noteFlow(key func(*packet.Parsed) flow.Key) {
-	switch {
-	case b.cfg.stats == nil:
-	case b.p.IPVersion == 0:
-		b.key = flow.Key{}
-	default:
-		b.key = key(&b.p)
-	}
-}
-
 // count notes that the packet in hand went through or was taken, and returns
 // the index of its run.
 func (b *batch) count(size int) int {
@@ -100,8 +88,8 @@ func (b *batch) count(size int) int {
 		return -1
 	}
 	last := len(b.runs) - 1
-	if last < 0 || b.runs[last].key != b.key {
-		b.runs = append(b.runs, run{key: b.key})
+	if last < 0 || !b.runs[last].id.Equal(&b.id) {
+		b.runs = append(b.runs, run{id: b.id})
 		last++
 	}
 	b.runs[last].add(size)
@@ -116,7 +104,7 @@ func (b *batch) countLeased(size int) int {
 	}
 	l := &b.lease
 	if l.run < 0 {
-		b.runs = append(b.runs, run{key: l.key})
+		b.runs = append(b.runs, run{id: l.id})
 		l.run = len(b.runs) - 1
 	}
 	b.runs[l.run].add(size)
@@ -147,9 +135,9 @@ func (b *batch) unsend(n int) {
 // tallyIn enters what the call has carried into the books.
 func (b *batch) tallyIn() {
 	b.ledger.enter(b.n, b.leased())
-	for i, r := range b.runs {
+	for i := range b.runs {
 		if i != b.lease.run {
-			b.cfg.stats.addRx(r, b.now)
+			b.cfg.stats.addRx(&b.runs[i], b.now)
 		}
 	}
 }
@@ -157,9 +145,9 @@ func (b *batch) tallyIn() {
 // tallyOut is tallyIn for outbound packets.
 func (b *batch) tallyOut() {
 	b.ledger.enter(b.n, b.leased())
-	for i, r := range b.runs {
+	for i := range b.runs {
 		if i != b.lease.run {
-			b.cfg.stats.addTx(r, b.now)
+			b.cfg.stats.addTx(&b.runs[i], b.now)
 		}
 	}
 }

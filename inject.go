@@ -79,7 +79,10 @@ func (w *Wrapper) InjectInboundPacketBuffer(pkt *stack.PacketBuffer) error {
 // IP packet pass: they are the injector's affair.
 func (w *Wrapper) receiveInjected(b *batch, buf []byte, offset int) {
 	b.p.Decode(buf[offset:])
-	b.noteFlow(flow.In)
+	b.id = flow.ID{}
+	if b.p.IPVersion != 0 {
+		b.id = flow.In(&b.p).ID()
+	}
 	size := len(b.p.Buffer())
 	b.send(buf, offset, size, b.count(size))
 }

@@ -15,9 +15,9 @@ type lease struct {
 	now   int64
 	like  packet.Run
 	stamp flow.Stamp
-	ports uint32   // of the last packet that it did not cover
-	key   flow.Key // with statistics on
-	run   int      // where batch.runs has the flow; -1: not yet
+	ports uint32 // of the last packet that it did not cover
+	id    flow.ID
+	run   int // where batch.runs has the flow; -1: not yet
 
 	// whole: nobody wants to see the packets themselves, no hook nor check.
 	whole bool
@@ -46,14 +46,16 @@ func (b *batch) renewLease() {
 // before has carried.
 func (b *batch) takeLeaseIn(whole bool, run int) {
 	if b.takeLease(whole, run) {
-		b.cfg.stats.addRx(b.ledger.follow(b.key), b.now)
+		before := b.ledger.follow(&b.id)
+		b.cfg.stats.addRx(&before, b.now)
 	}
 }
 
 // takeLeaseOut is takeLeaseIn for outbound packets.
 func (b *batch) takeLeaseOut(whole bool, run int) {
 	if b.takeLease(whole, run) {
-		b.cfg.stats.addTx(b.ledger.follow(b.key), b.now)
+		before := b.ledger.follow(&b.id)
+		b.cfg.stats.addTx(&before, b.now)
 	}
 }
 
@@ -71,7 +73,7 @@ func (b *batch) takeLease(whole bool, run int) bool {
 	if b.p.IPProto == ipproto.UDP && !b.cfg.disco.IsZero() {
 		whole = false
 	}
-	b.lease = lease{cfg: b.cfg, now: b.now, like: like, stamp: b.stamp, ports: ports, key: b.key, run: run, whole: whole}
+	b.lease = lease{cfg: b.cfg, now: b.now, like: like, stamp: b.stamp, ports: ports, id: b.id, run: run, whole: whole}
 	return b.cfg.stats != nil
 }
 

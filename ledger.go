@@ -28,15 +28,15 @@ func (l *ledger) enter(passed, leased amount) {
 	l.mu.Unlock()
 }
 
-// follow makes k the leased flow and returns what the one before has carried.
-func (l *ledger) follow(k flow.Key) run {
+// follow makes id the leased flow and returns what the one before has carried.
+func (l *ledger) follow(id *flow.ID) run {
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	if l.recent.key == k {
+	if l.recent.id.Equal(id) {
 		return run{}
 	}
 	r := l.recent
-	l.recent = run{key: k}
+	l.recent = run{id: *id}
 	return r
 }
 

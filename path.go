@@ -44,7 +44,7 @@ func (b *batch) outbound() outcome {
 		return drop(filter.ReasonOwnDisco)
 	}
 	b.stamp = flow.Stamp{}
-	b.noteFlow(flow.Out)
+	b.id = flow.Out(p).ID()
 	if o := b.hook(b.w.PreFilterFromTunToNetstack); o.fate != passed {
 		return o
 	}
@@ -80,10 +80,11 @@ func (b *batch) mainOut() outcome {
 // place, towards WireGuard. Bytes that are no IP packet pass too: they are
 // the injector's affair.
 func (b *batch) injected() {
-	b.noteFlow(flow.Out)
+	b.id = flow.ID{}
 	if b.p.IPVersion == 0 {
 		return
 	}
+	b.id = flow.Out(&b.p).ID()
 	b.noteDestination()
 	b.leave()
 }
@@ -112,7 +113,7 @@ func (b *batch) inbound() outcome {
 	if peer != nil {
 		peer.destinationNAT(p)
 	}
-	b.noteFlow(flow.In)
+	b.id = flow.In(p).ID()
 	if p.Proto() == ipproto.TSMP {
 		if o := b.control(); o.fate != passed {
 			return o
@@ -155,7 +156,7 @@ func (b *batch) mainIn(peer *peer) outcome {
 	if b.isForPeerAPI() {
 		flags |= filter.Exempt
 	}
-	v, stamp := f.InRun(&b.p, b.now, flags)
+	v, stamp := f.InRun(&b.p, &b.id, b.now, flags)
 	if !v.Response.IsDrop() {
 		if peer == nil || len(peer.nat) == 0 { // else each packet has to be translated
 			b.stamp = stamp

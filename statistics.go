@@ -1,7 +1,7 @@
 package tstun
 
 import (
-	"sync/atomic"
+	"sync"
 
 	"tstun/filter"
 	"tstun/flow"
@@ -17,47 +17,52 @@ const maxConnections = 100_000
 // takes entries out whole.
 type statistics struct {
 	flows *flow.Table[netlogtype.Counts]
-	rest  counts // of connections that flows had no room for
-}
 
-// counts is a netlogtype.Counts that several goroutines add to.
-type counts struct {
-	txPackets, txBytes, rxPackets, rxBytes atomic.Uint64
+	restMu sync.Mutex        // guards the below
+	rest   netlogtype.Counts // of connections that flows had no room for
 }
 
 func newStatistics() *statistics {
 	return &statistics{flows: flow.New[netlogtype.Counts](flow.Config{Limit: maxConnections, Refuse: true})}
 }
 
-func (s *statistics) addTx(r run, now int64) {
-	s.add(r, netlogtype.Counts{TxPackets: r.packets, TxBytes: r.bytes}, now)
+// addTx adds an outbound run.
+func (s *statistics) addTx(r *run, now int64) {
+	s.add(r, now, func(c *netlogtype.Counts) {
+		c.TxPackets += r.packets
+		c.TxBytes += r.bytes
+	})
 }
 
-func (s *statistics) addRx(r run, now int64) {
-	s.add(r, netlogtype.Counts{RxPackets: r.packets, RxBytes: r.bytes}, now)
+// addRx adds an inbound run.
+func (s *statistics) addRx(r *run, now int64) {
+	s.add(r, now, func(c *netlogtype.Counts) {
+		c.RxPackets += r.packets
+		c.RxBytes += r.bytes
+	})
 }
 
-func (s *statistics) add(r run, c netlogtype.Counts, now int64) {
+// add lets to add r to the counts of its flow.
+func (s *statistics) add(r *run, now int64, to func(*netlogtype.Counts)) {
 	if r.packets == 0 {
 		return
 	}
-	if r.key != (flow.Key{}) {
+	if !r.id.IsZero() {
 		add := func(e *flow.Entry[netlogtype.Counts]) flow.Action {
-			e.Value = e.Value.Add(c)
+			to(&e.Value)
 			return flow.Leave
 		}
-		if _, known := s.flows.Update(r.key, now, add); known {
+		if _, known := s.flows.UpdateID(&r.id, now, add); known {
 			return
 		}
 		first := func(e *flow.Entry[netlogtype.Counts], _ bool) flow.Action { return add(e) }
-		if s.flows.Upsert(r.key, 0, now, first) {
+		if s.flows.Upsert(r.id.Key(), 0, now, first) {
 			return
 		}
 	}
-	s.rest.txPackets.Add(c.TxPackets)
-	s.rest.txBytes.Add(c.TxBytes)
-	s.rest.rxPackets.Add(c.RxPackets)
-	s.rest.rxBytes.Add(c.RxBytes)
+	s.restMu.Lock()
+	to(&s.rest)
+	s.restMu.Unlock()
 }
 
 // take returns everything counted since the last call.
@@ -67,12 +72,10 @@ func (s *statistics) take() map[netlogtype.Connection]netlogtype.Counts {
 		conn := netlogtype.Connection{Proto: k.Proto(), Src: k.Host(), Dst: k.Peer()}
 		m[conn] = m[conn].Add(c)
 	})
-	rest := netlogtype.Counts{
-		TxPackets: s.rest.txPackets.Swap(0),
-		TxBytes:   s.rest.txBytes.Swap(0),
-		RxPackets: s.rest.rxPackets.Swap(0),
-		RxBytes:   s.rest.rxBytes.Swap(0),
-	}
+	s.restMu.Lock()
+	rest := s.rest
+	s.rest = netlogtype.Counts{}
+	s.restMu.Unlock()
 	if !rest.IsZero() {
 		m[netlogtype.Connection{}] = rest
 	}
@@ -90,8 +93,10 @@ func (s *statistics) take() map[netlogtype.Connection]netlogtype.Counts {
 func (w *Wrapper) ExtractStatistics() map[netlogtype.Connection]netlogtype.Counts {
 	now := filter.Now()
 	for _, l := range w.lanes.list() {
-		w.stats.addRx(l.ledger.take(), now)
+		r := l.ledger.take()
+		w.stats.addRx(&r, now)
 	}
-	w.stats.addTx(w.inbox.batch.ledger.take(), now)
+	r := w.inbox.batch.ledger.take()
+	w.stats.addTx(&r, now)
 	return w.stats.take()
 }

@@ -16,17 +16,19 @@ func (f *Filter) RunIn(p *packet.Parsed, flags RunFlags) Response {
 // In judges the inbound packet p and updates the state: an accepted packet
 // opens its flow or goes on with it. p is not kept.
 func (f *Filter) In(p *packet.Parsed, now int64, flags RunFlags) Verdict {
-	v, _ := f.InRun(p, now, flags)
+	id := flow.In(p).ID()
+	v, _ := f.InRun(p, &id, now, flags)
 	return v
 }
 
-// InRun is In for a caller that expects more of the same. While the stamp
+// InRun is In for a caller that expects more of the same, and knows the ID of
+// flow.In(p), which is not kept. While the stamp
 // holds, further whole packets with p's addresses, ports and protocol need not
 // be judged: they would get the same verdict, and change nothing. That is for
 // the same now and the same flags, and for UDP and for TCP segments with ACK,
 // with or without PSH, alone.
-func (f *Filter) InRun(p *packet.Parsed, now int64, flags RunFlags) (Verdict, flow.Stamp) {
-	if stamp, ok := f.inOpen(p, now, flags); ok {
+func (f *Filter) InRun(p *packet.Parsed, id *flow.ID, now int64, flags RunFlags) (Verdict, flow.Stamp) {
+	if stamp, ok := f.inOpen(p, id, now, flags); ok {
 		return Verdict{Response: Accept}, stamp
 	}
 	reason, begins := f.judgeIn(p, now, flags)
@@ -38,12 +40,12 @@ func (f *Filter) InRun(p *packet.Parsed, now int64, flags RunFlags) (Verdict, fl
 
 // inOpen lets p in, on the shortest way, if it is a whole TCP or UDP packet of
 // a flow that goes on. All else is for judgeIn.
-func (f *Filter) inOpen(p *packet.Parsed, now int64, flags RunFlags) (stamp flow.Stamp, ok bool) {
+func (f *Filter) inOpen(p *packet.Parsed, id *flow.ID, now int64, flags RunFlags) (stamp flow.Stamp, ok bool) {
 	s := segment{flags: p.TCPFlags, byPeer: true}
 	if p.IPProto != ipproto.UDP && p.IPProto != ipproto.TCP || s.opens() || flags&Jailed != 0 || p.IsFragment() {
 		return flow.Stamp{}, false
 	}
-	stamp, ok = f.goOn(flow.In(p), s, now)
+	stamp, ok = f.goOn(id, s, now)
 	if !s.steady() {
 		stamp = flow.Stamp{}
 	}

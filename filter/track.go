@@ -63,8 +63,8 @@ const (
 // filter that admitted it. It reports false, and has changed nothing, for all
 // others, also for segments that begin something. While the stamp holds, it
 // has nothing to say or do about further segments of the same kind at now.
-func (f *Filter) goOn(k flow.Key, s segment, now int64) (stamp flow.Stamp, ok bool) {
-	stamp, _ = f.state.flows.Update(k, now, func(e *flow.Entry[conn]) flow.Action {
+func (f *Filter) goOn(id *flow.ID, s segment, now int64) (stamp flow.Stamp, ok bool) {
+	stamp, _ = f.state.flows.UpdateID(id, now, func(e *flow.Entry[conn]) flow.Action {
 		c := &e.Value
 		if c.gen != f.gen || c.traits&(admitted|revoked) != admitted {
 			return flow.Leave

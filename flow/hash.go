@@ -5,8 +5,12 @@ import (
 	"math/rand/v2"
 )
 
-// hasher hashes keys so that nobody who does not know its secret can choose
-// keys that collide. Each Table has its own.
+// secrets are the process's. With them, nobody who does not know them can
+// choose keys that collide. All tables share them, so that a key is hashed
+// once for several.
+var secrets = newHasher()
+
+// hasher hashes keys with a secret.
 //
 // The first step is NH of UMAC (RFC 4418 §5.2.1) on words of 64 bits: two
 // different keys have the same 128-bit sum with a probability of 2^-64 over
@@ -36,3 +40,25 @@ func (h *hasher) hash(k *Key) uint64 {
 	z, w := bits.Mul64(hi^x^y, s[7])
 	return z ^ w
 }
+
+// ID is a Key with its hash, for a key that is looked up more than once. The
+// zero ID is of no flow.
+type ID struct {
+	key  Key // tagged
+	hash uint64
+}
+
+// ID returns the key's ID, which is good for this process only.
+func (k Key) ID() ID {
+	h := secrets.hash(&k)
+	return ID{k.tagged(h), h}
+}
+
+// Key returns the key that the ID was made of.
+func (id *ID) Key() Key { return id.key.untagged() }
+
+// IsZero reports whether id is the zero ID.
+func (id *ID) IsZero() bool { return id.key.rest == 0 }
+
+// Equal reports whether id and other are of one key.
+func (id *ID) Equal(other *ID) bool { return id.hash == other.hash && id.key.equal(&other.key) }

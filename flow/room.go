@@ -106,7 +106,7 @@ func (t *Table[V]) evict(s *shard[V], victim ref) bool {
 		return false
 	}
 	t.evicted.Add(1)
-	s.remove(&t.hasher, victim)
+	s.remove(victim)
 	return true
 }
 

@@ -54,18 +54,18 @@ func (s *shard[V]) grow(t *Table[V]) {
 	// The entries keep their order, nearly, so the hand has its place.
 	hand := ref(uint64(s.hand) * uint64(pairs) / uint64(max(old, 1)))
 	var moved []ref
-	s.store, moved = s.grown(pairs, &t.hasher)
+	s.store, moved = s.grown(pairs)
 	s.hand = hand
 	for i, l := range s.lists {
 		s.lists[i] = list{moved[l.oldest], moved[l.newest]}
 	}
 }
 
-func (s *shard[V]) remove(hash *hasher, r ref) {
+func (s *shard[V]) remove(r ref) {
 	s.changes.Add(1)
 	s.unlist(r)
 	key := s.at(r).Key()
-	s.vacate(hash.hash(&key), r)
+	s.vacate(secrets.hash(&key), r)
 }
 
 // enlist makes r the newest of the list that it names.

@@ -124,13 +124,13 @@ func (s *store[V]) vacate(h uint64, r ref) {
 
 // grown returns a store of so many pairs with the entries of s, and where the
 // entry of each slot has gone.
-func (s *store[V]) grown(pairs int, hash *hasher) (t store[V], moved []ref) {
+func (s *store[V]) grown(pairs int) (t store[V], moved []ref) {
 	t = newStore[V](pairs)
 	moved = make([]ref, len(s.slots)+1)
 	for i := range s.slots {
 		if e := &s.slots[i]; e.live() {
 			key := e.Key()
-			moved[i+1] = t.place(hash.hash(&key), e)
+			moved[i+1] = t.place(secrets.hash(&key), e)
 		}
 	}
 	for i, l := range s.links {

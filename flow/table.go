@@ -79,8 +79,7 @@ type Table[V any] struct {
 	shards []shard[V]
 	shift  uint8 // of a hash, to get the shard's index
 	refuse bool
-	fair   int // pairs of slots for a shard's share of a full table
-	hasher hasher
+	fair   int             // pairs of slots for a shard's share of a full table
 	_      [cacheLine]byte // look-ups only read what is above
 
 	total   gauge
@@ -138,7 +137,6 @@ func New[V any](c Config) *Table[V] {
 		shift:  uint8(64 - order),
 		refuse: c.Refuse,
 		fair:   100 * (c.Limit >> order) / (2 * roomy),
-		hasher: newHasher(),
 	}
 	t.total.max = int64(c.Limit)
 	for i, limit := range c.Classes {
@@ -182,11 +180,17 @@ func (t *Table[V]) Peek(k Key, now int64) (v V, ok bool) {
 // the table, keep the entry or panic. If f neither Changed nor removed the
 // entry, the stamp holds for as long as nobody does.
 func (t *Table[V]) Update(k Key, now int64, f func(*Entry[V]) Action) (Stamp, bool) {
+	id := k.ID()
+	return t.UpdateID(&id, now, f)
+}
+
+// UpdateID is Update for the key that id was made of. It does not keep id.
+func (t *Table[V]) UpdateID(id *ID, now int64, f func(*Entry[V]) Action) (Stamp, bool) {
 	// The straight way through here is short, so that a processor that works
 	// ahead gets to the memory that the next look-up is to wait for.
-	s, h := t.locate(&k)
+	s := &t.shards[id.hash>>t.shift]
 	s.mu.Lock()
-	r := s.find(h, &k)
+	r := s.find(id.hash, &id.key)
 	if r == none {
 		s.mu.Unlock()
 		return Stamp{}, false
@@ -271,7 +275,7 @@ func (t *Table[V]) Drain(f func(Key, V)) {
 
 // locate returns k's shard and hash, and tags k.
 func (t *Table[V]) locate(k *Key) (*shard[V], uint64) {
-	h := t.hasher.hash(k)
+	h := secrets.hash(k)
 	*k = k.tagged(h)
 	return &t.shards[h>>t.shift], h
 }
@@ -305,7 +309,7 @@ func (t *Table[V]) settle(s *shard[V], r ref, now int64, a Action) {
 func (t *Table[V]) remove(s *shard[V], r ref) {
 	t.total.give()
 	t.classes[s.at(r).class()].give()
-	s.remove(&t.hasher, r)
+	s.remove(r)
 }
 
 func (t *Table[V]) expire(s *shard[V], r ref) {

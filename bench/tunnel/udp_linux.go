@@ -71,8 +71,9 @@ func (s *sender) upTo(total int) error {
 type service struct {
 	conn  *net.UDPConn
 	echo  bool
-	count int // owned by the goroutine until done
 	done  sync.WaitGroup
+	count int   // owned by the goroutine until done
+	err   error // what ended it early; likewise
 }
 
 func serve(req request) (*service, error) {
@@ -111,12 +112,15 @@ func (s *service) run() {
 	}
 	for {
 		n, err := c.ReadBatch(messages, 0)
-		if errors.Is(err, net.ErrClosed) {
+		if err != nil {
+			if !errors.Is(err, net.ErrClosed) {
+				s.err = err
+			}
 			return
 		}
-		s.count += max(n, 0)
+		s.count += n
 		if s.echo {
-			for _, m := range messages[:max(n, 0)] {
+			for _, m := range messages[:n] {
 				s.conn.WriteTo(m.Buffers[0][:m.N], m.Addr) // lost is lost
 			}
 		}
@@ -131,7 +135,7 @@ func (s *service) stop() (reply, error) {
 	dropped := socketDrops(s.conn.LocalAddr().(*net.UDPAddr).Port)
 	err := s.conn.Close()
 	s.done.Wait()
-	return reply{Packets: s.count, Dropped: dropped}, err
+	return reply{Packets: s.count, Dropped: dropped}, errors.Join(err, s.err)
 }
 
 // socketDrops returns how many packets the kernel dropped because the buffer
