@@ -71,14 +71,27 @@ func mirrored(t testing.TB, packets [][]byte) [][]byte {
 
 // write sends the next batch from the peer.
 func (l *load) write() {
+	l.fill()
+	if _, err := l.w.Write(l.bufs, offset); err != nil {
+		l.t.Fatal(err)
+	}
+}
+
+// writeBare writes the next batch to the device.
+func (l *load) writeBare() {
+	l.fill()
+	if _, err := l.w.Unwrap().Write(l.bufs, offset); err != nil {
+		l.t.Fatal(err)
+	}
+}
+
+// fill makes the next batch.
+func (l *load) fill() {
 	for i := range l.bufs {
 		pkt := l.packets[l.next]
 		l.next = (l.next + 1) % len(l.packets)
 		l.bufs[i] = l.bufs[i][:offset+len(pkt)]
 		copy(l.bufs[i][offset:], pkt[:40]) // headers; the payload does not matter
-	}
-	if _, err := l.w.Write(l.bufs, offset); err != nil {
-		l.t.Fatal(err)
 	}
 }
 
