@@ -41,7 +41,7 @@ func Compare(ctx context.Context, cfg Config, r *report.Report) error {
 	return nil
 }
 
-const noDirect = "the packet part has no " + Direct + ": this Wrapper reads no device of a program's own directly"
+const noDirect = "\"" + Direct + "\" is not in the packet part: this Wrapper reads no device of a program's own directly"
 
 // contestant is a subject that takes part in a case.
 type contestant struct {
@@ -91,7 +91,7 @@ func assemble(c Case, r *report.Report) ([]contestant, error) {
 		}
 		if rig != nil {
 			field = append(field, contestant{s.kind, newRun(rig, c, bufs, inbound)})
-		} else if s.kind == Direct && c.Op == "Read" {
+		} else if s.kind == Direct {
 			r.Note(noDirect)
 		}
 	}

@@ -23,7 +23,7 @@ func TestCompare(t *testing.T) {
 		t.Fatal(err)
 	}
 	for i, c := range cases {
-		want := map[string]bool{packets.Bare: true, packets.Pump: true, packets.Tailscale: true, packets.Nebula: i == 0 || i == 3}
+		want := map[string]bool{packets.Bare: true, packets.Tstun: true, packets.Tailscale: true, packets.Nebula: i == 0 || i == 3}
 		for kind, there := range want {
 			s := r.Find(report.Packet, c.String(), packets.Wall, kind)
 			if (s != nil) != there {

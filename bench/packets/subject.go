@@ -13,10 +13,10 @@ import (
 // measured above.
 const (
 	Bare      = "bare device"
-	Direct    = "tstun, direct"
-	Pump      = "tstun, pump"
+	Direct    = "tstun, direct" // over a tundev.Direct
+	Tstun     = "tstun"         // over a mere tun.Device, which the pump reads
 	Tailscale = "tailscale"
-	Nebula    = "nebula (parse and firewall)"
+	Nebula    = "nebula: parse and firewall alone"
 )
 
 // wrapper is what a run drives.
@@ -52,7 +52,7 @@ func subjects() []subject {
 	return []subject{
 		{Bare, makeBare},
 		{Direct, makeDirect},
-		{Pump, makePump},
+		{Tstun, makeTstun},
 		{Tailscale, makeTailscale},
 		{Nebula, makeNebula},
 	}
@@ -63,7 +63,7 @@ func makeBare(c Case, packets [][]byte) (*rig, error) {
 	return &rig{dev, dev}, nil
 }
 
-func makePump(c Case, packets [][]byte) (*rig, error) {
+func makeTstun(c Case, packets [][]byte) (*rig, error) {
 	dev := newMemory[tun.Event](c.Batch, packets)
 	w, err := candidate.Tstun(dev, c.setup())
 	return &rig{w, dev}, err
@@ -75,12 +75,9 @@ func makeTailscale(c Case, packets [][]byte) (*rig, error) {
 	return &rig{w, dev}, err
 }
 
-// makeDirect makes a Wrapper that reads its device without the pump, or nil
+// makeDirect makes a Wrapper that takes its device for a tundev.Direct, or nil
 // if this Wrapper does so with no device of a program's own.
 func makeDirect(c Case, packets [][]byte) (*rig, error) {
-	if c.Op != "Read" {
-		return nil, nil // Write is the same as over any device
-	}
 	dev := &direct[tun.Event]{memory: newMemory[tun.Event](c.Batch, packets)}
 	w, err := candidate.Tstun(dev, c.setup())
 	if err != nil {

@@ -7,22 +7,31 @@ import (
 	"math"
 	"slices"
 	"strconv"
+	"strings"
 	"text/tabwriter"
 )
 
-// WriteText writes the report for people to read. bases names, for each part,
-// the kind that the others are set in relation to.
-func (r *Report) WriteText(w io.Writer, bases map[string]string) error {
+// Layout says how a part is written.
+type Layout struct {
+	Part string
+	Base string // kind that the others are set in relation to
+	// Across puts the quantities side by side and the kinds below each other,
+	// instead of the other way round.
+	Across bool
+}
+
+// WriteText writes the report for people to read, part by part.
+func (r *Report) WriteText(w io.Writer, layouts []Layout) error {
 	m := r.Machine
 	fmt.Fprintf(w, "%s, kernel %s, %s, %d cores, %s\n", m.System, m.Kernel, m.CPU, m.Cores, m.Go)
 	for _, path := range slices.Sorted(maps.Keys(r.Versions)) {
 		fmt.Fprintf(w, "  %s %s\n", path, r.Versions[path])
 	}
-	for _, part := range []string{Packet, Tunnel} {
-		if len(r.Measures(part)) == 0 {
+	for _, l := range layouts {
+		if len(r.Measures(l.Part)) == 0 {
 			continue
 		}
-		if err := r.writePart(w, part, bases[part]); err != nil {
+		if err := r.writePart(w, l); err != nil {
 			return err
 		}
 	}
@@ -35,47 +44,72 @@ func (r *Report) WriteText(w io.Writer, bases map[string]string) error {
 	return nil
 }
 
-// writePart writes a table of a part: a block per measure, a line per
-// quantity and kind.
-func (r *Report) writePart(w io.Writer, part, base string) error {
-	fmt.Fprintf(w, "\n== %s: median (min–max) of the rounds; × is relative to %s\n", part, base)
+// writePart writes a block per measure.
+func (r *Report) writePart(w io.Writer, l Layout) error {
+	how := "median of each round's ratio"
+	if l.Part == Packet {
+		how = "ratio of medians"
+	}
+	fmt.Fprintf(w, "\n== %s: median (least–greatest) of the rounds, × %s (%s)\n", l.Part, l.Base, how)
 	t := tabwriter.NewWriter(w, 0, 0, 2, ' ', 0)
-	for _, measure := range r.Measures(part) {
-		fmt.Fprintf(t, "\n%s\n", measure)
-		for _, quantity := range r.Quantities(part, measure) {
-			for _, kind := range r.Kinds(part) {
-				if s := r.Find(part, measure, quantity, kind); s != nil {
-					sum := Summarize(s.Rounds)
-					fmt.Fprintf(t, "  %s\t%s\t%s %s\t(%s–%s)\t%s\n", quantity, kind,
-						Figure(sum.Median), s.Unit, Figure(sum.Min), Figure(sum.Max),
-						r.relation(s, r.Find(part, measure, quantity, base)))
-				}
-			}
+	for _, measure := range r.Measures(l.Part) {
+		rows, columns := r.Quantities(l.Part, measure), r.Kinds(l.Part)
+		if l.Across {
+			rows, columns = columns, rows
+		}
+		fmt.Fprintf(t, "\n%s\t%s\n", measure, strings.Join(columns, "\t"))
+		for _, row := range rows {
+			r.writeRow(t, l, measure, row, columns)
 		}
 	}
 	return t.Flush()
 }
 
-// relation says how s compares with base, or nothing if that means nothing.
-func (r *Report) relation(s, base *Series) string {
-	if s == base || s.Better == Neither {
-		return ""
+// writeRow writes a line, unless all of it is empty.
+func (r *Report) writeRow(w io.Writer, l Layout, measure, row string, columns []string) {
+	line, unit, any := "  "+row, "", false
+	for _, column := range columns {
+		quantity, kind := row, column
+		if l.Across {
+			quantity, kind = column, row
+		}
+		s := r.Find(l.Part, measure, quantity, kind)
+		line += "\t" + r.cell(s, r.Find(l.Part, measure, quantity, l.Base))
+		if s != nil {
+			any, unit = true, s.Unit
+		}
 	}
-	if s.Part == Packet {
-		return times(RatioOfMedians(s, base))
+	if !any {
+		return
 	}
-	q := Ratios(s, base)
-	if math.IsNaN(q.Median) {
-		return ""
+	if !l.Across {
+		line += "\t" + unit
 	}
-	return fmt.Sprintf("%s (%.2f–%.2f)", times(q.Median), q.Min, q.Max)
+	fmt.Fprintln(w, line)
 }
 
-func times(q float64) string {
-	if math.IsNaN(q) {
-		return ""
+// cell writes what there is to say about a series beside base.
+func (r *Report) cell(s, base *Series) string {
+	if s == nil {
+		return "–"
 	}
-	return fmt.Sprintf("× %.2f", q)
+	sum := Summarize(s.Rounds)
+	text := Figure(sum.Median)
+	if s.Better == Neither {
+		return text
+	}
+	text += fmt.Sprintf(" (%s–%s)", Figure(sum.Min), Figure(sum.Max))
+	if s == base {
+		return text
+	}
+	ratio := Ratios(s, base).Median
+	if s.Part == Packet {
+		ratio = RatioOfMedians(s, base)
+	}
+	if math.IsNaN(ratio) {
+		return text
+	}
+	return text + fmt.Sprintf(" ×%.2f", ratio)
 }
 
 // Figure writes v with three significant digits, and whole from 100 on.

@@ -98,12 +98,13 @@ func (t *trial) tcp(measure string, streams int) error {
 func (t *trial) udpSizes() error {
 	for _, size := range t.cfg.Sizes {
 		measure := fmt.Sprintf("UDP, %d bytes, full rate", size)
-		sent, got, err := t.udp(measure, request{Do: doSend, Size: size})
+		f, err := t.oneWay(t.a.driver, request{Do: doSend, Size: size})
 		if err != nil {
 			return err
 		}
-		t.add(measure, "received", "packets/s", report.More, float64(got.Packets)/sent.Took.Seconds())
-		t.add(measure, "offered", "packets/s", report.Neither, float64(sent.Packets)/sent.Took.Seconds())
+		t.add(measure, "received", "packets/s", report.More, f.perSecond(f.got.Packets))
+		t.add(measure, "offered", "packets/s", report.Neither, f.perSecond(f.sent.Packets))
+		t.addFlow(measure, f)
 	}
 	return nil
 }
@@ -111,53 +112,79 @@ func (t *trial) udpSizes() error {
 func (t *trial) udpRates() error {
 	for _, rate := range t.cfg.Rates {
 		measure := fmt.Sprintf("UDP, 200 bytes, %s packets/s offered", report.Figure(float64(rate)))
-		sent, got, err := t.udp(measure, request{Do: doSend, Size: 200, Rate: rate})
+		f, err := t.oneWay(t.a.driver, request{Do: doSend, Size: 200, Rate: rate})
 		if err != nil {
 			return err
 		}
-		t.add(measure, "lost", "%", report.Less, 100*max(0, 1-float64(got.Packets)/float64(sent.Packets)))
-		t.add(measure, "offered", "packets/s", report.Neither, float64(sent.Packets)/sent.Took.Seconds())
+		t.add(measure, "lost", "%", report.Less, 100*max(0, 1-float64(f.got.Packets)/float64(f.sent.Packets)))
+		t.add(measure, "offered", "packets/s", report.Neither, f.perSecond(f.sent.Packets))
+		t.addFlow(measure, f)
 	}
 	return nil
 }
 
-// udp sends through the tunnel and returns what the sender and the receiver
-// say.
-func (t *trial) udp(measure string, req request) (sent, got reply, err error) {
-	req.For = t.cfg.Time / 3
-	return t.oneWay(measure, t.a.driver, req)
+// inject is left out for the bare tunnel, which has nothing to inject into.
+func (t *trial) inject() error {
+	if t.kind == Bare {
+		return nil
+	}
+	const measure = "UDP, 200 bytes, injected, full rate"
+	f, err := t.oneWay(t.a.node, request{Do: doInject, Size: 200})
+	if err != nil {
+		return err
+	}
+	t.add(measure, "received", "packets/s", report.More, f.perSecond(f.got.Packets))
+	t.add(measure, "injected", "packets/s", report.Neither, f.perSecond(f.sent.Packets))
+	t.add(measure, "refused, queue full", "times/s", report.Neither, f.perSecond(f.sent.Refused))
+	t.addFlow(measure, f)
+	return nil
 }
 
-// oneWay has by send packets to the receiver in b.
-func (t *trial) oneWay(measure string, by *process, req request) (sent, got reply, err error) {
-	req.To = netip.AddrPortFrom(t.b.inner.Addr(), receiver)
+// flow is what is known of UDP packets from one program to another.
+type flow struct {
+	sent, got        reply
+	sender, receiver time.Duration // processor time
+	nodes            [2]time.Duration
+	machine          float64
+}
+
+func (f flow) perSecond(packets int) float64 { return float64(packets) / f.sent.Took.Seconds() }
+
+// oneWay has by send packets to a receiver in b.
+func (t *trial) oneWay(by *process, req request) (f flow, err error) {
+	req.To, req.For = netip.AddrPortFrom(t.b.inner.Addr(), receiver), t.cfg.Time/3
 	before, err := by.ask(request{Do: doUsage})
 	if err != nil {
-		return sent, got, err
+		return f, err
 	}
 	began, err := t.b.driver.ask(request{Do: doReceive, To: req.To})
 	if err != nil {
-		return sent, got, err
+		return f, err
 	}
-	nodes, busy, err := t.watched(func() (err error) {
-		sent, err = by.ask(req)
+	f.nodes, f.machine, err = t.watched(func() (err error) {
+		f.sent, err = by.ask(req)
 		return err
 	})
 	time.Sleep(settle)
-	got, stopErr := t.b.driver.ask(request{Do: doStop})
+	var stopErr error
+	f.got, stopErr = t.b.driver.ask(request{Do: doStop})
 	if err := errors.Join(err, stopErr); err != nil {
-		return sent, got, err
+		return f, err
 	}
-	if got.Packets == 0 {
-		return sent, got, fmt.Errorf("of %d packets none was received", sent.Packets)
+	if f.got.Packets == 0 {
+		return f, fmt.Errorf("of %d packets none was received", f.sent.Packets)
 	}
-	sender := sent.CPU - before.CPU
-	if by == t.a.node {
-		sender = 0 // part of the node
+	f.receiver = f.got.CPU - began.CPU
+	if by != t.a.node { // else it is the node's
+		f.sender = f.sent.CPU - before.CPU
 	}
-	t.addBusy(measure, sent.Took, sender, got.CPU-began.CPU, nodes, busy)
-	t.add(measure, "dropped by the receiver's socket", "packets", report.Neither, float64(got.Dropped))
-	return sent, got, nil
+	return f, nil
+}
+
+// addFlow adds what shows who was the bottleneck.
+func (t *trial) addFlow(measure string, f flow) {
+	t.add(measure, "dropped by the receiver's socket", "packets", report.Neither, float64(f.got.Dropped))
+	t.addBusy(measure, f.sent.Took, f.sender, f.receiver, f.nodes, f.machine)
 }
 
 func (t *trial) ping() error {
@@ -172,21 +199,5 @@ func (t *trial) ping() error {
 	t.add(measure, "median", "µs", report.Less, float64(r.Median)/1e3)
 	t.add(measure, "99th percentile", "µs", report.Less, float64(r.P99)/1e3)
 	t.add(measure, "lost", "round trips", report.Neither, float64(r.Lost))
-	return nil
-}
-
-// inject is left out for the bare tunnel, which has nothing to inject into.
-func (t *trial) inject() error {
-	if t.kind == Bare {
-		return nil
-	}
-	const measure = "injected UDP, 200 bytes, full rate"
-	sent, got, err := t.oneWay(measure, t.a.node, request{Do: doInject, Size: 200, For: t.cfg.Time / 3})
-	if err != nil {
-		return err
-	}
-	t.add(measure, "received", "packets/s", report.More, float64(got.Packets)/sent.Took.Seconds())
-	t.add(measure, "injected", "packets/s", report.Neither, float64(sent.Packets)/sent.Took.Seconds())
-	t.add(measure, "refused, queue full", "times/s", report.Neither, float64(sent.Refused)/sent.Took.Seconds())
 	return nil
 }

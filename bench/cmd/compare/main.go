@@ -105,7 +105,10 @@ func (o options) compareTunnels(ctx context.Context, r *report.Report, logf func
 
 // write prints the table and writes the files that are asked for.
 func (o options) write(r *report.Report, stdout io.Writer) error {
-	err := r.WriteText(stdout, map[string]string{report.Packet: packets.Pump, report.Tunnel: tunnel.Bare})
+	err := r.WriteText(stdout, []report.Layout{
+		{Part: report.Tunnel, Base: tunnel.Bare},
+		{Part: report.Packet, Base: packets.Tstun, Across: true},
+	})
 	if o.json != "" {
 		err = errors.Join(err, toFile(o.json, r.WriteJSON))
 	}

@@ -2,6 +2,7 @@ package main
 
 import (
 	"math"
+	"slices"
 	"strings"
 
 	"tstun/bench/chart"
@@ -16,7 +17,10 @@ import (
 func picture(r *report.Report) chart.Chart {
 	c := chart.Chart{
 		Title: "tstun and its peers, medians and ranges, " + r.Machine.System + ", " + r.Machine.Go,
-		Kinds: []string{tunnel.Tstun, packets.Pump, tunnel.Tailscale},
+		Kinds: []string{tunnel.Tstun, tunnel.Tailscale},
+	}
+	if slices.Contains(r.Kinds(report.Packet), packets.Direct) {
+		c.Kinds = append(c.Kinds, packets.Direct)
 	}
 	if p := tunnelPanel(r); len(p.Groups) > 0 {
 		c.Panels = append(c.Panels, p)
@@ -68,8 +72,7 @@ func label(measure, quantity string, better report.Better) string {
 	return measure + ", " + quantity + arrow
 }
 
-// packetPanel draws nanoseconds. A direct device's bars have the colour of
-// tstun in tunnels, which is direct.
+// packetPanel draws nanoseconds.
 func packetPanel(r *report.Report) chart.Panel {
 	p := chart.Panel{
 		Title: "One packet, through the wrapper alone: statistics on, one rule",
@@ -80,14 +83,10 @@ func packetPanel(r *report.Report) chart.Panel {
 			continue
 		}
 		g := chart.Group{Label: c.String()}
-		for _, kind := range []string{packets.Direct, packets.Pump, packets.Tailscale} {
+		for _, kind := range []string{packets.Direct, packets.Tstun, packets.Tailscale} {
 			if s := r.Find(report.Packet, c.String(), packets.Above, kind); s != nil {
 				sum := report.Summarize(s.Rounds)
-				name := kind
-				if kind == packets.Direct {
-					name = tunnel.Tstun
-				}
-				g.Bars = append(g.Bars, chart.Bar{Kind: name, Value: sum.Median, Min: sum.Min, Max: sum.Max})
+				g.Bars = append(g.Bars, chart.Bar{Kind: kind, Value: sum.Median, Min: sum.Min, Max: sum.Max})
 			}
 		}
 		if len(g.Bars) > 0 {
