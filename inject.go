@@ -81,7 +81,7 @@ func (w *Wrapper) receiveInjected(b *batch, buf []byte, offset int) {
 	b.p.Decode(buf[offset:])
 	b.id = flow.ID{}
 	if b.p.IPVersion != 0 {
-		b.id = flow.In(&b.p).ID()
+		b.id.SetIn(&b.p)
 	}
 	size := len(b.p.Buffer())
 	b.send(buf, offset, size, b.count(size))

@@ -44,7 +44,7 @@ func (b *batch) outbound() outcome {
 		return drop(filter.ReasonOwnDisco)
 	}
 	b.stamp = flow.Stamp{}
-	b.id = flow.Out(p).ID()
+	b.id.SetOut(p)
 	if o := b.hook(b.w.PreFilterFromTunToNetstack); o.fate != passed {
 		return o
 	}
@@ -84,7 +84,7 @@ func (b *batch) injected() {
 	if b.p.IPVersion == 0 {
 		return
 	}
-	b.id = flow.Out(&b.p).ID()
+	b.id.SetOut(&b.p)
 	b.noteDestination()
 	b.leave()
 }
@@ -113,7 +113,7 @@ func (b *batch) inbound() outcome {
 	if peer != nil {
 		peer.destinationNAT(p)
 	}
-	b.id = flow.In(p).ID()
+	b.id.SetIn(p)
 	if p.Proto() == ipproto.TSMP {
 		if o := b.control(); o.fate != passed {
 			return o

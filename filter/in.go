@@ -16,7 +16,8 @@ func (f *Filter) RunIn(p *packet.Parsed, flags RunFlags) Response {
 // In judges the inbound packet p and updates the state: an accepted packet
 // opens its flow or goes on with it. p is not kept.
 func (f *Filter) In(p *packet.Parsed, now int64, flags RunFlags) Verdict {
-	id := flow.In(p).ID()
+	var id flow.ID
+	id.SetIn(p)
 	v, _ := f.InRun(p, &id, now, flags)
 	return v
 }

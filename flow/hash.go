@@ -3,6 +3,8 @@ package flow
 import (
 	"math/bits"
 	"math/rand/v2"
+
+	"tstun/packet"
 )
 
 // secrets are the process's. With them, nobody who does not know them can
@@ -28,10 +30,15 @@ func newHasher() (h hasher) {
 }
 
 func (h *hasher) hash(k *Key) uint64 {
+	return h.words(k.hostHi, k.hostLo, k.peerHi, k.peerLo, k.rest)
+}
+
+// words is hash for a key that is still in registers.
+func (h *hasher) words(hostHi, hostLo, peerHi, peerLo, rest uint64) uint64 {
 	s := &h.secret
-	hi0, lo0 := bits.Mul64(k.hostHi+s[0], k.hostLo+s[1])
-	hi1, lo1 := bits.Mul64(k.peerHi+s[2], k.peerLo+s[3])
-	hi2, lo2 := bits.Mul64(k.rest+s[4], s[5])
+	hi0, lo0 := bits.Mul64(hostHi+s[0], hostLo+s[1])
+	hi1, lo1 := bits.Mul64(peerHi+s[2], peerLo+s[3])
+	hi2, lo2 := bits.Mul64(rest+s[4], s[5])
 	lo, c := bits.Add64(lo0, lo1, 0)
 	hi, _ := bits.Add64(hi0, hi1, c)
 	lo, c = bits.Add64(lo, lo2, 0)
@@ -49,9 +56,29 @@ type ID struct {
 }
 
 // ID returns the key's ID, which is good for this process only.
-func (k Key) ID() ID {
-	h := secrets.hash(&k)
-	return ID{k.tagged(h), h}
+func (k Key) ID() (id ID) {
+	id.set(k.hostHi, k.hostLo, k.peerHi, k.peerLo, k.rest)
+	return id
+}
+
+// SetIn makes id that of In(p).
+func (id *ID) SetIn(p *packet.Parsed) {
+	srcHi, srcLo, dstHi, dstLo := p.Addrs()
+	id.set(dstHi, dstLo, srcHi, srcLo, uint64(p.Dst.Port())<<48|uint64(p.Src.Port())<<32|protoAndFamily(p))
+}
+
+// SetOut makes id that of Out(p).
+func (id *ID) SetOut(p *packet.Parsed) {
+	srcHi, srcLo, dstHi, dstLo := p.Addrs()
+	id.set(srcHi, srcLo, dstHi, dstLo, uint64(p.Src.Port())<<48|uint64(p.Dst.Port())<<32|protoAndFamily(p))
+}
+
+// set writes id word by word: a key that is copied and read again at once is
+// waited for.
+func (id *ID) set(hostHi, hostLo, peerHi, peerLo, rest uint64) {
+	h := secrets.words(hostHi, hostLo, peerHi, peerLo, rest)
+	id.key = Key{hostHi, hostLo, peerHi, peerLo, rest | tag(h)}
+	id.hash = h
 }
 
 // Key returns the key that the ID was made of.

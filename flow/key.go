@@ -46,18 +46,18 @@ func MakeKey(proto ipproto.Proto, host, peer netip.AddrPort) Key {
 
 // In returns the key of the flow that the inbound packet p belongs to: the
 // host's side is p.Dst. Ports are 0 where the packet carries none.
-func In(p *packet.Parsed) (k Key) {
-	k.peerHi, k.peerLo, k.hostHi, k.hostLo = p.Addrs()
-	k.rest = uint64(p.Dst.Port())<<48 | uint64(p.Src.Port())<<32 | protoAndFamily(p)
-	return k
+func In(p *packet.Parsed) Key {
+	var id ID
+	id.SetIn(p)
+	return id.Key()
 }
 
 // Out returns the key of the flow that the outbound packet p belongs to: the
 // host's side is p.Src. Ports are 0 where the packet carries none.
-func Out(p *packet.Parsed) (k Key) {
-	k.hostHi, k.hostLo, k.peerHi, k.peerLo = p.Addrs()
-	k.rest = uint64(p.Src.Port())<<48 | uint64(p.Dst.Port())<<32 | protoAndFamily(p)
-	return k
+func Out(p *packet.Parsed) Key {
+	var id ID
+	id.SetOut(p)
+	return id.Key()
 }
 
 // protoAndFamily is the lower 16 bits of Key.rest.
@@ -82,9 +82,11 @@ func (k *Key) equal(other *Key) bool {
 // tagged is k with a part of its hash in it, which is not 0. In a Table it
 // sets keys apart by their last word, and from the zero Key of free slots.
 func (k Key) tagged(hash uint64) Key {
-	k.rest |= (hash>>32&0xffff | 1) << tagShift
+	k.rest |= tag(hash)
 	return k
 }
+
+func tag(hash uint64) uint64 { return (hash>>32&0xffff | 1) << tagShift }
 
 func (k Key) untagged() Key {
 	k.rest &^= tagMask
