@@ -1,8 +1,11 @@
 package tstun
 
 import (
+	"errors"
+
 	"tstun/flow"
 	"tstun/packet"
+	"tstun/tundev"
 )
 
 // batch is the working memory of one Read or Write: the configuration as it
@@ -39,6 +42,11 @@ type amount struct {
 func (a *amount) add(size int) {
 	a.packets++
 	a.bytes += uint64(size)
+}
+
+func (a *amount) sub(size int) {
+	a.packets--
+	a.bytes -= uint64(size)
 }
 
 // run is what consecutive packets of one flow add up to.
@@ -118,17 +126,27 @@ func (b *batch) send(buf []byte, offset, size, run int) {
 	b.out = append(b.out, buf[:offset+size])
 }
 
-// unsend takes back the count of the packets that the device did not take:
-// all but the first n.
-func (b *batch) unsend(n int) {
-	for _, s := range b.sent[n:] {
-		size := uint64(s.size)
-		b.n.packets--
-		b.n.bytes -= size
-		if s.run >= 0 {
-			b.runs[s.run].packets--
-			b.runs[s.run].bytes -= size
+// unsendLost takes back the count of the packets that the device did not take
+// all but n of, and failed with err.
+func (b *batch) unsendLost(n int, err error) {
+	var partial *tundev.WriteError
+	if errors.As(err, &partial) {
+		for _, i := range partial.Lost {
+			b.unsend(b.sent[i])
 		}
+		return
+	}
+	// Which they are is not known. Some devices return a number of bytes,
+	// which only tells whether anything was written.
+	for _, s := range b.sent[n:] {
+		b.unsend(s)
+	}
+}
+
+func (b *batch) unsend(s sent) {
+	b.n.sub(int(s.size))
+	if s.run >= 0 {
+		b.runs[s.run].sub(int(s.size))
 	}
 }
 

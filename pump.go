@@ -3,6 +3,7 @@ package tstun
 import (
 	"errors"
 	"fmt"
+	"math"
 	"os"
 	"runtime"
 	"sync"
@@ -179,13 +180,16 @@ func (p *pump) read(bufs [][]byte, sizes []int, offset int, wait bool) (int, err
 }
 
 // take copies the next packet and returns its size, which may exceed what fits
-// behind offset, or -1 if the device told an impossible one.
+// behind offset.
 func (b *pumpBatch) take(dst []byte, offset int) int {
 	src := b.bufs[b.next][PacketStartOffset:]
 	size := b.sizes[b.next]
 	b.next++
-	if size < 0 || size > len(src) {
-		return -1
+	if size > len(src) {
+		return math.MaxInt // fits nowhere, whatever it is
+	}
+	if size <= 0 {
+		return size
 	}
 	if offset <= len(dst) {
 		copy(dst[offset:], src[:size])

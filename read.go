@@ -86,7 +86,11 @@ func (w *Wrapper) sendHost(b *batch, buf []byte, size, offset int) int {
 	if size == 0 {
 		return 0 // an idle read of the device, no packet
 	}
-	if size < 0 || offset > len(buf) || size > len(buf)-offset {
+	if size < 0 {
+		w.tally.dropOut(filter.ReasonMalformed, 1) // tundev.Malformed, or no size at all
+		return 0
+	}
+	if offset > len(buf) || size > len(buf)-offset {
 		w.tally.dropOut(filter.ReasonTooLarge, 1)
 		return 0
 	}

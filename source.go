@@ -2,9 +2,8 @@ package tstun
 
 import "time"
 
-// source is where Read gets the host's packets from. The pump serves every
-// device; a device whose blocking Read can be interrupted can serve Read
-// directly, as another source.
+// source is where Read gets the host's packets from: direct from a device
+// whose waiting Read can be interrupted, or from the pump for any other.
 type source interface {
 	// read fills bufs from offset on and sets sizes, as tun.Device.Read does.
 	// It waits for packets only if wait is set, and then until packets come,

@@ -87,7 +87,7 @@ type Wrapper struct {
 
 	logf logger.Logf
 	dev  tun.Device // as Wrap got it
-	ip   tun.Device // carries IP packets: dev, or the TAP adaptor on dev
+	ip   tun.Device // carries IP packets: dev, its direct form, or the TAP adaptor on dev
 
 	configMu sync.Mutex // serialises changes of config
 	config   atomic.Pointer[config]
@@ -119,15 +119,36 @@ var _ tun.Device = (*Wrapper)(nil)
 // Wrap returns a Wrapper on dev, which it owns from then on: Close closes it.
 // A nil logf logs nothing. Until SetFilter is called, every packet is
 // dropped. Nothing reads from dev before the first Read.
-func Wrap(logf logger.Logf, dev tun.Device) *Wrapper { return wrap(logf, dev, dev) }
+//
+// A device that can be interrupted, such as New's on Linux and wireguard-go's
+// own there, is read straight into the buffers of Read's caller, as many
+// packets at once as are ready. Any other is read ahead by a goroutine, from
+// the first Read on.
+func Wrap(logf logger.Logf, dev tun.Device) *Wrapper {
+	if d, ok := tundev.AsDirect(logf, dev); ok {
+		w := wrap(logf, dev, d)
+		w.serve(&direct{dev: d, logf: w.logf})
+		return w
+	}
+	return wrapPumped(logf, dev, dev)
+}
 
 // WrapTAP is Wrap for an Ethernet device. The Wrapper strips and adds
 // Ethernet headers, and answers the host's ARP requests and IPv6 neighbour
 // solicitations for every address but the host's own, so that the host can
 // send to any peer. The host's addresses have to be configured on the device;
 // the Wrapper is no DHCP server.
-func WrapTAP(logf logger.Logf, dev tun.Device) *Wrapper { return wrap(logf, dev, tundev.TAP(dev)) }
+func WrapTAP(logf logger.Logf, dev tun.Device) *Wrapper {
+	return wrapPumped(logf, dev, tundev.TAP(dev))
+}
 
+func wrapPumped(logf logger.Logf, dev, ip tun.Device) *Wrapper {
+	w := wrap(logf, dev, ip)
+	w.serve(newPump(ip, w.done, w.logf))
+	return w
+}
+
+// wrap makes a Wrapper without a source: serve sets it.
 func wrap(logf logger.Logf, dev, ip tun.Device) *Wrapper {
 	if logf == nil {
 		logf = logger.Discard
@@ -142,11 +163,14 @@ func wrap(logf logger.Logf, dev, ip tun.Device) *Wrapper {
 		answers: rate.NewLimiter(answerRate, answerBurst),
 	}
 	w.config.Store(new(config))
-	w.src = newPump(ip, w.done, logf)
-	w.queue = newQueue(w.src.wake)
 	w.events.init(ip.Events, w.done)
 	w.noteActivity(filter.Now())
 	return w
+}
+
+func (w *Wrapper) serve(src source) {
+	w.src = src
+	w.queue = newQueue(src.wake)
 }
 
 // Unwrap returns the device that Wrap was given. The Wrapper still owns it.

@@ -73,10 +73,8 @@ func (w *Wrapper) deliver(b *batch, offset int) (n int, err error) {
 		w.noteActivity(b.now)
 		n, err = w.ip.Write(b.out, offset)
 		if err != nil {
-			// Some devices return a number of bytes, which only tells
-			// whether anything was written.
 			n = max(0, min(n, len(b.out)))
-			b.unsend(n)
+			b.unsendLost(n, err)
 			w.tally.dropIn(filter.ReasonDevice, len(b.out)-n)
 		}
 		err = w.linkIO.judge(w, err)

@@ -48,14 +48,19 @@ type Direct interface {
 
 // AsDirect returns the direct form of dev, if it has one: what Create and
 // FromFile return on Linux, and there also wireguard-go's own *tun.NativeTun,
-// if its descriptor can be polled. The result replaces dev: it owns what dev
+// if its descriptor can be polled. So does a device that implements Direct by
+// itself. The result replaces dev: it owns what dev
 // owned, and its Close closes dev. logf gets a line when an offload is switched
 // off; nil is silent.
 func AsDirect(logf logger.Logf, dev tun.Device) (Direct, bool) {
 	if logf == nil {
 		logf = logger.Discard
 	}
-	return asDirect(logf, dev)
+	if d, ok := asDirect(logf, dev); ok {
+		return d, true
+	}
+	d, ok := dev.(Direct)
+	return d, ok
 }
 
 // WriteError is what Write of a Direct returns when some packets could not be
