@@ -179,7 +179,10 @@ func (r *reader) accept(n int) {
 		r.put(n)
 		return
 	}
-	n = max(0, n-gso.VirtioLen)
+	if n -= gso.VirtioLen; n <= 0 {
+		r.put(0)
+		return
+	}
 	var v gso.Virtio
 	v.Decode(r.header[:])
 	room, head := r.room()

@@ -112,7 +112,7 @@ func (j *Joiner) add(pkts [][]byte, offset int, i int32, kinds Kinds) {
 		j.groups = append(j.groups, g)
 		return
 	}
-	s := &j.slots[flowHash(p, int(seg.transport))]
+	s := &j.slots[flowHash(p, seg)]
 	if class == joinable && s.epoch == j.epoch {
 		into := &j.groups[s.group]
 		if into.takes(pkts[into.first][offset:], p, seg) {
@@ -199,7 +199,7 @@ func follows(first, p []byte, g *group, seg segment) bool {
 // for a joined one. A 0 written as 0xffff holds too, but would not come back
 // as it was, but with UDP, where it has to be written so.
 func checksumsHold(p []byte, seg segment) bool {
-	addresses := p[8:ipv6HeaderLen]
+	addresses := p[8:seg.transport]
 	if seg.transport == minIPv4Header {
 		addresses = p[12:minIPv4Header]
 		if packet.Checksum(p[:minIPv4Header], 0) != 0xffff || binary.NativeEndian.Uint16(p[10:]) == 0xffff {
@@ -276,11 +276,11 @@ func (seg segment) classifyUDP(b []byte, kinds Kinds) (segment, class) {
 	return seg, joinable
 }
 
-// flowHash maps addresses and ports to a slot. Packets of one flow have the
+// flowHash maps addresses, protocol and ports to a slot. Packets of one flow have the
 // same.
-func flowHash(p []byte, transport int) int {
-	h := uint64(binary.NativeEndian.Uint32(p[transport:])) * 0x9e3779b97f4a7c15
-	if transport == minIPv4Header {
+func flowHash(p []byte, seg segment) int {
+	h := (uint64(binary.NativeEndian.Uint32(p[seg.transport:])) + uint64(seg.proto)<<32) * 0x9e3779b97f4a7c15
+	if seg.transport == minIPv4Header {
 		h ^= binary.NativeEndian.Uint64(p[12:])
 	} else {
 		h ^= binary.NativeEndian.Uint64(p[8:]) ^ binary.NativeEndian.Uint64(p[16:])*3 ^
