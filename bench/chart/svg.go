@@ -21,8 +21,8 @@ const (
 	margin    = 16
 )
 
-// style gives light and dark their colours. The bars' are told apart by people
-// who do not see all colours, too.
+// style gives light and dark their colours. The bars' differ in lightness too,
+// for people who do not see all colours.
 const style = `
 text { font: 12px system-ui, sans-serif; fill: #1f2328; }
 .title { font-size: 15px; font-weight: 600; }
@@ -31,7 +31,7 @@ text { font: 12px system-ui, sans-serif; fill: #1f2328; }
 .grid { stroke: #d1d9e0; }
 .base { stroke: #1f2328; stroke-dasharray: 4 3; }
 .range { stroke: #1f2328; opacity: 0.55; }
-.k0 { fill: #0969da; } .k1 { fill: #54aeff; } .k2 { fill: #e16f24; } .k3 { fill: #8250df; } .k4 { fill: #6e7781; }
+.k0 { fill: #2f81f7; } .k1 { fill: #d9822b; } .k2 { fill: #1a4f9c; } .k3 { fill: #8250df; } .k4 { fill: #6e7781; }
 @media (prefers-color-scheme: dark) {
 text { fill: #f0f6fc; }
 .small { fill: #9198a1; }
@@ -62,7 +62,7 @@ func (c Chart) WriteSVG(w io.Writer) error {
 	height := p.y + margin
 	_, err := fmt.Fprintf(w, `<svg xmlns="http://www.w3.org/2000/svg" role="img" width="%d" height="%d" viewBox="0 0 %d %d">`+
 		"\n<title>%s</title>\n<style>%s</style>\n%s</svg>\n",
-		width, height, width, height, escape(c.Title), escape(style), p.out.Bytes())
+		width, height, width, height, escape(c.Title), style, p.out.Bytes())
 	return err
 }
 

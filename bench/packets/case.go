@@ -2,7 +2,11 @@
 // the device below them: the same loop over the bare device is subtracted.
 package packets
 
-import "fmt"
+import (
+	"fmt"
+
+	"tstun/bench/report"
+)
 
 // Case is one measurement: what is called, with what traffic, and what the
 // candidate has to do.
@@ -22,7 +26,7 @@ func (c Case) String() string {
 	if c.Flows == 1 {
 		s += "one flow"
 	} else {
-		s += fmt.Sprintf("%d flows", c.Flows)
+		s += report.Figure(float64(c.Flows)) + " flows"
 	}
 	if !c.Statistics {
 		s += ", statistics off"
@@ -31,7 +35,7 @@ func (c Case) String() string {
 		s += ", hook set"
 	}
 	if c.Rules > 1 {
-		s += fmt.Sprintf(", %d rules", c.Rules)
+		s += ", " + report.Figure(float64(c.Rules)) + " rules"
 	}
 	return s
 }

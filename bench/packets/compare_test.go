@@ -45,8 +45,8 @@ func TestMatrix(t *testing.T) {
 		names[c.String()] = true
 	}
 	for _, want := range []string{
-		"Write, batch 1, UDP, one flow", "Write, batch 128, TCP, 1000 flows", "Read, batch 1, UDP, one flow, statistics off",
-		"Read, batch 128, UDP, one flow, hook set", "Write, batch 128, UDP, 1000 flows, 10000 rules",
+		"Write, batch 1, UDP, one flow", "Write, batch 128, TCP, 1,000 flows", "Read, batch 1, UDP, one flow, statistics off",
+		"Read, batch 128, UDP, one flow, hook set", "Write, batch 128, UDP, 1,000 flows, 10,000 rules",
 	} {
 		if !names[want] {
 			t.Errorf("there is no case %q", want)

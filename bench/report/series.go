@@ -95,11 +95,14 @@ func (r *Report) Kinds(part string) []string {
 }
 
 // Quantities returns what was measured in one measure, in the order of their
-// first figures.
+// first figures: those that can be good before those that explain them.
 func (r *Report) Quantities(part, measure string) []string {
-	return r.distinct(func(s *Series) (string, bool) {
-		return s.Quantity, s.Part == part && s.Measure == measure
-	})
+	graded := func(yes bool) []string {
+		return r.distinct(func(s *Series) (string, bool) {
+			return s.Quantity, s.Part == part && s.Measure == measure && (s.Better != Neither) == yes
+		})
+	}
+	return append(graded(true), graded(false)...)
 }
 
 func (r *Report) distinct(field func(*Series) (string, bool)) []string {

@@ -44,9 +44,15 @@ func (a *agent) do(req request) (r reply, err error) {
 	case doUsage:
 		return reply{}, nil
 	case doUp:
+		if req.Node == nil {
+			return reply{}, errors.New("no node is described")
+		}
 		a.node, err = up(req.Node)
 		return reply{}, err
 	case doInject:
+		if a.node == nil {
+			return reply{}, errors.New("there is no tunnel")
+		}
 		return a.node.inject(req)
 	case doSend:
 		return send(req)

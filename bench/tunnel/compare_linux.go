@@ -26,6 +26,9 @@ func Compare(ctx context.Context, cfg Config, r *report.Report) (err error) {
 	if _, err := exec.LookPath("iperf3"); err != nil && (cfg.wants(TCP) || cfg.wants(TCP64)) {
 		return ErrNeedsIperf
 	}
+	if err := ctx.Err(); err != nil {
+		return err
+	}
 	l, err := newLab(ctx, cfg)
 	if err != nil {
 		return err
@@ -35,6 +38,15 @@ func Compare(ctx context.Context, cfg Config, r *report.Report) (err error) {
 			err = closeErr
 		}
 	}()
+	err = l.compare(ctx, cfg, r)
+	if ctx.Err() != nil { // and whatever came of it
+		return ctx.Err()
+	}
+	return err
+}
+
+// compare makes the rounds.
+func (l *lab) compare(ctx context.Context, cfg Config, r *report.Report) error {
 	kinds := Kinds()
 	for round := range cfg.Rounds {
 		for i := range kinds {
@@ -42,9 +54,6 @@ func Compare(ctx context.Context, cfg Config, r *report.Report) (err error) {
 			kind := kinds[(i+round)%len(kinds)]
 			cfg.Logf("tunnel, round %d/%d: %s", round+1, cfg.Rounds, kind)
 			if err := l.try(ctx, kind, r); err != nil {
-				if ctx.Err() != nil {
-					return ctx.Err()
-				}
 				return fmt.Errorf("%s: %w", kind, err)
 			}
 		}

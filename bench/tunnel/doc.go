@@ -34,7 +34,7 @@ func Measures() []string { return []string{Ping, TCP, TCP64, UDP, Rates, Inject}
 // Config says how to compare.
 type Config struct {
 	Rounds int           // of all measures with every kind
-	Time   time.Duration // of each transfer of TCP; of UDP, a third
+	Time   time.Duration // of each transfer of TCP, rounded up to seconds; of UDP, a third
 	Only   []string      // measures; empty: all
 	Sizes  []int         // bytes of UDP payload at full rate
 	Rates  []int         // packets per second offered

@@ -8,6 +8,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"math"
 	"os/exec"
 	"strconv"
 	"strings"
@@ -47,7 +48,7 @@ func (l *lab) iperf(ctx context.Context, streams int) (transfer, error) {
 		return transfer{}, err
 	}
 	client := iperfCommand(ctx, "-c", address, "-p", iperfPort, "-J",
-		"-t", strconv.FormatFloat(l.cfg.Time.Seconds(), 'f', -1, 64), "-P", strconv.Itoa(streams))
+		"-t", strconv.Itoa(int(math.Ceil(l.cfg.Time.Seconds()))), "-P", strconv.Itoa(streams))
 	var stdout bytes.Buffer
 	client.Stdout = &stdout
 	if err := l.a.ns.Start(client); err != nil {

@@ -38,34 +38,37 @@ const (
 
 // newLab makes the namespaces, which go with their last process and with the
 // lab: the kernel removes what is in them.
-func newLab(ctx context.Context, cfg Config) (l *lab, err error) {
-	l = &lab{
+func newLab(ctx context.Context, cfg Config) (*lab, error) {
+	l := &lab{
 		cfg: cfg,
 		a:   side{outer: netip.MustParsePrefix("192.0.2.1/24"), inner: netip.MustParsePrefix("100.64.0.1/24")},
 		b:   side{outer: netip.MustParsePrefix("192.0.2.2/24"), inner: netip.MustParsePrefix("100.64.0.2/24")},
 	}
-	defer func() {
-		if err != nil {
-			l.close()
-		}
-	}()
+	if err := l.build(ctx); err != nil {
+		l.close()
+		return nil, err
+	}
+	return l, nil
+}
+
+func (l *lab) build(ctx context.Context) (err error) {
 	for _, s := range l.sides() {
 		if s.ns, err = netns.Create(); err != nil {
-			return nil, err
+			return err
 		}
 		if s.key, err = ecdh.X25519().GenerateKey(rand.Reader); err != nil {
-			return nil, err
+			return err
 		}
 	}
 	if err := l.a.ns.Connect(ether, l.b.ns, ether); err != nil {
-		return nil, fmt.Errorf("connect the namespaces: %w", err)
+		return fmt.Errorf("connect the namespaces: %w", err)
 	}
 	for _, s := range l.sides() {
-		if err := s.prepare(ctx, cfg); err != nil {
-			return nil, err
+		if err := s.prepare(ctx, l.cfg); err != nil {
+			return err
 		}
 	}
-	return l, nil
+	return nil
 }
 
 // prepare gives the side its address and its driver.

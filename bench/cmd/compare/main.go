@@ -64,6 +64,13 @@ func run(args []string, stdout, stderr io.Writer) error {
 	if err != nil {
 		return err
 	}
+	if o.from != "" {
+		r, err := report.ReadJSON(o.from)
+		if err != nil {
+			return err
+		}
+		return o.write(r, stdout)
+	}
 	ctx, stop := signal.NotifyContext(context.Background(), syscall.SIGINT, syscall.SIGTERM)
 	defer stop()
 	r := report.New()

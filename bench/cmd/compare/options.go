@@ -22,6 +22,7 @@ type options struct {
 	sample         time.Duration // of each candidate in the packet part
 	sizes, rates   []int
 	pings, mtu     int
+	from           string // file of an earlier run to show instead; empty: none
 	json, svg      string // file names; empty: none
 	settings       map[string]string
 }
@@ -42,13 +43,14 @@ func parse(args []string, stderr io.Writer) (options, error) {
 	f.SetOutput(stderr)
 	f.Usage = func() { fmt.Fprint(stderr, usage); f.PrintDefaults() }
 	only := f.String("only", "packet,tunnel", "comma-separated: packet, tunnel, or measures of tunnel: "+strings.Join(tunnel.Measures(), ", "))
-	seconds := f.Float64("seconds", 3, "length of a TCP transfer; UDP takes a third of it")
-	sample := f.Float64("sample", 20, "milliseconds per candidate, case and round of packet")
+	seconds := f.Float64("seconds", 3, "length of a TCP transfer, rounded up; UDP takes a third of it")
+	sample := f.Float64("sample", 50, "milliseconds per candidate, case and round of packet")
 	sizes := f.String("sizes", "64,200,1200", "bytes of UDP payload at full rate")
 	rates := f.String("rates", "20000,40000,80000", "UDP packets per second offered")
 	f.IntVar(&o.rounds, "rounds", 5, "rounds of everything")
 	f.IntVar(&o.pings, "pings", 2000, "round trips per tunnel and round")
 	f.IntVar(&o.mtu, "mtu", 1420, "MTU of the tunnel, in bytes")
+	f.StringVar(&o.from, "from", "", "measure nothing: show what --json wrote into this file")
 	f.StringVar(&o.json, "json", "", "write everything, with raw figures, to this file")
 	f.StringVar(&o.svg, "svg", "", "draw a chart into this file")
 	if err := f.Parse(args); err != nil {
@@ -58,7 +60,11 @@ func parse(args []string, stderr io.Writer) (options, error) {
 		return o, fmt.Errorf("argument %q is not known; there are only flags", f.Arg(0))
 	}
 	o.settings = make(map[string]string)
-	f.VisitAll(func(f *flag.Flag) { o.settings[f.Name] = f.Value.String() })
+	f.VisitAll(func(f *flag.Flag) {
+		if f.Name != "from" && f.Name != "json" && f.Name != "svg" {
+			o.settings[f.Name] = f.Value.String()
+		}
+	})
 	o.transfer = time.Duration(*seconds * float64(time.Second))
 	o.sample = time.Duration(*sample * float64(time.Millisecond))
 	var err error
