@@ -5,8 +5,11 @@ package tundev
 import (
 	"errors"
 	"os"
+	"syscall"
 	"time"
+	"unsafe"
 
+	"golang.org/x/sys/unix"
 	"golang.zx2c4.com/wireguard/tun"
 
 	"tstun/logger"
@@ -117,3 +120,71 @@ type Framed = framed
 func NewFramed(f *os.File) Framed { return Framed{f} }
 
 func closeDescriptor(fd int) { os.NewFile(uintptr(fd), "").Close() }
+
+// Port is the reading and writing side of a device, on any file that keeps
+// packets apart.
+type Port = port
+
+// PortOf is that of a device of the package.
+func PortOf(d tun.Device) *Port { return d.(*direct).port }
+
+// NewPort takes offloads for granted if virtio headers are on.
+func NewPort(f *os.File, virtio bool, logf logger.Logf) (*Port, error) {
+	n := new(notes)
+	n.to(logf)
+	a := attachment{name: "test0", virtio: virtio}
+	if virtio {
+		a.offloads = offloadChecksum | offloadTCP | offloadUDP
+	}
+	return newPort(f, a, n)
+}
+
+func (p *port) ReadReady(bufs [][]byte, sizes []int, offset int, wait bool) (int, error) {
+	return p.readReady(bufs, sizes, offset, wait)
+}
+
+func (p *port) Interrupt()   { p.interrupt() }
+func (p *port) Abandon() int { return p.abandon() }
+
+// RefuseWrites asks refuse for an error of each system call that writes, by
+// the bytes that it would write; 0 lets it happen.
+func RefuseWrites(p *Port, refuse func(packet []byte) syscall.Errno) {
+	p.writev = func(fd uintptr, iov []unix.Iovec) (int, syscall.Errno) {
+		var b []byte
+		for _, v := range iov {
+			b = append(b, unsafe.Slice(v.Base, v.Len)...)
+		}
+		if errno := refuse(b); errno != 0 {
+			return 0, errno
+		}
+		return writeVector(fd, iov)
+	}
+}
+
+// Negotiate is the package's, against a kernel that knows only some offloads.
+func Negotiate(logf logger.Logf, known uint) (granted uint, err error) {
+	return negotiate(logf, "test0", -1, func(_ int, flags uint) error {
+		if flags&^known != 0 || known == 0 {
+			return unix.EINVAL
+		}
+		return nil
+	})
+}
+
+// Offloads by name.
+const (
+	OffloadChecksum = offloadChecksum
+	OffloadTCP      = offloadTCP
+	OffloadUDP      = offloadUDP
+)
+
+// FailReads makes each system call that reads fail with what fail says; 0
+// lets it happen.
+func FailReads(p *Port, fail func() syscall.Errno) {
+	p.readv = func(fd uintptr, iov []unix.Iovec) (int, syscall.Errno) {
+		if errno := fail(); errno != 0 {
+			return 0, errno
+		}
+		return readVector(fd, iov)
+	}
+}

@@ -1,0 +1,360 @@
+//go:build !android
+
+package tundev_test
+
+import (
+	"bytes"
+	"encoding/binary"
+	"errors"
+	"fmt"
+	"net/netip"
+	"os"
+	"slices"
+	"strings"
+	"syscall"
+	"testing"
+
+	"golang.org/x/sys/unix"
+
+	"tstun/internal/gso"
+	"tstun/packet"
+	"tstun/tundev"
+)
+
+// newPort returns a port and the descriptor of the system behind it: a pair of
+// sockets that keep packets apart, as a TUN does.
+func newPort(t testing.TB, virtio bool, log *record) (*tundev.Port, *os.File) {
+	t.Helper()
+	fds, err := unix.Socketpair(unix.AF_UNIX, unix.SOCK_SEQPACKET|unix.SOCK_NONBLOCK|unix.SOCK_CLOEXEC, 0)
+	if err != nil {
+		t.Fatal(err)
+	}
+	near, far := os.NewFile(uintptr(fds[0]), "near"), os.NewFile(uintptr(fds[1]), "far")
+	t.Cleanup(func() { near.Close(); far.Close() })
+	for _, fd := range fds {
+		unix.SetsockoptInt(fd, unix.SOL_SOCKET, unix.SO_SNDBUF, 1<<20)
+	}
+	p, err := tundev.NewPort(near, virtio, log.logf)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return p, far
+}
+
+// buffers are n of size bytes each.
+func buffers(n, size int) ([][]byte, []int) {
+	bufs := make([][]byte, n)
+	for i := range bufs {
+		bufs[i] = make([]byte, size)
+	}
+	return bufs, make([]int, n)
+}
+
+// udp is a packet with a payload of n bytes that tell which it is.
+func udp(which uint32, n int) []byte {
+	payload := make([]byte, n)
+	for i := range payload {
+		payload[i] = byte(uint32(i) + which)
+	}
+	binary.BigEndian.PutUint32(payload, which)
+	return packet.Generate(packet.UDPHeader{Src: hostPort, Dst: peerPort, ID: uint16(which%0xffff + 1)}, payload)
+}
+
+// superUDP is a super-packet, with its virtio header in front, and what it is
+// to be cut into.
+func superUDP(segments, size, last int) (super []byte, want [][]byte) {
+	h := packet.UDPHeader{Src: hostPort, Dst: peerPort, ID: 7}
+	payload := make([]byte, (segments-1)*size+last)
+	for i := range payload {
+		payload[i] = byte(i * 7)
+	}
+	whole := packet.Generate(h, payload)
+	for i := range segments {
+		one := h
+		one.ID += uint16(i)
+		want = append(want, packet.Generate(one, payload[i*size:min(len(payload), (i+1)*size)]))
+	}
+	binary.BigEndian.PutUint16(whole[26:], packet.PseudoHeaderSum(17, hostPort.Addr(), peerPort.Addr(), len(whole)-20))
+	v := gso.Virtio{Flags: 1, Type: 5, Size: uint16(size), ChecksumStart: 20, ChecksumOffset: 6}
+	return framedBy(v, whole), want
+}
+
+// framedBy puts a virtio header in front.
+func framedBy(v gso.Virtio, p []byte) []byte {
+	b := make([]byte, gso.VirtioLen, gso.VirtioLen+len(p))
+	v.Encode(b)
+	return append(b, p...)
+}
+
+func send(t testing.TB, f *os.File, p []byte) {
+	t.Helper()
+	if _, err := f.Write(p); err != nil {
+		t.Fatal(err)
+	}
+}
+
+// One call takes all that is ready, whatever it is, in its order.
+func TestReadReadyTakesAll(t *testing.T) {
+	for _, virtio := range []bool{false, true} {
+		t.Run(fmt.Sprintf("virtio %v", virtio), func(t *testing.T) {
+			p, far := newPort(t, virtio, new(record))
+			var want [][]byte
+			for i := range 50 {
+				pkt := udp(uint32(i), 4+i*170) // also longer than what is read straight into the buffer
+				want = append(want, pkt)
+				if !virtio {
+					send(t, far, pkt)
+					continue
+				}
+				send(t, far, framedBy(gso.Virtio{}, pkt))
+				if i%10 == 9 {
+					super, segments := superUDP(5, 100, 1)
+					send(t, far, super)
+					want = append(want, segments...)
+				}
+			}
+			bufs, sizes := buffers(128, room+9000)
+			n, err := p.ReadReady(bufs, sizes, room, true)
+			if err != nil || n != len(want) {
+				t.Fatalf("%d packets, %v; want %d", n, err, len(want))
+			}
+			for i, w := range want {
+				if !bytes.Equal(bufs[i][room:room+sizes[i]], w) {
+					t.Fatalf("packet %d: %d bytes, want %d, or other ones", i, sizes[i], len(w))
+				}
+				if !bytes.Equal(bufs[i][:room], make([]byte, room)) {
+					t.Fatalf("packet %d: the bytes in front were changed", i)
+				}
+			}
+			if n, err := p.ReadReady(bufs, sizes, room, false); n != 0 || err != nil {
+				t.Errorf("then %d, %v", n, err)
+			}
+		})
+	}
+}
+
+// Segments that do not fit stay for the next call: every number of segments
+// around every number of buffers.
+func TestLeftovers(t *testing.T) {
+	for _, count := range []int{1, 2, 3, 7, 43, 64, 127, 128, 129, 130} {
+		p, far := newPort(t, true, new(record))
+		bufs, sizes := buffers(count, 300)
+		segments := []int{1, 2, count - 1, count, count + 1, 2*count - 1, 2 * count, 2*count + 1, 200}
+		for _, n := range segments {
+			if n < 1 {
+				continue
+			}
+			super, want := superUDP(n, 100, 99)
+			send(t, far, super)
+			one := udp(5, 10)
+			send(t, far, framedBy(gso.Virtio{}, one))
+			want = append(want, one)
+			got := 0
+			for got < len(want) {
+				k, err := p.ReadReady(bufs, sizes, 0, true)
+				if err != nil || k != min(count, len(want)-got) {
+					t.Fatalf("%d segments, %d buffers: %d packets after %d, %v", n, count, k, got, err)
+				}
+				for i := range k {
+					if !bytes.Equal(bufs[i][:sizes[i]], want[got]) {
+						t.Fatalf("%d segments, %d buffers: packet %d differs", n, count, got)
+					}
+					got++
+				}
+			}
+		}
+	}
+}
+
+// Every number of buffers, for one number of segments: what is left is told by
+// Abandon, and is gone.
+func TestAbandon(t *testing.T) {
+	p, far := newPort(t, true, new(record))
+	for count := 1; count <= 130; count++ {
+		super, _ := superUDP(65, 100, 100)
+		send(t, far, super)
+		bufs, sizes := buffers(count, 300)
+		n, err := p.ReadReady(bufs, sizes, 0, true)
+		if err != nil || n != min(count, 65) {
+			t.Fatalf("%d buffers: %d, %v", count, n, err)
+		}
+		if got := p.Abandon(); got != 65-n {
+			t.Errorf("%d buffers: abandoned %d", count, got)
+		}
+		if n, err := p.ReadReady(bufs, sizes, 0, false); n != 0 || err != nil {
+			t.Errorf("%d buffers: then %d, %v", count, n, err)
+		}
+	}
+}
+
+// A packet that is longer than the buffer is cut, and its size tells.
+func TestShortBuffers(t *testing.T) {
+	for _, virtio := range []bool{false, true} {
+		for _, space := range []int{0, 1, 20, 99, 100, 101, 2047, 2048, 2049, 5000} {
+			for _, length := range []int{100, 2048, 2100, 4999, 5000, 5001, 60_000} {
+				p, far := newPort(t, virtio, new(record))
+				pkt := udp(1, length-28)
+				if virtio {
+					send(t, far, framedBy(gso.Virtio{}, pkt))
+				} else {
+					send(t, far, pkt)
+				}
+				bufs, sizes := buffers(2, room+space)
+				n, err := p.ReadReady(bufs, sizes, room, true)
+				if n != 1 || err != nil || sizes[0] != length {
+					t.Fatalf("space %d, length %d: %d packets, %v, size %d", space, length, n, err, sizes[0])
+				}
+				if fits := min(space, length); !bytes.Equal(bufs[0][room:room+fits], pkt[:fits]) {
+					t.Errorf("space %d, length %d: the bytes differ", space, length)
+				}
+			}
+		}
+	}
+	p, far := newPort(t, true, new(record))
+	super, want := superUDP(4, 100, 10)
+	send(t, far, super)
+	bufs, sizes := buffers(4, 100)
+	if n, err := p.ReadReady(bufs, sizes, 0, true); n != 4 || err != nil || !slices.Equal(sizes, []int{128, 128, 128, 38}) ||
+		!bytes.Equal(bufs[3][:38], want[3]) {
+		t.Errorf("segments: %d, %v, sizes %v", n, err, sizes)
+	}
+	send(t, far, framedBy(gso.Virtio{}, want[0]))
+	if n, err := p.ReadReady(bufs, sizes, 1000, true); n != 1 || err != nil || sizes[0] != 128 {
+		t.Errorf("offset behind the buffer: %d, %v, size %d", n, err, sizes[0])
+	}
+}
+
+// What comes with an impossible header is told, in its place, and nothing else
+// suffers.
+func TestMalformed(t *testing.T) {
+	good := udp(1, 100)
+	super, segments := superUDP(3, 100, 100)
+	for name, v := range map[string]gso.Virtio{
+		"type":            {Type: 77},
+		"size":            {Flags: 1, Type: 5, ChecksumStart: 20, ChecksumOffset: 6},
+		"version":         {Flags: 1, Type: 4, Size: 10, ChecksumStart: 20, ChecksumOffset: 16},
+		"checksum field":  {Flags: 1, ChecksumStart: 20, ChecksumOffset: 60_000},
+		"checksum start":  {Flags: 1, ChecksumStart: 60_000, ChecksumOffset: 6},
+		"super, checksum": {Flags: 1, Type: 5, Size: 100, ChecksumStart: 60_000, ChecksumOffset: 6},
+	} {
+		p, far := newPort(t, true, new(record))
+		send(t, far, framedBy(gso.Virtio{}, good))
+		send(t, far, framedBy(v, good))
+		send(t, far, super)
+		bufs, sizes := buffers(10, 200)
+		n, err := p.ReadReady(bufs, sizes, 0, true)
+		if n != 5 || err != nil || !slices.Equal(sizes[:n], []int{128, tundev.Malformed, 128, 128, 128}) {
+			t.Errorf("%s: %d, %v, sizes %v", name, n, err, sizes[:n])
+			continue
+		}
+		if !bytes.Equal(bufs[0][:128], good) || !bytes.Equal(bufs[4][:128], segments[2]) {
+			t.Errorf("%s: the others differ", name)
+		}
+	}
+	// Read, which wireguard-go may call, has no negative sizes.
+	p, far := newPort(t, true, new(record))
+	send(t, far, framedBy(gso.Virtio{Type: 77}, good))
+	bufs, sizes := buffers(1, 200)
+	if n, err := p.Read(bufs, sizes, 0); n != 1 || err != nil || sizes[0] != 0 {
+		t.Errorf("Read: %d, %v, sizes %v", n, err, sizes)
+	}
+	// Neither is a bare header a packet, nor less than one.
+	for _, runt := range [][]byte{make([]byte, gso.VirtioLen), {1}} {
+		send(t, far, runt)
+		if n, err := p.ReadReady(bufs, sizes, 0, true); n != 1 || err != nil || sizes[0] != 0 {
+			t.Errorf("runt of %d: %d, %v, sizes %v", len(runt), n, err, sizes)
+		}
+	}
+}
+
+// LESSONS.md row 15, for reading: errors end the call, not what it has.
+func TestReadErrors(t *testing.T) {
+	for _, tt := range []struct {
+		errno syscall.Errno
+		is    error
+	}{
+		{unix.EINTR, nil}, {unix.ENOBUFS, unix.ENOBUFS}, {unix.EIO, unix.EIO}, {unix.EBADFD, os.ErrClosed},
+	} {
+		p, far := newPort(t, true, new(record))
+		script := []syscall.Errno{0, tt.errno}
+		tundev.FailReads(p, func() syscall.Errno {
+			if len(script) == 0 {
+				return 0
+			}
+			next := script[0]
+			script = script[1:]
+			return next
+		})
+		for range 2 {
+			send(t, far, framedBy(gso.Virtio{}, udp(1, 100)))
+		}
+		bufs, sizes := buffers(4, 200)
+		n, err := p.ReadReady(bufs, sizes, 0, true)
+		if want := 1; tt.is != nil && (n != want || err != nil) || tt.is == nil && (n != 2 || err != nil) {
+			t.Errorf("%v: %d, %v", tt.errno, n, err)
+		}
+		script = []syscall.Errno{tt.errno}
+		if n, err := p.ReadReady(bufs, sizes, 0, false); tt.is != nil && (n != 0 || !errors.Is(err, tt.is)) {
+			t.Errorf("%v: %d, %v; want %v", tt.errno, n, err, tt.is)
+		}
+	}
+}
+
+func TestNegotiate(t *testing.T) {
+	const all = tundev.OffloadChecksum | tundev.OffloadTCP | tundev.OffloadUDP
+	for _, tt := range []struct {
+		known, want uint
+		lines       int
+	}{
+		{all, all, 0},
+		{tundev.OffloadChecksum | tundev.OffloadTCP, tundev.OffloadChecksum | tundev.OffloadTCP, 1},
+		{tundev.OffloadChecksum, tundev.OffloadChecksum, 2},
+		{1 << 30, 0, 3},
+		{0, 0, 4},
+	} {
+		var log record
+		got, err := tundev.Negotiate(log.logf, tt.known)
+		if got != tt.want || (err != nil) != (tt.known == 0) || len(log.lines) != tt.lines {
+			t.Errorf("known %#x: %#x, %v, log\n%s", tt.known, got, err, &log)
+		}
+		for _, line := range log.lines {
+			if !strings.HasPrefix(line, "tundev: test0: the kernel refuses, going on without") {
+				t.Errorf("line %q", line)
+			}
+		}
+	}
+}
+
+func FuzzReadReady(f *testing.F) {
+	super, _ := superUDP(3, 100, 7)
+	f.Add(super, uint8(4), uint16(200))
+	f.Add(framedBy(gso.Virtio{Flags: 1, ChecksumStart: 20, ChecksumOffset: 6}, udp(1, 50)), uint8(1), uint16(60))
+	f.Fuzz(func(t *testing.T, in []byte, count uint8, size uint16) {
+		if len(in) == 0 || count == 0 {
+			return
+		}
+		p, far := newPort(t, true, new(record))
+		send(t, far, in)
+		bufs, sizes := buffers(int(count), int(size))
+		for range 70_000 {
+			n, err := p.ReadReady(bufs, sizes, 0, false)
+			if err != nil {
+				t.Fatal(err)
+			}
+			for _, s := range sizes[:n] {
+				if s < tundev.Malformed || s > 65535 {
+					t.Fatalf("size %d", s)
+				}
+			}
+			if n < len(bufs) {
+				return
+			}
+		}
+		t.Fatal("more packets than bytes")
+	})
+}
+
+var (
+	hostPort = netip.MustParseAddrPort("10.7.0.1:1000")
+	peerPort = netip.MustParseAddrPort("10.7.0.2:2000")
+)
