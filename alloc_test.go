@@ -28,6 +28,10 @@ func TestNoAllocationPerPacket(t *testing.T) {
 					l := newLoad(t, batch, traffic, true)
 					wantNoAllocs(t, len(traffic)/batch, l.read)
 				})
+				t.Run(fmt.Sprintf("ReadDirect/%s/batch=%d/flows=%d", name, batch, flows), func(t *testing.T) {
+					l := newDirectLoad(t, batch, traffic, true)
+					wantNoAllocs(t, len(traffic)/batch, l.read)
+				})
 			}
 		}
 	}

@@ -41,9 +41,18 @@ func loads(batch, flows int) map[string][][]byte {
 }
 
 // newLoad makes a load whose device hands out the packets' mirror images as
-// the host's.
+// the host's, to the pump.
 func newLoad(t testing.TB, batch int, packets [][]byte, statistics bool) *load {
-	dev := &endless{batch: batch, packets: mirrored(t, packets), closed: make(chan struct{})}
+	return newLoadOf(t, newEndless(t, batch, packets), packets, statistics)
+}
+
+// newDirectLoad is newLoad with a device that is read directly.
+func newDirectLoad(t testing.TB, batch int, packets [][]byte, statistics bool) *load {
+	return newLoadOf(t, endlessDirect{newEndless(t, batch, packets)}, packets, statistics)
+}
+
+func newLoadOf(t testing.TB, dev tun.Device, packets [][]byte, statistics bool) *load {
+	batch := dev.BatchSize()
 	w := tstun.Wrap(nil, dev)
 	t.Cleanup(func() { w.Close() })
 	f, err := filter.New(filter.Config{Matches: []filter.Match{to(port(80))}, Local: local()})
@@ -89,9 +98,19 @@ func (l *load) writeBare() {
 func (l *load) fill() {
 	for i := range l.bufs {
 		pkt := l.packets[l.next]
-		l.next = (l.next + 1) % len(l.packets)
+		if l.next++; l.next == len(l.packets) {
+			l.next = 0
+		}
 		l.bufs[i] = l.bufs[i][:offset+len(pkt)]
 		copy(l.bufs[i][offset:], pkt[:40]) // headers; the payload does not matter
+	}
+}
+
+// readBare takes a batch from the device.
+func (l *load) readBare() {
+	n, err := l.w.Unwrap().Read(l.bufs, l.sizes, offset)
+	if err != nil || n == 0 {
+		l.t.Fatal(n, err)
 	}
 }
 
@@ -109,6 +128,10 @@ type endless struct {
 	packets [][]byte
 	next    int
 	closed  chan struct{}
+}
+
+func newEndless(t testing.TB, batch int, packets [][]byte) *endless {
+	return &endless{batch: batch, packets: mirrored(t, packets), closed: make(chan struct{})}
 }
 
 func (d *endless) Read(bufs [][]byte, sizes []int, offset int) (int, error) {
@@ -131,3 +154,26 @@ func (d *endless) Name() (string, error)                   { return "endless0", 
 func (d *endless) Events() <-chan tun.Event                { return nil }
 func (d *endless) BatchSize() int                          { return d.batch }
 func (d *endless) Close() error                            { close(d.closed); return nil }
+
+// endlessDirect is an endless that is read directly. Its packets are in the
+// caller's buffers already: of each it writes the headers alone.
+type endlessDirect struct{ *endless }
+
+func (d endlessDirect) ReadReady(bufs [][]byte, sizes []int, offset int, _ bool) (int, error) {
+	for i := range bufs {
+		pkt := d.packets[d.next]
+		copy(bufs[i][offset:], pkt[:40])
+		sizes[i] = len(pkt)
+		if d.next++; d.next == len(d.packets) {
+			d.next = 0
+		}
+	}
+	return len(bufs), nil
+}
+
+func (d endlessDirect) Read(bufs [][]byte, sizes []int, offset int) (int, error) {
+	return d.ReadReady(bufs, sizes, offset, true)
+}
+
+func (d endlessDirect) Interrupt()   {}
+func (d endlessDirect) Abandon() int { return 0 }

@@ -93,7 +93,7 @@ func (b *batch) injected() {
 // at the host's own address, so the flow is recorded before source NAT.
 func (b *batch) leave() {
 	if f := b.cfg.filter; f != nil && !b.known {
-		b.stamp = f.Record(&b.p, b.now)
+		b.stamp = f.RecordRun(&b.p, &b.id, b.now)
 	}
 	if peer := b.cfg.peers.find(b.p.Dst.Addr()); peer != nil && len(peer.nat) > 0 {
 		b.stamp = flow.Stamp{} // each packet has to be translated

@@ -33,19 +33,30 @@ func (f *Filter) Out(p *packet.Parsed, now int64, flags RunFlags) Verdict {
 // that the answers come in, or goes on with it. It does nothing for packets
 // that have no flow of their own, such as later fragments, ICMP other than
 // echo requests, and multicast.
-//
-// The stamp is as InRun's: while it holds, further packets like p need
-// neither Out nor Record at now.
-func (f *Filter) Record(p *packet.Parsed, now int64) flow.Stamp {
-	if formReason(p) != ReasonNone || p.IPProto == ipproto.Fragment {
+func (f *Filter) Record(p *packet.Parsed, now int64) {
+	var id flow.ID
+	id.SetOut(p)
+	f.RecordRun(p, &id, now)
+}
+
+// RecordRun is Record for a caller that expects more of the same, and knows
+// the ID of flow.Out(p), which is not kept. The stamp is as InRun's: while it
+// holds, further packets like p need neither Out nor Record at now.
+func (f *Filter) RecordRun(p *packet.Parsed, id *flow.ID, now int64) flow.Stamp {
+	if formReason(p) != ReasonNone || p.IPProto == ipproto.Fragment || p.IPProto == ipproto.TSMP || p.Dst.Addr().IsMulticast() {
 		return flow.Stamp{}
 	}
-	k, ok := outKey(p)
-	if !ok {
-		return flow.Stamp{}
+	if p.IPProto.IsICMP() {
+		k, ok := outKey(p)
+		if !ok {
+			return flow.Stamp{}
+		}
+		echo := k.ID()
+		id = &echo
 	}
 	s := segment{flags: p.TCPFlags}
-	st, stamp := f.followOut(k, s, now)
+	st, stamp := f.followOut(id, s, now)
+	k := id.Key()
 	switch st {
 	case standsAlone:
 		f.openOut(k, s, now)
@@ -73,8 +84,8 @@ func (f *Filter) openOut(k flow.Key, s segment, now int64) {
 }
 
 // followOut is follow for outbound segments.
-func (f *Filter) followOut(k flow.Key, s segment, now int64) (st standing, stamp flow.Stamp) {
-	stamp, _ = f.state.flows.Update(k, now, func(e *flow.Entry[conn]) flow.Action {
+func (f *Filter) followOut(id *flow.ID, s segment, now int64) (st standing, stamp flow.Stamp) {
+	stamp, _ = f.state.flows.UpdateID(id, now, func(e *flow.Entry[conn]) flow.Action {
 		c := &e.Value
 		switch {
 		case s.opens() && f.beginsAnew(c, s):
@@ -84,7 +95,7 @@ func (f *Filter) followOut(k flow.Key, s segment, now int64) (st standing, stamp
 			return flow.Leave | flow.Changed
 		case c.has(revoked):
 			st = standsRevoked
-			e.Expires = now + f.limits.idleRevoked(k.Proto(), c.phase)
+			e.Expires = now + f.limits.idleRevoked(e.Key().Proto(), c.phase)
 		default:
 			st = standsOpen
 			return f.pass(e, s, now)
