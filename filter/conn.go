@@ -80,10 +80,6 @@ func (s segment) opens() bool { return s.kind() == packet.TCPSyn }
 // answers reports whether the segment grants a new connection.
 func (s segment) answers() bool { return s.kind() == packet.TCPSynAck }
 
-// steady reports whether the segment neither begins nor ends anything, so that
-// a stamp of its flow is one for all like it.
-func (s segment) steady() bool { return s.flags&^packet.TCPPsh == packet.TCPAck || s.flags == 0 }
-
 // resets reports whether the segment says that there is no connection.
 func (s segment) resets() bool { return s.flags&packet.TCPRst != 0 }
 

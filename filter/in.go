@@ -23,11 +23,10 @@ func (f *Filter) In(p *packet.Parsed, now int64, flags RunFlags) Verdict {
 }
 
 // InRun is In for a caller that expects more of the same, and knows the ID of
-// flow.In(p), which is not kept. While the stamp
-// holds, further whole packets with p's addresses, ports and protocol need not
-// be judged: they would get the same verdict, and change nothing. That is for
-// the same now and the same flags, and for UDP and for TCP segments with ACK,
-// with or without PSH, alone.
+// flow.In(p), which is not kept. While the stamp holds, further whole packets
+// with p's protocol, addresses, ports and control bits, PSH aside, need not be
+// judged at the same now and with the same flags: they would get the same
+// verdict, and change nothing.
 func (f *Filter) InRun(p *packet.Parsed, id *flow.ID, now int64, flags RunFlags) (Verdict, flow.Stamp) {
 	if stamp, ok := f.inOpen(p, id, now, flags); ok {
 		return Verdict{Response: Accept}, stamp
@@ -46,11 +45,7 @@ func (f *Filter) inOpen(p *packet.Parsed, id *flow.ID, now int64, flags RunFlags
 	if p.IPProto != ipproto.UDP && p.IPProto != ipproto.TCP || s.opens() || flags&Jailed != 0 || p.IsFragment() {
 		return flow.Stamp{}, false
 	}
-	stamp, ok = f.goOn(id, s, now)
-	if !s.steady() {
-		stamp = flow.Stamp{}
-	}
-	return stamp, ok
+	return f.goOn(id, s, now)
 }
 
 // verdictFor returns the verdict that goes with a reason.

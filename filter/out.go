@@ -63,9 +63,7 @@ func (f *Filter) RecordRun(p *packet.Parsed, id *flow.ID, now int64) flow.Stamp 
 	case standsStale:
 		f.rejudge(k, s, now)
 	default:
-		if s.steady() {
-			return stamp
-		}
+		return stamp
 	}
 	return flow.Stamp{}
 }

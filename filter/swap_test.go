@@ -1,6 +1,7 @@
 package filter_test
 
 import (
+	"net/netip"
 	"testing"
 
 	"tstun/filter"
@@ -225,4 +226,24 @@ func TestJailedCutsThePeersFlows(t *testing.T) {
 	expect(t, f, 2, e.udpOut(), none)
 	expectFlags(t, f, 3, e.udpIn(), filter.Jailed, filter.ReasonJailed)
 	expect(t, f, 4, e.udpIn(), none) // set free
+}
+
+// TestSwapLocal: an open flow is not let in to an address that is no longer
+// local, also when the host has gone on with it under the new rules.
+func TestSwapLocal(t *testing.T) {
+	for _, family := range families {
+		for _, s := range senders {
+			for _, hostGoesOn := range []bool{false, true} {
+				e := family.ends
+				f := newFilter(t, filter.Config{})
+				s.begin(t, f, e, true)
+				expect(t, f, 0, s.answer(e), none)
+				f = newFilter(t, filter.Config{State: f.State(), Local: []netip.Prefix{netip.MustParsePrefix("192.0.2.0/24")}})
+				if hostGoesOn {
+					expect(t, f, 0, s.out(e), none)
+				}
+				expect(t, f, 0, s.answer(e), filter.ReasonNotLocal)
+			}
+		}
+	}
 }

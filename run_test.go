@@ -1,0 +1,208 @@
+package tstun_test
+
+import (
+	"bytes"
+	"encoding/binary"
+	"fmt"
+	"math/rand/v2"
+	"net/netip"
+	"testing"
+
+	"tstun"
+	"tstun/filter"
+	"tstun/ipproto"
+	"tstun/netlogtype"
+	"tstun/packet"
+)
+
+// runScript sends random traffic of few flows, much of it in runs, through a
+// Wrapper, and holds what comes out against a filter that judges each packet
+// by itself.
+type runScript struct {
+	*rig
+	rng    *rand.Rand
+	naive  *filter.Filter
+	config filter.Config
+	stats  map[netlogtype.Connection]netlogtype.Counts
+	passed [2]uint64 // out, in
+}
+
+func newRunScript(t *testing.T, seed uint64) *runScript {
+	s := &runScript{
+		rig:    newRig(t, 40),
+		rng:    rand.New(rand.NewPCG(seed, 1)),
+		config: filter.Config{Matches: []filter.Match{to(port(80))}, Local: local()},
+		stats:  make(map[netlogtype.Connection]netlogtype.Counts),
+	}
+	s.naive = s.newFilter(nil)
+	s.w.SetFilter(s.newFilter(nil))
+	s.w.SetStatisticsEnabled(true)
+	return s
+}
+
+func (s *runScript) newFilter(state *filter.State) *filter.Filter {
+	c := s.config
+	c.State = state
+	f, err := filter.New(c)
+	if err != nil {
+		s.t.Fatal(err)
+	}
+	return f
+}
+
+// swap puts other rules in force, on both sides.
+func (s *runScript) swap() {
+	s.config.Matches = []filter.Match{to(port(uint16(80 + s.rng.IntN(2))))}
+	s.naive = s.newFilter(s.naive.State())
+	s.w.SetFilter(s.newFilter(s.w.GetFilter().State()))
+}
+
+// traffic returns packets of one direction: runs of few flows, of which some
+// packets are not like the others.
+func (s *runScript) traffic(inbound bool) (pkts [][]byte) {
+	for n := 1 + s.rng.IntN(40); len(pkts) < n; {
+		host, peer := host4, peer4
+		if s.rng.IntN(2) == 0 {
+			host, peer = host6, peer6
+		}
+		src, dst := netip.AddrPortFrom(host, uint16(80+s.rng.IntN(2))), netip.AddrPortFrom(peer, uint16(1000+s.rng.IntN(2)))
+		if inbound {
+			src, dst = dst, src
+		}
+		tcp := s.rng.IntN(2) == 0
+		for range min(n-len(pkts), 1+s.rng.IntN(10)) {
+			pkts = append(pkts, s.spoil(s.packet(src, dst, tcp)))
+		}
+	}
+	return pkts
+}
+
+func (s *runScript) packet(src, dst netip.AddrPort, isTCP bool) []byte {
+	payload := string(make([]byte, s.rng.IntN(50)))
+	if !isTCP {
+		return udp(src.Addr(), src.Port(), dst.Addr(), dst.Port(), payload)
+	}
+	flags := packet.TCPAck
+	switch s.rng.IntN(30) {
+	case 0, 1:
+		flags = packet.TCPSyn
+	case 2:
+		flags = packet.TCPSynAck
+	case 3:
+		flags = packet.TCPRst
+	case 4:
+		flags |= packet.TCPFin
+	case 5, 6, 7, 8, 9:
+		flags |= packet.TCPPsh
+	}
+	return tcp(src.Addr(), src.Port(), dst.Addr(), dst.Port(), flags, payload)
+}
+
+// spoil returns b, perhaps with bytes behind it, cut or with a wrong field.
+func (s *runScript) spoil(b []byte) []byte {
+	switch s.rng.IntN(20) {
+	case 0:
+		return append(b, 1, 2, 3)
+	case 1:
+		return b[:s.rng.IntN(len(b))]
+	case 2:
+		b[s.rng.IntN(min(len(b), 60))] ^= 1 << s.rng.IntN(8)
+	case 3:
+		if b[0]>>4 == 4 {
+			binary.BigEndian.PutUint16(b[6:], uint16(s.rng.IntN(1<<14)))
+		}
+	}
+	return b
+}
+
+// step sends one batch and compares.
+func (s *runScript) step(inbound bool) {
+	pkts := s.traffic(inbound)
+	var want [][]byte
+	for _, b := range pkts {
+		var p packet.Parsed
+		p.Decode(b)
+		if s.judge(&p, inbound) {
+			want = append(want, bytes.Clone(p.Buffer()))
+			s.count(&p, inbound)
+		}
+	}
+	if inbound {
+		wantPackets(s.t, "in", s.fromPeer(pkts...), want...)
+	} else {
+		wantPackets(s.t, "out", s.fromHost(pkts...), want...)
+	}
+}
+
+func (s *runScript) judge(p *packet.Parsed, inbound bool) bool {
+	if inbound {
+		return p.IPVersion != 0 && p.Proto() != ipproto.TSMP && s.naive.In(p, filter.Now(), 0).Response == filter.Accept
+	}
+	return p.IPVersion != 0 && p.Proto() != ipproto.TSMP && s.naive.RunOut(p, 0) == filter.Accept
+}
+
+func (s *runScript) count(p *packet.Parsed, inbound bool) {
+	k := netlogtype.Connection{Proto: p.Proto(), Src: p.Src, Dst: p.Dst}
+	n := netlogtype.Counts{TxPackets: 1, TxBytes: uint64(len(p.Buffer()))}
+	if inbound {
+		s.passed[1]++
+		k.Src, k.Dst = p.Dst, p.Src
+		n = netlogtype.Counts{RxPackets: 1, RxBytes: uint64(len(p.Buffer()))}
+	} else {
+		s.passed[0]++
+	}
+	s.stats[k] = s.stats[k].Add(n)
+}
+
+func (s *runScript) play(steps int) {
+	s.t.Helper()
+	for range steps {
+		switch s.rng.IntN(30) {
+		case 0:
+			s.swap()
+		case 1:
+			s.wantStatistics()
+		default:
+			s.step(s.rng.IntN(2) == 0)
+		}
+	}
+	s.wantStatistics()
+	c := s.w.Counters()
+	if c.Out.Packets != s.passed[0] || c.In.Packets != s.passed[1] {
+		s.t.Errorf("counted %d out and %d in, want %v", c.Out.Packets, c.In.Packets, s.passed)
+	}
+}
+
+func (s *runScript) wantStatistics() {
+	s.t.Helper()
+	got := s.w.ExtractStatistics()
+	if fmt.Sprint(got) != fmt.Sprint(s.stats) {
+		s.t.Errorf("statistics\n%v\nwant\n%v", got, s.stats)
+	}
+	s.stats = make(map[netlogtype.Connection]netlogtype.Counts)
+}
+
+// TestRunsAreOnlyFaster: verdicts and counts are those of packets that are
+// looked at one by one.
+func TestRunsAreOnlyFaster(t *testing.T) {
+	for seed := range uint64(20) {
+		t.Run(fmt.Sprint(seed), func(t *testing.T) { newRunScript(t, seed).play(300) })
+	}
+}
+
+// TestHooksSeePacketsOfRuns: each of them, whatever the filter has to do.
+func TestHooksSeePacketsOfRuns(t *testing.T) {
+	for seed := range uint64(5) {
+		s := newRunScript(t, seed)
+		var before, after [2]uint64
+		count := func(n *uint64) func(*packet.Parsed, *tstun.Wrapper) filter.Response {
+			return func(*packet.Parsed, *tstun.Wrapper) filter.Response { *n++; return filter.Accept }
+		}
+		s.w.PreFilterIn, s.w.PostFilterIn = count(&before[1]), count(&after[1])
+		s.w.PreFilterFromTunToNetstack, s.w.PostFilterOut = count(&before[0]), count(&after[0])
+		s.play(300)
+		if after != s.passed || before[0] <= after[0] || before[1] <= after[1] {
+			t.Errorf("hooks saw %v before and %v after the filter, %v passed", before, after, s.passed)
+		}
+	}
+}
