@@ -93,7 +93,7 @@ func (p *painter) panel(panel Panel) {
 	for _, g := range panel.Groups {
 		p.group(g, x, end)
 	}
-	p.y += lineGap
+	p.y += lineGap + 6 // below the ticks' figures
 	p.text(left, p.y, "small", "start", panel.Axis)
 }
 

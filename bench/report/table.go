@@ -99,7 +99,7 @@ func (r *Report) cell(s, base *Series) string {
 		return text
 	}
 	text += fmt.Sprintf(" (%s–%s)", Figure(sum.Min), Figure(sum.Max))
-	if s == base {
+	if s == base || s.Unit == "%" { // shares compare by themselves
 		return text
 	}
 	ratio := Ratios(s, base).Median

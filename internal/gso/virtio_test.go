@@ -228,8 +228,11 @@ func FuzzVirtio(f *testing.F) {
 		if s.Reset(pkt, opts) != nil {
 			return
 		}
-		dst := make([]byte, 65535)
 		n := s.Remaining()
+		if n > 1000 {
+			return // more of the same
+		}
+		dst := make([]byte, 65535)
 		for i := 0; s.More(); i++ {
 			if got := s.Remaining(); got != n-i {
 				t.Fatalf("segment %d: %d remain, want %d", i, got, n-i)
