@@ -1,0 +1,277 @@
+//go:build !android
+
+package tundev_test
+
+import (
+	"bytes"
+	"crypto/sha256"
+	"encoding/binary"
+	"errors"
+	"io"
+	"math/rand/v2"
+	"net"
+	"net/netip"
+	"os"
+	"slices"
+	"strings"
+	"sync"
+	"sync/atomic"
+	"syscall"
+	"testing"
+	"time"
+
+	"golang.org/x/sys/unix"
+
+	"tstun/internal/gso"
+	"tstun/internal/netns"
+	"tstun/tundev"
+)
+
+// cable is two network namespaces whose TUNs are connected by a program: what
+// one device reads, the other writes.
+type cable struct {
+	ns     [2]*netns.NS
+	dev    [2]tundev.Direct
+	joined atomic.Int64 // packets written that stand for several
+}
+
+func newCable(t *testing.T) *cable {
+	t.Helper()
+	c := new(cable)
+	for i := range 2 {
+		c.ns[i] = netns.New(t)
+		dev, ok := tundev.AsDirect(t.Logf, createIn(t, c.ns[i], "cable0", 1280))
+		if !ok {
+			t.Fatal("not direct")
+		}
+		c.dev[i] = dev
+		tundev.RefuseWrites(tundev.PortOf(dev), func(p []byte) syscall.Errno {
+			var v gso.Virtio
+			if v.Decode(p); v.Super() {
+				c.joined.Add(1)
+			}
+			return 0
+		})
+		last := string(rune('1' + i))
+		if err := errors.Join(
+			c.ns[i].AddAddr("cable0", netip.MustParsePrefix("10.8.0."+last+"/24")),
+			c.ns[i].AddAddr("cable0", netip.MustParsePrefix("fd08::"+last+"/64")),
+			c.ns[i].LinkUp("cable0"),
+		); err != nil {
+			t.Fatal(err)
+		}
+	}
+	var ends sync.WaitGroup
+	for i := range 2 {
+		ends.Go(func() { carry(t, c.dev[i], c.dev[1-i]) })
+	}
+	t.Cleanup(func() {
+		c.dev[0].Close()
+		c.dev[1].Close()
+		soon(t, "the cable", ends.Wait)
+	})
+	return c
+}
+
+// carry takes packets from one device to the other until one is closed.
+func carry(t *testing.T, from, to tundev.Direct) {
+	bufs, sizes := buffers(128, room+2048)
+	out := make([][]byte, 0, 128)
+	for {
+		n, err := from.ReadReady(bufs, sizes, room, true)
+		if errors.Is(err, os.ErrClosed) {
+			return
+		}
+		out = out[:0]
+		for i := range n {
+			out = append(out, bufs[i][:room+sizes[i]])
+		}
+		if err == nil {
+			_, err = to.Write(out, room)
+		}
+		if err != nil && !errors.Is(err, os.ErrClosed) {
+			t.Error(err)
+		}
+	}
+}
+
+// in runs f in namespace i.
+func (c *cable) in(t *testing.T, i int, f func() error) {
+	t.Helper()
+	if err := c.ns[i].Do(f); err != nil {
+		t.Fatal(err)
+	}
+}
+
+// checksumErrors are those that the receiving stack has counted.
+func (c *cable) checksumErrors(t *testing.T) string {
+	t.Helper()
+	out, err := c.ns[1].Exec(t.Context(), "sh", "-c", "cat /proc/net/snmp /proc/net/snmp6")
+	if err != nil {
+		t.Fatal(err)
+	}
+	return wrongSums(string(out))
+}
+
+// wrongSums finds counters of checksum errors that are not 0, in either format.
+func wrongSums(text string) (found string) {
+	lines := strings.Split(text, "\n")
+	for i, line := range lines {
+		fields := strings.Fields(line)
+		if len(fields) == 2 && strings.Contains(fields[0], "CsumErrors") && fields[1] != "0" {
+			found += line + "; "
+		}
+		at := slices.Index(fields, "InCsumErrors")
+		if at < 0 || len(fields) == 2 {
+			continue
+		}
+		if values := strings.Fields(lines[i+1]); at < len(values) && values[at] != "0" {
+			found += fields[0] + " " + values[at] + "; "
+		}
+	}
+	return found
+}
+
+// TCP gets its bytes through devices that cut and join.
+func TestCableTCP(t *testing.T) {
+	c := newCable(t)
+	for _, addr := range []string{"10.8.0.2:7", "[fd08::2]:7"} {
+		var listener net.Listener
+		c.in(t, 1, func() (err error) { listener, err = net.Listen("tcp", addr); return err })
+		var conn net.Conn
+		c.in(t, 0, func() (err error) { conn, err = net.DialTimeout("tcp", addr, patience); return err })
+		got := make(chan [32]byte)
+		go func() {
+			peer, err := listener.Accept()
+			if err != nil {
+				t.Error(err)
+				close(got)
+				return
+			}
+			defer peer.Close()
+			hash := sha256.New()
+			io.Copy(hash, peer)
+			got <- [32]byte(hash.Sum(nil))
+		}()
+		conn.SetDeadline(time.Now().Add(3 * patience))
+		hash, r := sha256.New(), rand.NewChaCha8([32]byte{1})
+		if _, err := io.Copy(io.MultiWriter(conn, hash), io.LimitReader(r, 16<<20)); err != nil {
+			t.Fatal(err)
+		}
+		conn.Close()
+		if sum := <-got; sum != [32]byte(hash.Sum(nil)) {
+			t.Errorf("%s: other bytes arrived", addr)
+		}
+		listener.Close()
+		if n := c.joined.Swap(0); n < 100 {
+			t.Errorf("%s: %d joined packets", addr, n)
+		}
+	}
+	if found := c.checksumErrors(t); found != "" {
+		t.Error(found)
+	}
+}
+
+// UDP datagrams keep their bounds and order, whether the sender leaves cutting
+// to the device or not, and whether the receiver takes them joined or not.
+func TestCableUDP(t *testing.T) {
+	c := newCable(t)
+	for _, addr := range []string{"10.8.0.2:9", "[fd08::2]:9"} {
+		for _, gro := range []bool{false, true} {
+			c.datagrams(t, addr, gro)
+		}
+	}
+	if found := c.checksumErrors(t); found != "" {
+		t.Error(found)
+	}
+}
+
+// datagrams sends bursts and compares each as it arrives.
+func (c *cable) datagrams(t *testing.T, addr string, gro bool) {
+	t.Helper()
+	to := netip.MustParseAddrPort(addr)
+	var from, in *net.UDPConn
+	c.in(t, 1, func() (err error) { in, err = net.ListenUDP("udp", net.UDPAddrFromAddrPort(to)); return err })
+	c.in(t, 0, func() (err error) { from, err = net.DialUDP("udp", nil, net.UDPAddrFromAddrPort(to)); return err })
+	defer in.Close()
+	defer from.Close()
+	in.SetReadBuffer(1 << 20)
+	if gro {
+		socketOption(t, in, unix.UDP_GRO, 1)
+	}
+	r := rand.New(rand.NewPCG(1, 2))
+	for burst := range 60 {
+		size := 1 + r.IntN(1100)
+		socketOption(t, from, unix.UDP_SEGMENT, []int{0, size}[burst%2])
+		data := make([]byte, size*(1+r.IntN(20))-r.IntN(size))
+		for i := range data {
+			data[i] = byte(r.Uint32())
+		}
+		if burst%2 == 1 {
+			writeAll(t, from, data)
+		} else {
+			for chunk := range slices.Chunk(data, size) {
+				writeAll(t, from, chunk)
+			}
+		}
+		checkDatagrams(t, in, data, size)
+	}
+	if gro && c.joined.Load() == 0 {
+		t.Errorf("%s: no joined packets", addr)
+	}
+}
+
+func writeAll(t *testing.T, to *net.UDPConn, b []byte) {
+	t.Helper()
+	if _, err := to.Write(b); err != nil {
+		t.Fatal(err)
+	}
+}
+
+func socketOption(t *testing.T, c *net.UDPConn, option, value int) {
+	t.Helper()
+	raw, err := c.SyscallConn()
+	if err != nil {
+		t.Fatal(err)
+	}
+	if ctlErr := raw.Control(func(fd uintptr) { err = unix.SetsockoptInt(int(fd), unix.IPPROTO_UDP, option, value) }); ctlErr != nil || err != nil {
+		t.Skipf("this kernel has no UDP offload: %v", errors.Join(ctlErr, err))
+	}
+}
+
+// checkDatagrams reads what stands for data, in datagrams of size bytes but the
+// last.
+func checkDatagrams(t *testing.T, in *net.UDPConn, data []byte, size int) {
+	t.Helper()
+	buf, control := make([]byte, 1<<16), make([]byte, 64)
+	in.SetReadDeadline(time.Now().Add(patience))
+	for len(data) > 0 {
+		n, controls, _, _, err := in.ReadMsgUDP(buf, control)
+		if err != nil {
+			t.Fatalf("%d bytes missing: %v", len(data), err)
+		}
+		segment := segmentOf(control[:controls])
+		if segment == 0 {
+			segment = n
+		}
+		if n > len(data) || !bytes.Equal(buf[:n], data[:n]) || segment != min(size, len(data)) ||
+			n%size != 0 && n != len(data) {
+			t.Fatalf("%d bytes of segments of %d; %d bytes of %d were to come", n, segment, len(data), size)
+		}
+		data = data[n:]
+	}
+}
+
+// segmentOf reads the control message of UDP_GRO (udp(7)), 0 if there is none.
+func segmentOf(control []byte) int {
+	messages, err := unix.ParseSocketControlMessage(control)
+	if err != nil {
+		return 0
+	}
+	for _, m := range messages {
+		if m.Header.Level == unix.IPPROTO_UDP && m.Header.Type == unix.UDP_GRO {
+			return int(binary.NativeEndian.Uint32(m.Data))
+		}
+	}
+	return 0
+}
