@@ -13,7 +13,7 @@ import (
 type config struct {
 	filter   *filter.Filter        // nil: drop everything
 	peers    *peerTable            // nil: no NAT, nobody jailed
-	disco    key.DiscoPublic       // zero: none
+	disco    *key.DiscoPublic      // nil: none
 	activity map[netip.Addr]func() // by destination
 	reject   Reject
 	stats    *statistics // nil: off
@@ -41,7 +41,12 @@ func (w *Wrapper) GetFilter() *filter.Filter { return w.config.Load().filter }
 // has come back to its sender and is dropped, whichever way it goes. The zero
 // key switches the check off.
 func (w *Wrapper) SetDiscoKey(k key.DiscoPublic) {
-	w.update(func(c *config) { c.disco = k })
+	w.update(func(c *config) {
+		c.disco = &k
+		if k.IsZero() {
+			c.disco = nil
+		}
+	})
 }
 
 // SetDestIPActivityFuncs sets functions that are called, each on the

@@ -70,7 +70,7 @@ func (b *batch) takeLease(whole bool, run int) bool {
 	if !ok || !b.stamp.Holds() {
 		return false
 	}
-	if b.p.IPProto == ipproto.UDP && !b.cfg.disco.IsZero() {
+	if b.p.IPProto == ipproto.UDP && b.cfg.disco != nil {
 		whole = false
 	}
 	b.lease = lease{cfg: b.cfg, now: b.now, like: like, stamp: b.stamp, ports: ports, id: b.id, run: run, whole: whole}

@@ -222,11 +222,12 @@ func (b *batch) hook(f FilterFunc) outcome {
 }
 
 func (b *batch) isOwnDisco() bool {
-	if b.cfg.disco.IsZero() {
+	own := b.cfg.disco
+	if own == nil {
 		return false
 	}
 	k, ok := b.p.DiscoKey()
-	return ok && k == b.cfg.disco
+	return ok && k == *own
 }
 
 func (b *batch) noteDestination() {

@@ -56,7 +56,10 @@ func (c pathCase) run(t *testing.T, inbound bool) {
 		PreFilterFromTunToEngine:   hook("engine"),
 		PostFilterOut:              hook("post-out"),
 	}
-	b := &batch{w: w, cfg: &config{filter: c.filter, disco: c.disco}, now: 1}
+	b := &batch{w: w, cfg: &config{filter: c.filter}, now: 1}
+	if !c.disco.IsZero() {
+		b.cfg.disco = &c.disco
+	}
 	b.p.Decode(c.pkt)
 	got := outcome{}
 	if inbound {

@@ -56,12 +56,11 @@ func (f *Filter) RecordRun(p *packet.Parsed, id *flow.ID, now int64) flow.Stamp 
 	}
 	s := segment{flags: p.TCPFlags}
 	st, stamp := f.followOut(id, s, now)
-	k := id.Key()
 	switch st {
 	case standsAlone:
-		f.openOut(k, s, now)
+		f.openOut(id.Key(), s, now)
 	case standsStale:
-		f.rejudge(k, s, now)
+		f.rejudge(id.Key(), s, now)
 	default:
 		return stamp
 	}
