@@ -1,4 +1,6 @@
-package packets
+// Package memory has devices without a system behind them: what candidates are
+// put on so that only they cost time.
+package memory
 
 import (
 	"os"
@@ -6,10 +8,10 @@ import (
 	"sync/atomic"
 )
 
-// memory is a device that always has packets to read and takes every packet
-// written. It is a tun.Device of either wireguard-go, which differ in their
-// Event type alone.
-type memory[Event any] struct {
+// Device always has packets to read and takes every packet written. It is a
+// tun.Device of either wireguard-go, which differ in their Event type alone.
+// One Read and one Write may go on at a time, and Close at any time.
+type Device[Event any] struct {
 	batch   int
 	packets [][]byte // handed out in turn; each Read copies
 	next    int      // owned by the one Read that is going on
@@ -20,66 +22,92 @@ type memory[Event any] struct {
 	closeOnce sync.Once
 }
 
-func newMemory[Event any](batch int, packets [][]byte) *memory[Event] {
-	return &memory[Event]{batch: batch, packets: packets, events: make(chan Event)}
+// New returns a device that moves up to batch packets per call. It reads
+// packets and never changes them; there must be one.
+func New[Event any](batch int, packets [][]byte) *Device[Event] {
+	return &Device[Event]{batch: batch, packets: packets, events: make(chan Event)}
 }
 
-func (m *memory[Event]) Read(bufs [][]byte, sizes []int, offset int) (int, error) {
-	if m.closed.Load() {
+// Read copies the next packets.
+func (d *Device[Event]) Read(bufs [][]byte, sizes []int, offset int) (int, error) {
+	if d.closed.Load() {
 		return 0, os.ErrClosed
 	}
-	n := min(len(bufs), m.batch)
+	n := min(len(bufs), d.batch)
 	for i := range n {
-		sizes[i] = copy(bufs[i][offset:], m.packets[m.next])
-		if m.next++; m.next == len(m.packets) {
-			m.next = 0
+		sizes[i] = copy(bufs[i][offset:], d.packets[d.next])
+		if d.next++; d.next == len(d.packets) {
+			d.next = 0
 		}
 	}
 	return n, nil
 }
 
-func (m *memory[Event]) Write(bufs [][]byte, _ int) (int, error) {
-	if m.closed.Load() {
+// Write counts the packets.
+func (d *Device[Event]) Write(bufs [][]byte, _ int) (int, error) {
+	if d.closed.Load() {
 		return 0, os.ErrClosed
 	}
-	m.written += len(bufs)
+	d.written += len(bufs)
 	return len(bufs), nil
 }
 
-// taken returns how many packets were written. Not to be called during a
+// Taken returns how many packets were written. Not to be called during a
 // Write.
-func (m *memory[Event]) taken() int { return m.written }
+func (d *Device[Event]) Taken() int { return d.written }
 
-func (m *memory[Event]) File() *os.File        { return nil }
-func (m *memory[Event]) MTU() (int, error)     { return 1420, nil }
-func (m *memory[Event]) Name() (string, error) { return "memory0", nil }
-func (m *memory[Event]) Events() <-chan Event  { return m.events }
-func (m *memory[Event]) BatchSize() int        { return m.batch }
+// File returns nil.
+func (d *Device[Event]) File() *os.File { return nil }
 
-func (m *memory[Event]) Close() error {
-	m.closeOnce.Do(func() {
-		m.closed.Store(true)
-		close(m.events)
+// MTU returns 1420.
+func (d *Device[Event]) MTU() (int, error) { return 1420, nil }
+
+// Name returns a name.
+func (d *Device[Event]) Name() (string, error) { return "memory0", nil }
+
+// Events returns a channel in which nothing comes until Close closes it.
+func (d *Device[Event]) Events() <-chan Event { return d.events }
+
+// BatchSize returns what New was given.
+func (d *Device[Event]) BatchSize() int { return d.batch }
+
+// Close makes Read and Write fail with os.ErrClosed.
+func (d *Device[Event]) Close() error {
+	d.closeOnce.Do(func() {
+		d.closed.Store(true)
+		close(d.events)
 	})
 	return nil
 }
 
-// direct is a memory that also is a tundev.Direct. read counts the calls that
-// took it for a mere tun.Device.
-type direct[Event any] struct {
-	*memory[Event]
-	read atomic.Int64
+// Direct is a Device that also is a tundev.Direct.
+type Direct[Event any] struct {
+	*Device[Event]
+	reads atomic.Int64 // calls of Read
 }
 
-func (d *direct[Event]) Read(bufs [][]byte, sizes []int, offset int) (int, error) {
-	d.read.Add(1)
-	return d.memory.Read(bufs, sizes, offset)
+// NewDirect returns a Direct; see New.
+func NewDirect[Event any](batch int, packets [][]byte) *Direct[Event] {
+	return &Direct[Event]{Device: New[Event](batch, packets)}
 }
 
-func (d *direct[Event]) ReadReady(bufs [][]byte, sizes []int, offset int, _ bool) (int, error) {
-	return d.memory.Read(bufs, sizes, offset)
+// Read is that of a mere tun.Device.
+func (d *Direct[Event]) Read(bufs [][]byte, sizes []int, offset int) (int, error) {
+	d.reads.Add(1)
+	return d.Device.Read(bufs, sizes, offset)
 }
 
-func (d *direct[Event]) Interrupt() {}
+// ReadReady copies the next packets. It never waits: there are always some.
+func (d *Direct[Event]) ReadReady(bufs [][]byte, sizes []int, offset int, _ bool) (int, error) {
+	return d.Device.Read(bufs, sizes, offset)
+}
 
-func (d *direct[Event]) Abandon() int { return 0 }
+// Interrupt does nothing, as no ReadReady waits.
+func (d *Direct[Event]) Interrupt() {}
+
+// Abandon returns 0: nothing is kept.
+func (d *Direct[Event]) Abandon() int { return 0 }
+
+// TakenForMere reports whether Read was called, which a Wrapper that reads
+// directly does not do.
+func (d *Direct[Event]) TakenForMere() bool { return d.reads.Load() > 0 }

@@ -16,13 +16,14 @@ type Config struct {
 	Logf   func(format string, args ...any)
 }
 
-// quantities of a case. What is "above" is wall time less that of the bare
+// Quantities of a case, per packet. What is above is less that of the bare
 // device in the same round.
 const (
-	Above  = "above the device"
-	Wall   = "in all"
-	CPU    = "processor time"
-	Allocs = "allocations"
+	Above    = "above the device" // wall time
+	CPUAbove = "processor time above"
+	Wall     = "in all"
+	CPU      = "processor time in all" // of all goroutines
+	Allocs   = "allocations"
 )
 
 // Compare measures all cases and adds the figures to r. It returns the
@@ -100,18 +101,22 @@ func assemble(c Case, r *report.Report) ([]contestant, error) {
 
 // add puts one round's figures of one candidate into the report.
 func add(r *report.Report, c Case, kind string, s, bare sample) {
-	like := report.Series{Part: report.Packet, Measure: c.String(), Kind: kind, Unit: "ns", Better: report.Less}
+	ns := func(quantity string, better report.Better, value float64) {
+		r.Add(report.Series{
+			Part: report.Packet, Measure: c.String(), Quantity: quantity, Kind: kind, Unit: "ns", Better: better,
+		}, value)
+	}
 	if kind != Bare {
-		like.Quantity = Above
-		r.Add(like, s.wall-bare.wall)
+		ns(Above, report.Less, s.wall-bare.wall)
+		if s.cpu > 0 {
+			ns(CPUAbove, report.Less, s.cpu-bare.cpu)
+		}
 	}
-	like.Better = report.Neither
-	like.Quantity = Wall
-	r.Add(like, s.wall)
+	ns(Wall, report.Neither, s.wall)
 	if s.cpu > 0 {
-		like.Quantity = CPU
-		r.Add(like, s.cpu)
+		ns(CPU, report.Neither, s.cpu)
 	}
-	like.Quantity, like.Unit = Allocs, ""
-	r.Add(like, s.allocs)
+	r.Add(report.Series{
+		Part: report.Packet, Measure: c.String(), Quantity: Allocs, Kind: kind, Unit: "per packet",
+	}, s.allocs)
 }

@@ -66,9 +66,9 @@ func (r *run) write() (int, error) {
 		r.bufs[i] = b[:offset+len(p)]
 		copy(b[offset:], p[:headerBytes])
 	}
-	taken := r.rig.dev.taken()
+	taken := r.rig.dev.Taken()
 	_, err := r.rig.Write(r.bufs, offset)
-	return r.rig.dev.taken() - taken, err
+	return r.rig.dev.Taken() - taken, err
 }
 
 // read takes the next batch of the host's packets. A size of 0 is a packet

@@ -7,6 +7,7 @@ import (
 	"golang.zx2c4.com/wireguard/tun"
 
 	"tstun/bench/candidate"
+	"tstun/bench/memory"
 )
 
 // Who is compared. Bare is the device alone, and is what all others are
@@ -30,7 +31,7 @@ type wrapper interface {
 // device.
 type rig struct {
 	wrapper
-	dev interface{ taken() int }
+	dev interface{ Taken() int }
 }
 
 // subject is a candidate that can be set up for a case. It is left out where
@@ -59,18 +60,18 @@ func subjects() []subject {
 }
 
 func makeBare(c Case, packets [][]byte) (*rig, error) {
-	dev := newMemory[tun.Event](c.Batch, packets)
+	dev := memory.New[tun.Event](c.Batch, packets)
 	return &rig{dev, dev}, nil
 }
 
 func makeTstun(c Case, packets [][]byte) (*rig, error) {
-	dev := newMemory[tun.Event](c.Batch, packets)
+	dev := memory.New[tun.Event](c.Batch, packets)
 	w, err := candidate.Tstun(dev, c.setup())
 	return &rig{w, dev}, err
 }
 
 func makeTailscale(c Case, packets [][]byte) (*rig, error) {
-	dev := newMemory[tailscale.Event](c.Batch, packets)
+	dev := memory.New[tailscale.Event](c.Batch, packets)
 	w, err := candidate.Tailscale(dev, c.setup())
 	return &rig{w, dev}, err
 }
@@ -78,7 +79,7 @@ func makeTailscale(c Case, packets [][]byte) (*rig, error) {
 // makeDirect makes a Wrapper that takes its device for a tundev.Direct, or nil
 // if this Wrapper does so with no device of a program's own.
 func makeDirect(c Case, packets [][]byte) (*rig, error) {
-	dev := &direct[tun.Event]{memory: newMemory[tun.Event](c.Batch, packets)}
+	dev := memory.NewDirect[tun.Event](c.Batch, packets)
 	w, err := candidate.Tstun(dev, c.setup())
 	if err != nil {
 		return nil, err
@@ -87,7 +88,7 @@ func makeDirect(c Case, packets [][]byte) (*rig, error) {
 		w.Close()
 		return nil, err
 	}
-	if dev.read.Load() > 0 {
+	if dev.TakenForMere() {
 		return nil, w.Close()
 	}
 	return &rig{w, dev}, nil
@@ -103,14 +104,14 @@ func makeNebula(c Case, packets [][]byte) (*rig, error) {
 	if err != nil {
 		return nil, err
 	}
-	dev := newMemory[tun.Event](c.Batch, packets)
+	dev := memory.New[tun.Event](c.Batch, packets)
 	return &rig{&nebulaWrapper{dev, f}, dev}, nil
 }
 
 // nebulaWrapper gives nebula's firewall the form of a wrapper. nebula moves
 // one packet at a time, so its loop is here.
 type nebulaWrapper struct {
-	dev      *memory[tun.Event]
+	dev      *memory.Device[tun.Event]
 	firewall *candidate.Nebula
 }
 

@@ -1,6 +1,7 @@
 package main
 
 import (
+	"errors"
 	"flag"
 	"fmt"
 	"io"
@@ -31,17 +32,16 @@ const usage = `usage: go -C bench run ./cmd/compare [flags]
 
 Measures tstun, bare wireguard-go, Tailscale's wrapper and nebula's firewall by
 turns, and prints medians. The tunnel part needs root, Linux and iperf3. File
-names are relative to bench.
+names are relative to bench. Exit codes: 0; 1 on an error; 130 if interrupted.
 
 `
 
-// parse reads the command line. What is wrong with it, and on request the
-// help, goes to stderr.
+// parse reads the command line. On request the help goes to stderr, and the
+// error is flag.ErrHelp.
 func parse(args []string, stderr io.Writer) (options, error) {
 	var o options
 	f := flag.NewFlagSet("compare", flag.ContinueOnError)
-	f.SetOutput(stderr)
-	f.Usage = func() { fmt.Fprint(stderr, usage); f.PrintDefaults() }
+	f.SetOutput(io.Discard) // of the errors, which are returned too
 	only := f.String("only", "packet,tunnel", "comma-separated: packet, tunnel, or measures of tunnel: "+strings.Join(tunnel.Measures(), ", "))
 	seconds := f.Float64("seconds", 3, "length of a TCP transfer, rounded up; UDP takes a third of it")
 	sample := f.Float64("sample", 50, "milliseconds per candidate, case and round of packet")
@@ -53,8 +53,13 @@ func parse(args []string, stderr io.Writer) (options, error) {
 	f.StringVar(&o.from, "from", "", "measure nothing: show what --json wrote into this file")
 	f.StringVar(&o.json, "json", "", "write everything, with raw figures, to this file")
 	f.StringVar(&o.svg, "svg", "", "draw a chart into this file")
-	if err := f.Parse(args); err != nil {
+	if err := f.Parse(args); errors.Is(err, flag.ErrHelp) {
+		fmt.Fprint(stderr, usage)
+		f.SetOutput(stderr)
+		f.PrintDefaults()
 		return o, err
+	} else if err != nil {
+		return o, fmt.Errorf("%w; --help tells what there is", err)
 	}
 	if f.NArg() > 0 {
 		return o, fmt.Errorf("argument %q is not known; there are only flags", f.Arg(0))
