@@ -70,7 +70,36 @@ func newCable(t *testing.T) *cable {
 		c.dev[1].Close()
 		soon(t, "the cable", ends.Wait)
 	})
+	c.probe(t, "10.8.0.2:5")
+	c.probe(t, "[fd08::2]:5")
 	return c
+}
+
+// probe waits until addr is reached: the kernel starts to use an IPv6 address a
+// moment after it is set.
+func (c *cable) probe(t *testing.T, addr string) {
+	t.Helper()
+	from, in := c.sockets(t, addr)
+	defer in.Close()
+	defer from.Close()
+	for range 500 {
+		writeAll(t, from, []byte{1})
+		in.SetReadDeadline(time.Now().Add(patience / 500))
+		if n, _ := in.Read(make([]byte, 1)); n == 1 {
+			c.joined.Store(0)
+			return
+		}
+	}
+	t.Fatalf("%s is not reached", addr)
+}
+
+// sockets returns one in each namespace, from the first to addr in the second.
+func (c *cable) sockets(t *testing.T, addr string) (from, in *net.UDPConn) {
+	t.Helper()
+	to := net.UDPAddrFromAddrPort(netip.MustParseAddrPort(addr))
+	c.in(t, 1, func() (err error) { in, err = net.ListenUDP("udp", to); return err })
+	c.in(t, 0, func() (err error) { from, err = net.DialUDP("udp", nil, to); return err })
+	return from, in
 }
 
 // carry takes packets from one device to the other until one is closed.
@@ -189,10 +218,7 @@ func TestCableUDP(t *testing.T) {
 // datagrams sends bursts and compares each as it arrives.
 func (c *cable) datagrams(t *testing.T, addr string, gro bool) {
 	t.Helper()
-	to := netip.MustParseAddrPort(addr)
-	var from, in *net.UDPConn
-	c.in(t, 1, func() (err error) { in, err = net.ListenUDP("udp", net.UDPAddrFromAddrPort(to)); return err })
-	c.in(t, 0, func() (err error) { from, err = net.DialUDP("udp", nil, net.UDPAddrFromAddrPort(to)); return err })
+	from, in := c.sockets(t, addr)
 	defer in.Close()
 	defer from.Close()
 	in.SetReadBuffer(1 << 20)
