@@ -39,7 +39,9 @@
 //	injected packet ────────────────────────────────────────┴── count ── host
 //
 // A batch reads the configuration once, so a change takes effect with the
-// next one. Without a main filter, every packet is dropped.
+// next one. Without a main filter, every packet is dropped. Of a run, the
+// first packets go this way; the others share what was found, as far as no
+// hook wants to see them.
 //
 // # Use
 //
