@@ -39,6 +39,7 @@ func Compare(ctx context.Context, cfg Config, r *report.Report) (err error) {
 		}
 	}()
 	err = l.compare(ctx, cfg, r)
+	noteOthers(r)
 	if ctx.Err() != nil { // and whatever came of it
 		return ctx.Err()
 	}
@@ -79,4 +80,23 @@ func (l *lab) try(ctx context.Context, kind string, r *report.Report) error {
 		}
 	}
 	return l.down()
+}
+
+// quiet is how much of a core everything else may take, in percent, before the
+// reader is warned.
+const quiet = 25
+
+// noteOthers warns if other programs had the processors that the tunnels
+// wanted.
+func noteOthers(r *report.Report) {
+	var busy []float64
+	for _, s := range r.Series {
+		if s.Part == report.Tunnel && s.Quantity == othersBusy {
+			busy = append(busy, s.Rounds...)
+		}
+	}
+	if m := report.Summarize(busy); m.Median > quiet {
+		r.Note(fmt.Sprintf("the machine was not quiet: everything else took %s %% of a core (median; up to %s) while tunnels were measured",
+			report.Figure(m.Median), report.Figure(m.Max)))
+	}
 }

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"net/netip"
+	"runtime"
 	"time"
 
 	"tstun/bench/report"
@@ -14,6 +15,8 @@ const (
 	receiver = 9                      // UDP port
 	settle   = 100 * time.Millisecond // until the last packet is through
 	gib      = 1 << 30
+
+	othersBusy = "everything else busy"
 )
 
 // measures are the functions behind the names.
@@ -69,14 +72,19 @@ func (t *trial) watched(f func() error) (cpu [2]time.Duration, busy float64, err
 }
 
 // addBusy says who was how busy, in percent of one core, and the machine in
-// percent of all.
+// percent of all. What is left is other programs, and what the kernel does on
+// nobody's account.
 func (t *trial) addBusy(measure string, took time.Duration, sender, receiver time.Duration, nodes [2]time.Duration, machine float64) {
+	others := 100 * machine * float64(runtime.NumCPU())
 	for _, who := range []struct {
 		name string
 		cpu  time.Duration
 	}{{"sender", sender}, {"sending node", nodes[0]}, {"receiving node", nodes[1]}, {"receiver", receiver}} {
-		t.add(measure, who.name+" busy", "% of a core", report.Neither, 100*who.cpu.Seconds()/took.Seconds())
+		busy := 100 * who.cpu.Seconds() / took.Seconds()
+		t.add(measure, who.name+" busy", "% of a core", report.Neither, busy)
+		others -= busy
 	}
+	t.add(measure, othersBusy, "% of a core", report.Neither, max(0, others))
 	t.add(measure, "machine busy", "%", report.Neither, 100*machine)
 }
 
