@@ -15,6 +15,7 @@ type batch struct {
 	w   *Wrapper
 	cfg *config
 	now int64 // the clock's, the same for all packets
+	way direction
 	p   packet.Parsed
 	id  flow.ID // of p, as the host sees it; zero for none
 
@@ -65,12 +66,12 @@ type sent struct {
 // left after the call.
 func (w *Wrapper) begin() *lane {
 	l := w.lanes.enter()
-	l.begin(w)
+	l.begin(w, dirIn)
 	return l
 }
 
-func (b *batch) begin(w *Wrapper) {
-	b.w, b.cfg, b.now = w, w.config.Load(), w.clock.read()
+func (b *batch) begin(w *Wrapper, way direction) {
+	b.w, b.way, b.cfg, b.now = w, way, w.config.Load(), w.clock.read()
 	b.renewLease()
 }
 
@@ -150,22 +151,12 @@ func (b *batch) unsend(s sent) {
 	}
 }
 
-// tallyIn enters what the call has carried into the books.
-func (b *batch) tallyIn() {
+// tally enters what the call has carried into the books.
+func (b *batch) tally() {
 	b.ledger.enter(b.n, b.leased())
 	for i := range b.runs {
 		if i != b.lease.run {
-			b.cfg.stats.addRx(&b.runs[i], b.now)
-		}
-	}
-}
-
-// tallyOut is tallyIn for outbound packets.
-func (b *batch) tallyOut() {
-	b.ledger.enter(b.n, b.leased())
-	for i := range b.runs {
-		if i != b.lease.run {
-			b.cfg.stats.addTx(&b.runs[i], b.now)
+			b.cfg.stats.add(&b.runs[i], b.way, b.now)
 		}
 	}
 }

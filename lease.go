@@ -40,41 +40,28 @@ func (b *batch) renewLease() {
 	}
 }
 
-// takeLeaseIn makes the packet in hand, which has passed with b.stamp, the one
-// that the lease is about, if it is the second of its flow in a row. run is
+// takeLease makes the packet in hand, which has passed with b.stamp, the one
+// that the lease is about, if it is the second of its ports in a row. run is
 // its run, whole as in lease. The statistics get what the flow of the lease
 // before has carried.
-func (b *batch) takeLeaseIn(whole bool, run int) {
-	if b.takeLease(whole, run) {
-		before := b.ledger.follow(&b.id)
-		b.cfg.stats.addRx(&before, b.now)
-	}
-}
-
-// takeLeaseOut is takeLeaseIn for outbound packets.
-func (b *batch) takeLeaseOut(whole bool, run int) {
-	if b.takeLease(whole, run) {
-		before := b.ledger.follow(&b.id)
-		b.cfg.stats.addTx(&before, b.now)
-	}
-}
-
-// takeLease reports whether the ledger has to know.
-func (b *batch) takeLease(whole bool, run int) bool {
+func (b *batch) takeLease(whole bool, run int) {
 	ports := uint32(b.p.Src.Port())<<16 | uint32(b.p.Dst.Port())
 	if ports != b.lease.ports {
 		b.lease.ports = ports // a third packet of these ports is worth it
-		return false
+		return
 	}
 	like, ok := b.p.Run()
 	if !ok || !b.stamp.Holds() {
-		return false
+		return
 	}
 	if b.p.IPProto == ipproto.UDP && b.cfg.disco != nil {
 		whole = false
 	}
 	b.lease = lease{cfg: b.cfg, now: b.now, like: like, stamp: b.stamp, ports: ports, id: b.id, run: run, whole: whole}
-	return b.cfg.stats != nil
+	if b.cfg.stats != nil {
+		before := b.ledger.follow(&b.id)
+		b.cfg.stats.add(&before, b.way, b.now)
+	}
 }
 
 // seenIn reports whether a hook sees inbound packets of open flows.

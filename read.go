@@ -70,12 +70,12 @@ func (w *Wrapper) readHost(bufs [][]byte, sizes []int, offset int, wait bool) (i
 		return 0, err
 	}
 	b := &w.inbox.batch
-	b.begin(w)
+	b.begin(w, dirOut)
 	w.noteActivity(b.now)
 	for i := range n {
 		sizes[i] = w.sendHost(b, bufs[i], sizes[i], offset)
 	}
-	b.tallyOut()
+	b.tally()
 	b.end()
 	return n, err
 }
@@ -112,7 +112,7 @@ func (w *Wrapper) sendHost(b *batch, buf []byte, size, offset int) int {
 	if o.fate == taken {
 		return 0
 	}
-	b.takeLeaseOut(!w.seenOut() && len(b.cfg.activity) == 0, run)
+	b.takeLease(!w.seenOut() && len(b.cfg.activity) == 0, run)
 	return size
 }
 
@@ -123,7 +123,7 @@ func (w *Wrapper) readInjected(bufs [][]byte, sizes []int, offset int) (n int) {
 		return 0
 	}
 	b := &w.inbox.batch
-	b.begin(w)
+	b.begin(w, dirOut)
 	for n < len(bufs) && w.nextInjection(segs) {
 		size, err := segs.next(bufs[n][min(offset, len(bufs[n])):])
 		if err != nil {
@@ -133,7 +133,7 @@ func (w *Wrapper) readInjected(bufs [][]byte, sizes []int, offset int) (n int) {
 		sizes[n] = w.sendInjected(b, bufs[n][offset:offset+size])
 		n++
 	}
-	b.tallyOut()
+	b.tally()
 	b.end()
 	return n
 }

@@ -26,43 +26,46 @@ func newStatistics() *statistics {
 	return &statistics{flows: flow.New[netlogtype.Counts](flow.Config{Limit: maxConnections, Refuse: true})}
 }
 
-// addTx adds an outbound run.
-func (s *statistics) addTx(r *run, now int64) {
-	s.add(r, now, func(c *netlogtype.Counts) {
-		c.TxPackets += r.packets
-		c.TxBytes += r.bytes
-	})
-}
+// direction says which way packets go.
+type direction bool
 
-// addRx adds an inbound run.
-func (s *statistics) addRx(r *run, now int64) {
-	s.add(r, now, func(c *netlogtype.Counts) {
-		c.RxPackets += r.packets
-		c.RxBytes += r.bytes
-	})
-}
+const (
+	dirOut direction = false
+	dirIn  direction = true
+)
 
-// add lets to add r to the counts of its flow.
-func (s *statistics) add(r *run, now int64, to func(*netlogtype.Counts)) {
+// add adds a run to the counts of its flow.
+func (s *statistics) add(r *run, d direction, now int64) {
 	if r.packets == 0 {
 		return
 	}
 	if !r.id.IsZero() {
-		add := func(e *flow.Entry[netlogtype.Counts]) flow.Action {
-			to(&e.Value)
+		if _, known := s.flows.UpdateID(&r.id, now, func(e *flow.Entry[netlogtype.Counts]) flow.Action {
+			r.addTo(&e.Value, d)
 			return flow.Leave
-		}
-		if _, known := s.flows.UpdateID(&r.id, now, add); known {
+		}); known {
 			return
 		}
-		first := func(e *flow.Entry[netlogtype.Counts], _ bool) flow.Action { return add(e) }
-		if s.flows.Upsert(r.id.Key(), 0, now, first) {
+		if s.flows.Upsert(r.id.Key(), 0, now, func(e *flow.Entry[netlogtype.Counts], _ bool) flow.Action {
+			r.addTo(&e.Value, d)
+			return flow.Leave
+		}) {
 			return
 		}
 	}
 	s.restMu.Lock()
-	to(&s.rest)
+	r.addTo(&s.rest, d)
 	s.restMu.Unlock()
+}
+
+func (r *run) addTo(c *netlogtype.Counts, d direction) {
+	if d == dirIn {
+		c.RxPackets += r.packets
+		c.RxBytes += r.bytes
+		return
+	}
+	c.TxPackets += r.packets
+	c.TxBytes += r.bytes
 }
 
 // take returns everything counted since the last call.
@@ -94,9 +97,9 @@ func (w *Wrapper) ExtractStatistics() map[netlogtype.Connection]netlogtype.Count
 	now := filter.Now()
 	for _, l := range w.lanes.list() {
 		r := l.ledger.take()
-		w.stats.addRx(&r, now)
+		w.stats.add(&r, dirIn, now)
 	}
 	r := w.inbox.batch.ledger.take()
-	w.stats.addTx(&r, now)
+	w.stats.add(&r, dirOut, now)
 	return w.stats.take()
 }

@@ -55,7 +55,7 @@ func (w *Wrapper) receive(b *batch, buf []byte, offset int) {
 	case passed:
 		run := b.count(size)
 		b.send(buf, offset, size, run)
-		b.takeLeaseIn(!w.seenIn(), run)
+		b.takeLease(!w.seenIn(), run)
 	case taken:
 		b.count(size)
 	case dropped:
@@ -79,7 +79,7 @@ func (w *Wrapper) deliver(b *batch, offset int) (n int, err error) {
 		}
 		err = w.linkIO.judge(w, err)
 	}
-	b.tallyIn()
+	b.tally()
 	return n, err
 }
 

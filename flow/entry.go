@@ -17,7 +17,8 @@ type Entry[V any] struct {
 	passed uint8
 	list   uint8 // of use that the entry is in
 
-	// Yields: the entry is evicted before all that do not yield.
+	// Yields: the entry is evicted before all that do not yield. For Update,
+	// a change of it or of Rank is one of the entry: Changed.
 	Yields bool
 	// Rank orders those that yield, and those that do not: lower ranks are
 	// evicted first. Less than Ranks.
@@ -59,7 +60,9 @@ func (e *Entry[V]) listed() uint8 {
 
 // moves reports whether the action a asks for more than to leave e where it
 // is.
-func (e *Entry[V]) moves(a Action, now int64) bool { return a > Leave || e.relists(a, now) }
+func (e *Entry[V]) moves(a Action, now int64) bool {
+	return a > Leave || a == Touch && e.tick != tickOf(now)
+}
 
 // relists reports whether e, if it stays, gets a new place in a list.
 func (e *Entry[V]) relists(a Action, now int64) bool {
