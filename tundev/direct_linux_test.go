@@ -25,7 +25,7 @@ import (
 
 // openNative makes wireguard-go's own device of a descriptor that is set
 // non-blocking or not.
-func openNative(t *testing.T, name string, flags uint16, nonblock bool) tun.Device {
+func openNative(t testing.TB, name string, flags uint16, nonblock bool) tun.Device {
 	t.Helper()
 	fd, err := unix.Open("/dev/net/tun", unix.O_RDWR|unix.O_CLOEXEC, 0)
 	if err != nil {
@@ -47,6 +47,13 @@ func openNative(t *testing.T, name string, flags uint16, nonblock bool) tun.Devi
 		t.Fatal(err)
 	}
 	return dev
+}
+
+// drainEvents keeps wireguard-go's monitoring from waiting for a reader, until
+// the device is closed.
+func drainEvents(dev tun.Device) {
+	for range dev.Events() {
+	}
 }
 
 const withHeaders = unix.IFF_TUN | unix.IFF_NO_PI | unix.IFF_VNET_HDR
@@ -103,6 +110,8 @@ func TestAsDirect(t *testing.T) {
 					}
 					checkPackets(t, ns, direct)
 					dev = direct
+				} else {
+					go drainEvents(dev)
 				}
 				soon(t, "Close", func() {
 					if err := dev.Close(); err != nil {

@@ -36,7 +36,7 @@ type injector struct {
 	index int
 }
 
-func newInjector(t *testing.T, name string) injector {
+func newInjector(t testing.TB, name string) injector {
 	t.Helper()
 	fd, err := unix.Socket(unix.AF_PACKET, unix.SOCK_RAW|unix.SOCK_CLOEXEC, 0)
 	if err != nil {
@@ -54,15 +54,20 @@ func newInjector(t *testing.T, name string) injector {
 }
 
 func (i injector) send(v gso.Virtio, p []byte) error {
+	return i.sendFramed(p[0]>>4, framedBy(v, p))
+}
+
+// sendFramed sends what has its virtio header already.
+func (i injector) sendFramed(version byte, frame []byte) error {
 	kind := uint16(unix.ETH_P_IP)
-	if p[0]>>4 == 6 {
+	if version == 6 {
 		kind = unix.ETH_P_IPV6
 	}
 	to := &unix.SockaddrLinklayer{Protocol: bits.ReverseBytes16(kind), Ifindex: i.index}
 	if binary.NativeEndian.Uint16([]byte{0, 1}) == 1 { // big-endian
 		to.Protocol = kind
 	}
-	return unix.Sendto(i.fd, framedBy(v, p), 0, to)
+	return unix.Sendto(i.fd, frame, 0, to)
 }
 
 // superPacket makes a random super-packet, or a packet that is none but leaves
@@ -179,7 +184,7 @@ func finish(p []byte, transport, at int, proto ipproto.Proto) {
 
 // quietTUN brings an interface up on which the kernel itself says nothing, with
 // a queue for all segments of a super-packet.
-func quietTUN(t *testing.T, ns *netns.NS, name string) {
+func quietTUN(t testing.TB, ns *netns.NS, name string) {
 	t.Helper()
 	os.WriteFile("/proc/sys/net/ipv6/conf/"+name+"/disable_ipv6", []byte("1"), 0)
 	if _, err := ns.Exec(t.Context(), "ip", "link", "set", name, "txqueuelen", "2000", "up"); err != nil {

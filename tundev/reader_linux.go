@@ -72,6 +72,7 @@ func (r *reader) abandon() int {
 func (r *reader) readReady(bufs [][]byte, sizes []int, offset int, wait bool) (int, error) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
+	bufs = bufs[:min(len(bufs), len(sizes))]
 	r.call = readCall{bufs: bufs, sizes: sizes, offset: offset, wait: wait}
 	r.split()
 	err := r.drain()

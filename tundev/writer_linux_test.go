@@ -24,10 +24,13 @@ import (
 )
 
 // tcp is segment i of a flow, with 100 bytes.
-func tcp(flow uint16, i int) []byte {
-	h := packet.TCPHeader{Src: peerPort, Dst: hostPort, Seq: uint32(100 * i), Ack: 7, Flags: packet.TCPAck, Window: 99, ID: uint16(i + 1)}
-	h.Dst = netip.AddrPortFrom(hostPort.Addr(), flow)
-	return packet.Generate(h, bytes.Repeat([]byte{byte(i)}, 100))
+func tcp(flow uint16, i int) []byte { return tcpSized(flow, i, 100) }
+
+func tcpSized(flow uint16, i, size int) []byte {
+	return packet.Generate(packet.TCPHeader{
+		Src: peerPort, Dst: netip.AddrPortFrom(hostPort.Addr(), flow),
+		Seq: uint32(size * i), Ack: 7, Flags: packet.TCPAck, Window: 99, ID: uint16(i + 1),
+	}, bytes.Repeat([]byte{byte(i)}, size))
 }
 
 // batchOf puts packets behind room bytes.

@@ -39,6 +39,7 @@ type Joiner struct {
 	next   []int32 // next member of the same group, -1 for none; by packet
 	slots  [flowSlots]slot
 	epoch  uint32 // of the current plan: older slots are empty
+	recent int32  // group of the packet before, -1 for none
 }
 
 // slot holds the group that the next packet of a flow may join.
@@ -53,9 +54,16 @@ type group struct {
 	n           int32
 	segment
 	total    int  // bytes of the super-packet so far
-	verified bool // the first packet's checksums
+	sums     sums // of the first packet, if verified
+	verified bool // the first packet's checksums hold
 	push     bool // the last packet has PSH
 	closed   bool // takes no more
+}
+
+// sums is what the checksums of all packets of a group have in common.
+type sums struct {
+	ip     uint64 // IPv4 header but length, identification and checksum
+	pseudo uint64 // addresses and protocol
 }
 
 // segment is what Plan reads from one TCP or UDP packet.
@@ -94,6 +102,7 @@ func (j *Joiner) Plan(pkts [][]byte, offset int, kinds Kinds) {
 
 // forget empties all slots.
 func (j *Joiner) forget() {
+	j.recent = -1
 	if j.epoch++; j.epoch == 0 {
 		j.slots, j.epoch = [flowSlots]slot{}, 1
 	}
@@ -101,80 +110,93 @@ func (j *Joiner) forget() {
 
 func (j *Joiner) add(pkts [][]byte, offset int, i int32, kinds Kinds) {
 	p := pkts[i][offset:]
+	if j.recent >= 0 && j.join(j.recent, pkts, offset, i) {
+		return // in a bulk transfer, nearly every packet
+	}
 	seg, class := classify(p, kinds)
-	g := group{first: i, last: i, n: 1, segment: seg, total: len(p), closed: class != joinable}
 	switch class {
 	case alone:
-		j.groups = append(j.groups, g)
+		j.open(i, seg, len(p), true)
 		return
 	case barrier:
 		j.forget()
-		j.groups = append(j.groups, g)
+		j.open(i, seg, len(p), true)
 		return
 	}
 	s := &j.slots[flowHash(p, seg)]
-	if class == joinable && s.epoch == j.epoch {
-		into := &j.groups[s.group]
-		if into.takes(pkts[into.first][offset:], p, seg) {
-			j.next[into.last] = i
-			into.take(p, i, seg)
-			return
-		}
+	if s.epoch == j.epoch && s.group != j.recent && j.join(s.group, pkts, offset, i) {
+		j.recent = s.group
+		return
 	}
-	*s = slot{j.epoch, int32(len(j.groups))}
-	g.push = seg.proto == ipproto.TCP && class == joinable && p[seg.transport+13]&tcpPSH != 0
-	g.closed = g.closed || g.push
-	j.groups = append(j.groups, g)
+	push := class == joinable && seg.proto == ipproto.TCP && p[seg.transport+13]&tcpPSH != 0
+	j.recent = j.open(i, seg, len(p), class != joinable || push)
+	*s = slot{j.epoch, j.recent}
 }
 
-// takes reports whether p may join g, whose first packet is first.
-func (g *group) takes(first, p []byte, seg segment) bool {
-	if g.closed || seg.header != g.header || seg.proto != g.proto ||
-		seg.size > g.size || g.total+seg.size > maxPacket ||
-		seg.proto == ipproto.UDP && g.n == maxUDPSegments {
+// open begins a group with packet i.
+func (j *Joiner) open(i int32, seg segment, total int, closed bool) int32 {
+	j.groups = append(j.groups, group{first: i, last: i, n: 1, segment: seg, total: total, closed: closed})
+	return int32(len(j.groups) - 1)
+}
+
+// join adds packet i to a group, if that takes it.
+func (j *Joiner) join(into int32, pkts [][]byte, offset int, i int32) bool {
+	g := &j.groups[into]
+	if g.closed {
 		return false
 	}
-	if !sameHeaders(first, p, g) || !follows(first, p, g, seg) {
+	p := pkts[i][offset:]
+	if !g.takes(pkts[g.first][offset:], p) {
+		return false
+	}
+	j.next[g.last] = i
+	size := len(p) - int(g.header)
+	g.last, g.n, g.total, g.seq = i, g.n+1, g.total+size, g.seq+uint32(size)
+	g.push = g.proto == ipproto.TCP && p[g.transport+13]&tcpPSH != 0
+	g.closed = g.push || size < g.size
+	return true
+}
+
+// takes reports whether any packet p may join g, whose first packet is first.
+func (g *group) takes(first, p []byte) bool {
+	size := len(p) - int(g.header)
+	if size <= 0 || size > g.size || g.total+size > maxPacket ||
+		g.proto == ipproto.UDP && g.n == maxUDPSegments {
+		return false
+	}
+	if !g.sameHeaders(first, p) || !g.follows(first, p) {
 		return false
 	}
 	if !g.verified {
-		if g.verified = checksumsHold(first, g.segment); !g.verified {
+		g.sums = sumsOf(first, g.segment)
+		if g.verified = g.sums.hold(first, g.segment); !g.verified {
 			g.closed = true
 			return false
 		}
 	}
-	return checksumsHold(p, seg)
-}
-
-// take adds p, the packet with index i.
-func (g *group) take(p []byte, i int32, seg segment) {
-	g.last, g.n, g.total, g.seq = i, g.n+1, g.total+seg.size, seg.seq
-	if seg.proto == ipproto.TCP {
-		g.push = p[seg.transport+13]&tcpPSH != 0
-	}
-	g.closed = g.push || seg.size < g.size
+	return g.sums.hold(p, g.segment)
 }
 
 // sameHeaders compares everything that a joined packet says once: addresses,
 // ports, traffic class, hop limit, flow label, and for TCP acknowledgement,
-// window, flags and options.
-func sameHeaders(a, b []byte, g *group) bool {
+// window, flags and options. p is longer than the headers.
+func (g *group) sameHeaders(first, p []byte) bool {
 	if g.transport == minIPv4Header {
-		if binary.NativeEndian.Uint16(a) != binary.NativeEndian.Uint16(b) ||
-			binary.NativeEndian.Uint32(a[6:]) != binary.NativeEndian.Uint32(b[6:]) ||
-			binary.NativeEndian.Uint64(a[12:]) != binary.NativeEndian.Uint64(b[12:]) {
+		if binary.NativeEndian.Uint16(first) != binary.NativeEndian.Uint16(p) ||
+			binary.NativeEndian.Uint32(first[6:]) != binary.NativeEndian.Uint32(p[6:]) ||
+			binary.NativeEndian.Uint64(first[12:]) != binary.NativeEndian.Uint64(p[12:]) {
 			return false
 		}
-	} else if binary.NativeEndian.Uint32(a) != binary.NativeEndian.Uint32(b) ||
-		!bytes.Equal(a[6:ipv6HeaderLen], b[6:ipv6HeaderLen]) {
+	} else if binary.NativeEndian.Uint32(first) != binary.NativeEndian.Uint32(p) ||
+		!bytes.Equal(first[6:ipv6HeaderLen], p[6:ipv6HeaderLen]) {
 		return false
 	}
-	a, b = a[g.transport:g.header], b[g.transport:g.header]
+	a, b := first[g.transport:g.header], p[g.transport:g.header]
 	if binary.NativeEndian.Uint32(a) != binary.NativeEndian.Uint32(b) {
 		return false
 	}
 	if g.proto == ipproto.UDP {
-		return true
+		return binary.NativeEndian.Uint16(b[udpChecksumAt:]) != 0
 	}
 	return binary.NativeEndian.Uint32(a[8:]) == binary.NativeEndian.Uint32(b[8:]) &&
 		a[12] == b[12] && (a[13]^b[13])&^tcpPSH == 0 &&
@@ -182,27 +204,47 @@ func sameHeaders(a, b []byte, g *group) bool {
 		bytes.Equal(a[18:], b[18:])
 }
 
-// follows reports whether p is what comes after the group's last packet: by
-// its sequence number, and by its IPv4 identification where that counts.
-func follows(first, p []byte, g *group, seg segment) bool {
-	if seg.proto == ipproto.TCP && binary.BigEndian.Uint32(p[seg.transport+4:]) != g.seq {
+// follows reports whether p, with the headers of first, is what comes after the
+// group's last packet: by its sequence number, and by its IPv4 identification
+// where that counts. Its length fields have to be right.
+func (g *group) follows(first, p []byte) bool {
+	if g.proto == ipproto.TCP {
+		if binary.BigEndian.Uint32(p[g.transport+4:]) != g.seq {
+			return false
+		}
+	} else if int(binary.BigEndian.Uint16(p[g.transport+4:])) != len(p)-int(g.transport) {
+		return false
+	}
+	if g.transport != minIPv4Header {
+		return int(binary.BigEndian.Uint16(p[4:])) == len(p)-ipv6HeaderLen
+	}
+	if int(binary.BigEndian.Uint16(p[2:])) != len(p) {
 		return false
 	}
 	const dontFragment = 0x40
-	if g.transport != minIPv4Header || first[6]&dontFragment != 0 {
-		return true
-	}
-	return binary.BigEndian.Uint16(p[4:]) == binary.BigEndian.Uint16(first[4:])+uint16(g.n)
+	return first[6]&dontFragment != 0 ||
+		binary.BigEndian.Uint16(p[4:]) == binary.BigEndian.Uint16(first[4:])+uint16(g.n)
 }
 
-// checksumsHold verifies the checksums of a packet. The kernel will not do so
-// for a joined one. A 0 written as 0xffff holds too, but would not come back
-// as it was, but with UDP, where it has to be written so.
-func checksumsHold(p []byte, seg segment) bool {
+// sumsOf sums what p has in common with those that have the same headers.
+func sumsOf(p []byte, seg segment) (s sums) {
 	addresses := p[8:seg.transport]
 	if seg.transport == minIPv4Header {
 		addresses = p[12:minIPv4Header]
-		if packet.Checksum(p[:minIPv4Header], 0) != 0xffff || binary.NativeEndian.Uint16(p[10:]) == 0xffff {
+		s.ip = uint64(packet.Checksum(p[:2], 0)) + uint64(packet.Checksum(p[6:10], 0)) + uint64(packet.Checksum(addresses, 0))
+	}
+	s.pseudo = uint64(packet.Checksum(addresses, uint16(seg.proto)))
+	return s
+}
+
+// hold verifies the checksums of p. The kernel will not do so for a joined
+// packet. A 0 written as 0xffff holds too, but would come back as 0: only UDP
+// has to write it so.
+func (s *sums) hold(p []byte, seg segment) bool {
+	if seg.transport == minIPv4Header {
+		checksum := binary.BigEndian.Uint16(p[10:])
+		sum := s.ip + uint64(binary.BigEndian.Uint16(p[2:])) + uint64(binary.BigEndian.Uint16(p[4:])) + uint64(checksum)
+		if fold(sum) != 0xffff || checksum == 0xffff {
 			return false
 		}
 	}
@@ -210,8 +252,7 @@ func checksumsHold(p []byte, seg segment) bool {
 	if seg.proto == ipproto.TCP && binary.NativeEndian.Uint16(transport[tcpChecksumAt:]) == 0xffff {
 		return false
 	}
-	pseudo := fold(uint64(packet.Checksum(addresses, uint16(seg.proto))) + uint64(len(transport)))
-	return packet.Checksum(transport, pseudo) == 0xffff
+	return packet.Checksum(transport, fold(s.pseudo+uint64(len(transport)))) == 0xffff
 }
 
 // classify looks at one packet, which is not empty.

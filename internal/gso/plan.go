@@ -37,15 +37,12 @@ func (j *Joiner) Header(group int, first, dst []byte) Virtio {
 		Size:          uint16(g.size),
 		ChecksumStart: uint16(g.transport),
 	}
-	var addresses []byte
 	if g.transport == minIPv4Header {
 		v.Type = typeTCPv4
-		addresses = dst[12:minIPv4Header]
 		binary.BigEndian.PutUint16(dst[2:], uint16(g.total))
 		dst[10], dst[11] = 0, 0
 		binary.BigEndian.PutUint16(dst[10:], ^packet.Checksum(dst[:minIPv4Header], 0))
 	} else {
-		addresses = dst[8:ipv6HeaderLen]
 		binary.BigEndian.PutUint16(dst[4:], uint16(length))
 	}
 	transport := dst[g.transport:]
@@ -56,7 +53,6 @@ func (j *Joiner) Header(group int, first, dst []byte) Virtio {
 	} else if g.push {
 		transport[13] |= tcpPSH
 	}
-	pseudo := fold(uint64(packet.Checksum(addresses, uint16(g.proto))) + uint64(length))
-	binary.BigEndian.PutUint16(transport[v.ChecksumOffset:], pseudo)
+	binary.BigEndian.PutUint16(transport[v.ChecksumOffset:], fold(g.sums.pseudo+uint64(length)))
 	return v
 }
