@@ -1,7 +1,6 @@
 package tstun_test
 
 import (
-	"context"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -20,7 +19,6 @@ import (
 
 	"tstun"
 	"tstun/filter"
-	"tstun/internal/netns"
 	"tstun/ipproto"
 	"tstun/tundev"
 )
@@ -30,40 +28,19 @@ const allowedPort, deniedPort = 5201, 5202
 // kernelNode is a node whose host is a real kernel in a namespace of its own.
 type kernelNode struct {
 	*wgNode
-	ns   *netns.NS
-	name string
+	*kernelHost
 }
 
 // newKernelNode makes a TUN by create in a namespace of its own and a
 // wireguard-go device on it.
 func newKernelNode(t *testing.T, create func() (tun.Device, string, error), addrs ...netip.Addr) *kernelNode {
 	t.Helper()
-	n := &kernelNode{ns: netns.New(t)}
-	var dev tun.Device
-	err := n.ns.Do(func() (err error) {
-		dev, n.name, err = create()
-		return err
-	})
-	if err != nil {
-		t.Fatal(err)
-	}
+	host, dev := newKernelHost(t, create)
 	w := tstun.Wrap(t.Logf, dev)
 	t.Cleanup(func() { w.Close() })
 	serve(t, w, addrs)
-	for _, a := range addrs {
-		bits := 24
-		if a.Is6() {
-			bits = 64
-		}
-		if err := n.ns.AddAddr(n.name, netip.PrefixFrom(a, bits)); err != nil {
-			t.Fatal(err)
-		}
-	}
-	if err := n.ns.LinkUp(n.name); err != nil {
-		t.Fatal(err)
-	}
-	n.wgNode = newNode(t, w, addrs...)
-	return n
+	host.configure(t, addrs...)
+	return &kernelNode{newNode(t, w, addrs...), host}
 }
 
 // serve opens pings and one port, and lets multicast out, which kernels send
@@ -80,38 +57,6 @@ func serve(t *testing.T, w *tstun.Wrapper, addrs []netip.Addr) {
 	}
 	w.SetFilter(f)
 	w.SetReject(tstun.RejectReset)
-}
-
-// run runs a program in the node's namespace.
-func (n *kernelNode) run(t *testing.T, name string, args ...string) string {
-	t.Helper()
-	if _, err := exec.LookPath(name); err != nil {
-		t.Skipf("needs %s: %v", name, err)
-	}
-	ctx, cancel := context.WithTimeout(t.Context(), 30*time.Second)
-	defer cancel()
-	out, err := n.ns.Exec(ctx, name, args...)
-	if err != nil {
-		t.Fatalf("%s: %v", name, err)
-	}
-	return string(out)
-}
-
-// kernelCounters is what the kernel says of the TUN, named from its point of
-// view: Rx is what was written to it.
-type kernelCounters struct {
-	Rx, Tx struct{ Packets, Bytes, Dropped uint64 }
-}
-
-func (n *kernelNode) kernelCounters(t *testing.T) kernelCounters {
-	t.Helper()
-	var links []struct {
-		Stats64 kernelCounters
-	}
-	if err := json.Unmarshal([]byte(n.run(t, "ip", "-s", "-j", "link", "show", n.name)), &links); err != nil || len(links) != 1 {
-		t.Fatalf("ip link: %v, %d links", err, len(links))
-	}
-	return links[0].Stats64
 }
 
 // wantKernelsCounters waits until nothing is under way any more and checks
@@ -151,7 +96,7 @@ func plainTUN() (tun.Device, string, error) {
 
 func TestTwoKernels(t *testing.T) {
 	devices := map[string]func() (tun.Device, string, error){
-		"New":   func() (tun.Device, string, error) { return tstun.New(t.Logf, "tstun%d") },
+		"New":   tunOfNew(t),
 		"plain": plainTUN,
 	}
 	for name, create := range devices {
@@ -267,14 +212,7 @@ func testKernelCleanUp(t *testing.T, nodes ...*kernelNode) {
 // TestLesson15CloseAfterFd: File().Fd() puts a descriptor into blocking mode;
 // Close must end the Read that is going on in it all the same.
 func TestLesson15CloseAfterFd(t *testing.T) {
-	ns := netns.New(t)
-	var dev tun.Device
-	if err := ns.Do(func() (err error) {
-		dev, _, err = tstun.New(t.Logf, "fd%d")
-		return err
-	}); err != nil {
-		t.Fatal(err)
-	}
+	_, dev := newKernelHost(t, tunOfNew(t))
 	w := tstun.Wrap(t.Logf, dev)
 	if w.File().Fd() == ^uintptr(0) {
 		t.Error("no descriptor")

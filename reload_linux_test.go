@@ -10,9 +10,6 @@ import (
 	"testing"
 	"time"
 
-	"golang.zx2c4.com/wireguard/tun"
-
-	"tstun"
 	"tstun/filter"
 	"tstun/ipproto"
 )
@@ -36,9 +33,8 @@ func TestRulesChangeInMidTransfer(t *testing.T) {
 			return filter.Config{Matches: open, State: old, ShieldsUp: true}
 		}, false},
 	}
-	create := func() (tun.Device, string, error) { return tstun.New(t.Logf, "tstun%d") }
-	a := newKernelNode(t, create, host4)
-	b := newKernelNode(t, create, peer4)
+	a := newKernelNode(t, tunOfNew(t), host4)
+	b := newKernelNode(t, tunOfNew(t), peer4)
 	join(t, a.wgNode, b.wgNode)
 	for _, tt := range tests {
 		t.Run(tt.name, func(t *testing.T) {

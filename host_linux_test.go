@@ -1,0 +1,182 @@
+package tstun_test
+
+import (
+	"context"
+	"encoding/binary"
+	"encoding/json"
+	"errors"
+	"io/fs"
+	"net"
+	"net/netip"
+	"os"
+	"os/exec"
+	"testing"
+	"time"
+	"unsafe"
+
+	"golang.org/x/sys/unix"
+	"golang.zx2c4.com/wireguard/tun"
+
+	"tstun"
+	"tstun/internal/netns"
+)
+
+// kernelHost is a real kernel's network in a namespace of its own, behind a
+// TUN.
+type kernelHost struct {
+	ns   *netns.NS
+	name string // of the TUN
+}
+
+// newKernelHost makes the namespace and in it, by create, the TUN. A test that
+// may not is skipped.
+func newKernelHost(t *testing.T, create func() (tun.Device, string, error)) (*kernelHost, tun.Device) {
+	t.Helper()
+	h := &kernelHost{ns: netns.New(t)}
+	return h, h.open(t, create)
+}
+
+// open makes a TUN in the host's namespace.
+func (h *kernelHost) open(t *testing.T, create func() (tun.Device, string, error)) (dev tun.Device) {
+	t.Helper()
+	err := h.ns.Do(func() (err error) {
+		dev, h.name, err = create()
+		return err
+	})
+	if errors.Is(err, fs.ErrNotExist) {
+		t.Skipf("needs /dev/net/tun: %v", err)
+	}
+	if err != nil {
+		t.Fatal(err)
+	}
+	return dev
+}
+
+// tunOfNew is New's, for tests.
+func tunOfNew(t *testing.T) func() (tun.Device, string, error) {
+	return func() (tun.Device, string, error) { return tstun.New(t.Logf, "tstun%d") }
+}
+
+// configure gives the TUN its addresses and brings it up.
+func (h *kernelHost) configure(t *testing.T, addrs ...netip.Addr) {
+	t.Helper()
+	for _, a := range addrs {
+		bits := 24
+		if a.Is6() {
+			bits = 64
+		}
+		if err := h.ns.AddAddr(h.name, netip.PrefixFrom(a, bits)); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if err := h.ns.LinkUp(h.name); err != nil {
+		t.Fatal(err)
+	}
+}
+
+// only4 keeps the kernel from sending what nobody asked it to, which it does
+// over IPv6.
+func (h *kernelHost) only4(t *testing.T) {
+	t.Helper()
+	if err := h.ns.Do(func() error {
+		return os.WriteFile("/proc/sys/net/ipv6/conf/"+h.name+"/disable_ipv6", []byte("1"), 0)
+	}); err != nil && !errors.Is(err, fs.ErrNotExist) {
+		t.Fatal(err)
+	}
+}
+
+// run runs a program in the host's namespace.
+func (h *kernelHost) run(t *testing.T, name string, args ...string) string {
+	t.Helper()
+	if _, err := exec.LookPath(name); err != nil {
+		t.Skipf("needs %s: %v", name, err)
+	}
+	ctx, cancel := context.WithTimeout(t.Context(), 30*time.Second)
+	defer cancel()
+	out, err := h.ns.Exec(ctx, name, args...)
+	if err != nil {
+		t.Fatalf("%s: %v", name, err)
+	}
+	return string(out)
+}
+
+// kernelCounters is what the kernel says of the TUN, named from its point of
+// view: Rx is what was written to it.
+type kernelCounters struct {
+	Rx, Tx struct{ Packets, Bytes, Dropped uint64 }
+}
+
+func (h *kernelHost) kernelCounters(t *testing.T) kernelCounters {
+	t.Helper()
+	var links []struct {
+		Stats64 kernelCounters
+	}
+	if err := json.Unmarshal([]byte(h.run(t, "ip", "-s", "-j", "link", "show", h.name)), &links); err != nil || len(links) != 1 {
+		t.Fatalf("ip link: %v, %d links", err, len(links))
+	}
+	return links[0].Stats64
+}
+
+// dialUDP opens a socket of the host, which is closed with the test.
+func (h *kernelHost) dialUDP(t *testing.T, from, to netip.AddrPort) *net.UDPConn {
+	t.Helper()
+	return h.udpSocket(t, func() (*net.UDPConn, error) {
+		return net.DialUDP("udp", net.UDPAddrFromAddrPort(from), net.UDPAddrFromAddrPort(to))
+	})
+}
+
+// listenUDP is dialUDP for a receiver, with a buffer for what comes while the
+// receiver does not run.
+func (h *kernelHost) listenUDP(t *testing.T, at netip.AddrPort) *net.UDPConn {
+	t.Helper()
+	c := h.udpSocket(t, func() (*net.UDPConn, error) { return net.ListenUDP("udp", net.UDPAddrFromAddrPort(at)) })
+	setOption(t, c, unix.SOL_SOCKET, unix.SO_RCVBUFFORCE, 8<<20)
+	return c
+}
+
+func (h *kernelHost) udpSocket(t *testing.T, open func() (*net.UDPConn, error)) (c *net.UDPConn) {
+	t.Helper()
+	if err := h.ns.Do(func() (err error) { c, err = open(); return err }); err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { c.Close() })
+	return c
+}
+
+func setOption(t *testing.T, c *net.UDPConn, level, option, value int) {
+	t.Helper()
+	raw, err := c.SyscallConn()
+	if err == nil {
+		ctlErr := raw.Control(func(fd uintptr) { err = unix.SetsockoptInt(int(fd), level, option, value) })
+		err = errors.Join(err, ctlErr)
+	}
+	if err != nil {
+		t.Fatal(os.NewSyscallError("setsockopt", err))
+	}
+}
+
+// sendSegments sends b as one super-packet of UDP packets of size bytes each
+// but for the last.
+func sendSegments(c *net.UDPConn, b []byte, size int) error {
+	if len(b) <= size {
+		_, err := c.Write(b)
+		return err
+	}
+	control := make([]byte, unix.CmsgSpace(2))
+	h := (*unix.Cmsghdr)(unsafe.Pointer(&control[0]))
+	h.Level, h.Type = unix.IPPROTO_UDP, unix.UDP_SEGMENT
+	h.SetLen(unix.CmsgLen(2))
+	binary.NativeEndian.PutUint16(control[unix.CmsgLen(0):], uint16(size))
+	_, _, err := c.WriteMsgUDP(b, control, nil)
+	return err
+}
+
+// descriptors counts the open descriptors of this process.
+func descriptors(t *testing.T) int {
+	t.Helper()
+	entries, err := os.ReadDir("/proc/self/fd")
+	if err != nil {
+		t.Fatal(err)
+	}
+	return len(entries)
+}

@@ -1,0 +1,340 @@
+package tstun_test
+
+import (
+	"context"
+	"errors"
+	"flag"
+	"math/rand/v2"
+	"net"
+	"net/netip"
+	"runtime"
+	"sync"
+	"sync/atomic"
+	"testing"
+	"time"
+
+	"golang.org/x/sys/unix"
+	"golang.zx2c4.com/wireguard/tun"
+	"gvisor.dev/gvisor/pkg/buffer"
+	"gvisor.dev/gvisor/pkg/tcpip/stack"
+
+	"tstun"
+	"tstun/filter"
+	"tstun/packet"
+)
+
+var raceTime = flag.Duration("race.time", 2*time.Second, "how long injection races with reading, on each kind of device")
+
+// foreign hides what a device can do beyond tun.Device.
+type foreign struct{ tun.Device }
+
+// Source ports tell streams apart.
+const (
+	portSingles  = 1001 // from the host, one by one
+	portSupers   = 1002 // from the host, UDP GSO
+	portInjected = 2000 // of the first injector
+)
+
+// TestInjectionRacesWithReading: while the host sends and several goroutines
+// inject, each packet comes out once and in order, or is one that the kernel
+// counted as dropped.
+func TestInjectionRacesWithReading(t *testing.T) {
+	for _, tt := range []struct {
+		name string
+		dev  func(tun.Device) tun.Device
+	}{
+		{"direct", func(dev tun.Device) tun.Device { return dev }},
+		{"pump", func(dev tun.Device) tun.Device { return foreign{dev} }},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			host, dev := newKernelHost(t, tunOfNew(t))
+			w := tstun.Wrap(t.Logf, tt.dev(dev))
+			t.Cleanup(func() { w.Close() })
+			w.SetFilter(filter.NewAllowAll(nil))
+			w.SetStatisticsEnabled(true)
+			host.only4(t)
+			host.configure(t, host4)
+			newStorm(t, host, w).run()
+		})
+	}
+}
+
+// storm is packets into a Wrapper from all sides, and one goroutine that
+// reads it.
+type storm struct {
+	t       *testing.T
+	host    *kernelHost
+	w       *tstun.Wrapper
+	streams map[uint16]*stream // by source port; not changed while the reader runs
+	expired <-chan struct{}    // when nothing can come any more
+
+	passed        uint64 // owned by the reader
+	full          atomic.Uint64
+	made, release atomic.Int64 // PacketBuffers
+}
+
+func newStorm(t *testing.T, host *kernelHost, w *tstun.Wrapper) *storm {
+	s := &storm{t: t, host: host, w: w, streams: make(map[uint16]*stream)}
+	s.streams[portSingles], s.streams[portSupers] = newStream(true), newStream(true)
+	for i := range s.injectors() {
+		s.streams[uint16(portInjected+i)] = newStream(false)
+	}
+	return s
+}
+
+func (s *storm) run() {
+	ctx, cancel := context.WithTimeout(s.t.Context(), *raceTime+60*time.Second)
+	defer cancel()
+	s.expired = ctx.Done()
+	before := s.host.kernelCounters(s.t)
+	var reader, senders sync.WaitGroup
+	reader.Go(s.read)
+	stop := make(chan struct{})
+	timer := time.AfterFunc(*raceTime, func() { close(stop) })
+	defer timer.Stop()
+	singles, supers := s.socket(portSingles), s.socket(portSupers)
+	senders.Go(func() { s.send(portSingles, stop, singles) })
+	senders.Go(func() { s.send(portSupers, stop, supers) })
+	for i, inject := range s.injectors() {
+		senders.Go(func() { s.inject(uint16(portInjected+i), stop, inject) })
+	}
+	senders.Wait()
+	s.whileIdle(singles)
+	after := s.host.kernelCounters(s.t)
+	s.w.Close()
+	soon(s.t, "the reader", reader.Wait)
+	s.check(after.Tx.Dropped - before.Tx.Dropped)
+}
+
+// read is the one reader. It takes batches of any size.
+func (s *storm) read() {
+	r := rand.New(rand.NewPCG(1, 2))
+	bufs, sizes := makeBufs(128), make([]int, 128)
+	var p packet.Parsed
+	for {
+		n, err := s.w.Read(bufs[:1+r.IntN(128)], sizes, offset)
+		if err != nil {
+			wantClosed(s.t, "Read", err)
+			return
+		}
+		for i := range n {
+			if sizes[i] == 0 {
+				continue
+			}
+			s.passed++
+			p.Decode(bufs[i][offset : offset+sizes[i]])
+			stream := s.streams[p.Src.Port()]
+			if stream == nil {
+				s.t.Errorf("unknown packet %v", &p)
+				continue
+			}
+			if err := stream.accept(p.Payload()); err != nil {
+				s.t.Errorf("%v: %v", &p, err)
+				s.w.Close()
+				return
+			}
+			if s.passed%64 == 0 {
+				wantChecksums(s.t, p.Buffer())
+			}
+		}
+	}
+}
+
+// unread is how many groups of one socket may be under way: two sockets have
+// more than the queue of the TUN holds, so that now and then the kernel drops
+// some.
+const unread = 300
+
+// send sends from one of the host's sockets.
+func (s *storm) send(port uint16, stop <-chan struct{}, c *net.UDPConn) {
+	r := rand.New(rand.NewPCG(3, uint64(port)))
+	stream := s.streams[port]
+	atMost := 1
+	if port == portSupers {
+		atMost = 60 // UDP_MAX_SEGMENTS of linux/udp.h was 64
+	}
+	group := uint64(0)
+	next := func() bool {
+		of, size, last := randomSizes(r, atMost, 1200)
+		err := sendSegments(c, numberedGroup(group, of, size, last), size)
+		if err != nil && !errors.Is(err, unix.ENOBUFS) {
+			s.t.Errorf("send: %v", err)
+			return false
+		}
+		if err == nil {
+			group++
+		}
+		return true
+	}
+	for running := true; running; {
+		select {
+		case <-stop:
+			running = false
+		default:
+			running = next() && stream.wait(max(group, unread)-unread, s.expired)
+		}
+	}
+	// What the last packets became is only known when a later one comes.
+	for next() && !stream.wait(group, after(50*time.Millisecond)) {
+		if isDone(s.expired) {
+			s.t.Errorf("port %d: %d of %d groups came", port, stream.seen.Load(), group)
+			return
+		}
+	}
+}
+
+func after(d time.Duration) <-chan struct{} {
+	c := make(chan struct{})
+	time.AfterFunc(d, func() { close(c) })
+	return c
+}
+
+func isDone(c <-chan struct{}) bool {
+	select {
+	case <-c:
+		return true
+	default:
+		return false
+	}
+}
+
+// socket opens a socket of the host.
+func (s *storm) socket(port uint16) *net.UDPConn {
+	return s.host.dialUDP(s.t, netip.AddrPortFrom(host4, port), netip.AddrPortFrom(peer4, 9))
+}
+
+// inject injects with all its might, from stop on no more.
+func (s *storm) inject(port uint16, stop <-chan struct{}, inject injectFunc) {
+	r := rand.New(rand.NewPCG(5, uint64(port)))
+	group := uint64(0)
+	for ; !isDone(stop); group++ {
+		if !s.injectOne(r, port, group, inject) {
+			return
+		}
+	}
+	if !s.streams[port].wait(group, s.expired) {
+		s.t.Errorf("port %d: %d of %d injected groups came", port, s.streams[port].seen.Load(), group)
+	}
+}
+
+// injectFunc injects the packets, of size bytes each but for the last. It may
+// take fewer than there are.
+type injectFunc func(port uint16, group uint64, r *rand.Rand) error
+
+// injectOne injects one group, again and again while the queue is full.
+func (s *storm) injectOne(r *rand.Rand, port uint16, group uint64, inject injectFunc) bool {
+	for {
+		err := inject(port, group, r)
+		if err == nil {
+			return true
+		}
+		if !errors.Is(err, tstun.ErrQueueFull) {
+			if !s.t.Failed() {
+				s.t.Errorf("inject: %v", err)
+			}
+			return false
+		}
+		s.full.Add(1)
+		runtime.Gosched()
+	}
+}
+
+// injectors returns one of each kind.
+func (s *storm) injectors() []injectFunc {
+	single := func(src, dst netip.Addr, port uint16, group uint64, r *rand.Rand) []byte {
+		payload := numbered(make([]byte, numbers+r.IntN(1200-numbers)), group, 0, 1)
+		return udp(src, port, dst, 9, string(payload))
+	}
+	super := func(src, dst netip.Addr, typ stack.GSOType, header uint16) injectFunc {
+		return func(port uint16, group uint64, r *rand.Rand) error {
+			of, size, last := randomSizes(r, 50, 1200)
+			pkt := tcp(src, port, dst, 9, packet.TCPAck, string(numberedGroup(group, of, size, last)))
+			return s.w.InjectOutboundPacketBuffer(s.packetBuffer(pkt, stack.GSO{
+				Type: typ, NeedsCsum: true, CsumOffset: 16, MSS: uint16(size), L3HdrLen: header, MaxSize: 1 << 16,
+			}))
+		}
+	}
+	return []injectFunc{
+		func(port uint16, group uint64, r *rand.Rand) error {
+			return s.w.InjectOutbound(single(host4, peer4, port, group, r))
+		},
+		func(port uint16, group uint64, r *rand.Rand) error {
+			return s.w.InjectOutbound(single(host6, peer6, port, group, r))
+		},
+		func(port uint16, group uint64, r *rand.Rand) error {
+			return s.w.InjectOutboundPacketBuffer(s.packetBuffer(single(host4, peer4, port, group, r), stack.GSO{}))
+		},
+		super(host4, peer4, stack.GSOTCPv4, 20),
+		super(host6, peer6, stack.GSOTCPv6, 40),
+	}
+}
+
+func (s *storm) packetBuffer(b []byte, g stack.GSO) *stack.PacketBuffer {
+	s.made.Add(1)
+	pkt := stack.NewPacketBuffer(stack.PacketBufferOptions{
+		Payload:   buffer.MakeWithData(b),
+		OnRelease: func() { s.release.Add(1) },
+	})
+	pkt.GSOOptions = g
+	return pkt
+}
+
+// whileIdle injects and sends one packet at a time, with Read waiting or about
+// to.
+func (s *storm) whileIdle(c *net.UDPConn) {
+	r := rand.New(rand.NewPCG(6, 6))
+	injectors := s.injectors()
+	for i := range 2000 {
+		for range r.IntN(100) {
+			runtime.Gosched() // so that Read comes to wait, now and then
+		}
+		k := r.IntN(len(injectors) + 1)
+		port := uint16(portInjected + k)
+		if k == len(injectors) {
+			port = portSingles
+		}
+		stream := s.streams[port]
+		group := stream.seen.Load()
+		if port != portSingles {
+			if !s.injectOne(r, port, group, injectors[k]) {
+				return
+			}
+		} else if _, err := c.Write(numberedGroup(group, 1, 100, 100)); err != nil {
+			s.t.Errorf("send: %v", err)
+			return
+		}
+		if !stream.wait(group+1, after(10*time.Second)) {
+			s.t.Errorf("packet %d, of port %d, does not come while all else is quiet", i, port)
+			return
+		}
+	}
+}
+
+// check compares the books when all is over.
+func (s *storm) check(droppedByKernel uint64) {
+	lost := s.streams[portSingles].lost + s.streams[portSupers].lost
+	if lost != droppedByKernel {
+		s.t.Errorf("%d of the host's sendings are lost, the kernel dropped %d", lost, droppedByKernel)
+	}
+	c := s.w.Counters()
+	if c.Out.Packets != s.passed {
+		s.t.Errorf("%d packets counted, %d read", c.Out.Packets, s.passed)
+	}
+	if full := s.full.Load(); c.QueueOverflows != full || c.Out.Dropped() != full {
+		s.t.Errorf("%d injections found the queue full, counted %d and %+v", full, c.QueueOverflows, c.Out.Drops)
+	}
+	if s.made.Load() != s.release.Load() {
+		s.t.Errorf("%d PacketBuffers made, %d released", s.made.Load(), s.release.Load())
+	}
+	var extracted uint64
+	for _, n := range s.w.ExtractStatistics() {
+		extracted += n.TxPackets
+	}
+	if extracted != s.passed {
+		s.t.Errorf("statistics of %d packets, %d read", extracted, s.passed)
+	}
+	for port, stream := range s.streams {
+		s.t.Logf("port %d: %d groups, %d packets, %d groups lost", port, stream.group, stream.packets, stream.lost)
+	}
+	s.t.Logf("queue full %d times", s.full.Load())
+}
