@@ -10,12 +10,6 @@ import (
 	"tstun/bench/report"
 )
 
-// ErrNeedsRoot and ErrNeedsIperf say what is missing on this machine.
-var (
-	ErrNeedsRoot  = errors.New("tunnels need root, for namespaces and TUNs")
-	ErrNeedsIperf = errors.New("iperf3 is not installed")
-)
-
 // Compare measures every kind in turn, round after round, and adds the figures
 // to r. It returns the context's error if that ends first; what was measured
 // until then is in r. Nothing that it made is left behind.

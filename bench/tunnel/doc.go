@@ -4,6 +4,7 @@
 package tunnel
 
 import (
+	"errors"
 	"slices"
 	"time"
 )
@@ -30,6 +31,12 @@ const (
 
 // Measures returns the names of all measures in the order they are made in.
 func Measures() []string { return []string{Ping, TCP, TCP64, UDP, Rates, Inject} }
+
+// ErrNeedsRoot and ErrNeedsIperf say what is missing on this machine.
+var (
+	ErrNeedsRoot  = errors.New("tunnels need root, for namespaces and TUNs")
+	ErrNeedsIperf = errors.New("iperf3 is not installed")
+)
 
 // Config says how to compare.
 type Config struct {
