@@ -16,6 +16,11 @@
 // CAP_NET_ADMIN: without them it reports "down", as moving takes the interface
 // down, then nothing more, and MTU stays what it was.
 //
+// On Linux what Create and FromFile return is a [Direct]: it reads as many packets
+// as are ready in one call, cuts the super-packets among them, can be
+// interrupted, and joins what it writes. [AsDirect] says so of a tun.Device, and
+// makes a Direct of wireguard-go's own device.
+//
 // Nothing here reads the environment. Only [Create] changes the system, and
 // [FromFile] the MTU if asked to.
 //

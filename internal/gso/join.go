@@ -53,17 +53,17 @@ type group struct {
 	first, last int32 // packets
 	n           int32
 	segment
-	total    int  // bytes of the super-packet so far
-	sums     sums // of the first packet, if verified
-	verified bool // the first packet's checksums hold
-	push     bool // the last packet has PSH
-	closed   bool // takes no more
+	total    int32 // bytes of the super-packet so far
+	sums     sums  // of the first packet, if verified
+	verified bool  // the first packet's checksums hold
+	push     bool  // the last packet has PSH
+	closed   bool  // takes no more
 }
 
 // sums is what the checksums of all packets of a group have in common.
 type sums struct {
-	ip     uint64 // IPv4 header but length, identification and checksum
-	pseudo uint64 // addresses and protocol
+	ip     uint32 // IPv4 header but length, identification and checksum
+	pseudo uint32 // addresses and protocol
 }
 
 // segment is what Plan reads from one TCP or UDP packet.
@@ -71,7 +71,7 @@ type segment struct {
 	proto     ipproto.Proto
 	transport int32  // offset of the transport header
 	header    int32  // length of all headers
-	size      int    // payload bytes
+	size      int32  // payload bytes
 	seq       uint32 // of what comes next; TCP
 }
 
@@ -113,29 +113,30 @@ func (j *Joiner) add(pkts [][]byte, offset int, i int32, kinds Kinds) {
 	if j.recent >= 0 && j.join(j.recent, pkts, offset, i) {
 		return // in a bulk transfer, nearly every packet
 	}
-	seg, class := classify(p, kinds)
+	var seg segment
+	class := seg.classify(p, kinds)
 	switch class {
 	case alone:
-		j.open(i, seg, len(p), true)
+		j.open(i, &seg, int32(len(p)), true)
 		return
 	case barrier:
 		j.forget()
-		j.open(i, seg, len(p), true)
+		j.open(i, &seg, int32(len(p)), true)
 		return
 	}
-	s := &j.slots[flowHash(p, seg)]
+	s := &j.slots[flowHash(p, &seg)]
 	if s.epoch == j.epoch && s.group != j.recent && j.join(s.group, pkts, offset, i) {
 		j.recent = s.group
 		return
 	}
 	push := class == joinable && seg.proto == ipproto.TCP && p[seg.transport+13]&tcpPSH != 0
-	j.recent = j.open(i, seg, len(p), class != joinable || push)
+	j.recent = j.open(i, &seg, int32(len(p)), class != joinable || push)
 	*s = slot{j.epoch, j.recent}
 }
 
 // open begins a group with packet i.
-func (j *Joiner) open(i int32, seg segment, total int, closed bool) int32 {
-	j.groups = append(j.groups, group{first: i, last: i, n: 1, segment: seg, total: total, closed: closed})
+func (j *Joiner) open(i int32, seg *segment, total int32, closed bool) int32 {
+	j.groups = append(j.groups, group{first: i, last: i, n: 1, segment: *seg, total: total, closed: closed})
 	return int32(len(j.groups) - 1)
 }
 
@@ -150,7 +151,7 @@ func (j *Joiner) join(into int32, pkts [][]byte, offset int, i int32) bool {
 		return false
 	}
 	j.next[g.last] = i
-	size := len(p) - int(g.header)
+	size := int32(len(p)) - g.header
 	g.last, g.n, g.total, g.seq = i, g.n+1, g.total+size, g.seq+uint32(size)
 	g.push = g.proto == ipproto.TCP && p[g.transport+13]&tcpPSH != 0
 	g.closed = g.push || size < g.size
@@ -159,7 +160,7 @@ func (j *Joiner) join(into int32, pkts [][]byte, offset int, i int32) bool {
 
 // takes reports whether any packet p may join g, whose first packet is first.
 func (g *group) takes(first, p []byte) bool {
-	size := len(p) - int(g.header)
+	size := int32(len(p)) - g.header
 	if size <= 0 || size > g.size || g.total+size > maxPacket ||
 		g.proto == ipproto.UDP && g.n == maxUDPSegments {
 		return false
@@ -168,13 +169,13 @@ func (g *group) takes(first, p []byte) bool {
 		return false
 	}
 	if !g.verified {
-		g.sums = sumsOf(first, g.segment)
-		if g.verified = g.sums.hold(first, g.segment); !g.verified {
+		g.sums = sumsOf(first, &g.segment)
+		if g.verified = g.sums.hold(first, &g.segment); !g.verified {
 			g.closed = true
 			return false
 		}
 	}
-	return g.sums.hold(p, g.segment)
+	return g.sums.hold(p, &g.segment)
 }
 
 // sameHeaders compares everything that a joined packet says once: addresses,
@@ -227,23 +228,23 @@ func (g *group) follows(first, p []byte) bool {
 }
 
 // sumsOf sums what p has in common with those that have the same headers.
-func sumsOf(p []byte, seg segment) (s sums) {
+func sumsOf(p []byte, seg *segment) (s sums) {
 	addresses := p[8:seg.transport]
 	if seg.transport == minIPv4Header {
 		addresses = p[12:minIPv4Header]
-		s.ip = uint64(packet.Checksum(p[:2], 0)) + uint64(packet.Checksum(p[6:10], 0)) + uint64(packet.Checksum(addresses, 0))
+		s.ip = uint32(packet.Checksum(p[:2], 0)) + uint32(packet.Checksum(p[6:10], 0)) + uint32(packet.Checksum(addresses, 0))
 	}
-	s.pseudo = uint64(packet.Checksum(addresses, uint16(seg.proto)))
+	s.pseudo = uint32(packet.Checksum(addresses, uint16(seg.proto)))
 	return s
 }
 
 // hold verifies the checksums of p. The kernel will not do so for a joined
 // packet. A 0 written as 0xffff holds too, but would come back as 0: only UDP
 // has to write it so.
-func (s *sums) hold(p []byte, seg segment) bool {
+func (s *sums) hold(p []byte, seg *segment) bool {
 	if seg.transport == minIPv4Header {
 		checksum := binary.BigEndian.Uint16(p[10:])
-		sum := s.ip + uint64(binary.BigEndian.Uint16(p[2:])) + uint64(binary.BigEndian.Uint16(p[4:])) + uint64(checksum)
+		sum := uint64(s.ip) + uint64(binary.BigEndian.Uint16(p[2:])) + uint64(binary.BigEndian.Uint16(p[4:])) + uint64(checksum)
 		if fold(sum) != 0xffff || checksum == 0xffff {
 			return false
 		}
@@ -252,26 +253,25 @@ func (s *sums) hold(p []byte, seg segment) bool {
 	if seg.proto == ipproto.TCP && binary.NativeEndian.Uint16(transport[tcpChecksumAt:]) == 0xffff {
 		return false
 	}
-	return packet.Checksum(transport, fold(s.pseudo+uint64(len(transport)))) == 0xffff
+	return packet.Checksum(transport, fold(uint64(s.pseudo)+uint64(len(transport)))) == 0xffff
 }
 
-// classify looks at one packet, which is not empty.
-func classify(p []byte, kinds Kinds) (segment, class) {
-	var seg segment
+// classify reads one packet, which is not empty.
+func (seg *segment) classify(p []byte, kinds Kinds) class {
 	switch p[0] >> 4 {
 	case 4:
 		if len(p) < minIPv4Header || p[0] != 0x45 || int(binary.BigEndian.Uint16(p[2:])) != len(p) ||
 			p[6]&^0x40 != 0 || p[7] != 0 { // a fragment, or the reserved bit
-			return seg, barrier
+			return barrier
 		}
 		seg.proto, seg.transport = ipproto.Proto(p[9]), minIPv4Header
 	case 6:
 		if len(p) < ipv6HeaderLen || int(binary.BigEndian.Uint16(p[4:]))+ipv6HeaderLen != len(p) {
-			return seg, barrier
+			return barrier
 		}
 		seg.proto, seg.transport = ipproto.Proto(p[6]), ipv6HeaderLen
 	default:
-		return seg, barrier
+		return barrier
 	}
 	transport := p[seg.transport:]
 	switch {
@@ -280,46 +280,46 @@ func classify(p []byte, kinds Kinds) (segment, class) {
 	case seg.proto == ipproto.UDP:
 		return seg.classifyUDP(transport, kinds)
 	case seg.transport == minIPv4Header || seg.proto == ipproto.ICMPv6:
-		return seg, alone
+		return alone
 	}
-	return seg, barrier // an extension header, and what is behind it
+	return barrier // an extension header, and what is behind it
 }
 
-func (seg segment) classifyTCP(b []byte, kinds Kinds) (segment, class) {
+func (seg *segment) classifyTCP(b []byte, kinds Kinds) class {
 	if !kinds.TCP {
-		return seg, alone
+		return alone
 	}
 	if len(b) < minTCPHeader {
-		return seg, barrier
+		return barrier
 	}
 	length := int(b[12]>>4) * 4
 	seg.header = seg.transport + int32(length)
-	seg.size = len(b) - length
+	seg.size = int32(len(b) - length)
 	if length < minTCPHeader || seg.size <= 0 || b[13]&^tcpPSH != tcpACK || b[12]&0x0f != 0 {
-		return seg, inOrder
+		return inOrder
 	}
 	seg.seq = binary.BigEndian.Uint32(b[4:]) + uint32(seg.size)
-	return seg, joinable
+	return joinable
 }
 
-func (seg segment) classifyUDP(b []byte, kinds Kinds) (segment, class) {
+func (seg *segment) classifyUDP(b []byte, kinds Kinds) class {
 	if !kinds.UDP {
-		return seg, alone
+		return alone
 	}
 	if len(b) < udpHeaderLen {
-		return seg, barrier
+		return barrier
 	}
 	seg.header = seg.transport + udpHeaderLen
-	seg.size = len(b) - udpHeaderLen
+	seg.size = int32(len(b) - udpHeaderLen)
 	if seg.size == 0 || int(binary.BigEndian.Uint16(b[4:])) != len(b) || binary.BigEndian.Uint16(b[udpChecksumAt:]) == 0 {
-		return seg, inOrder
+		return inOrder
 	}
-	return seg, joinable
+	return joinable
 }
 
 // flowHash maps addresses, protocol and ports to a slot. Packets of one flow have the
 // same.
-func flowHash(p []byte, seg segment) int {
+func flowHash(p []byte, seg *segment) int {
 	h := (uint64(binary.NativeEndian.Uint32(p[seg.transport:])) + uint64(seg.proto)<<32) * 0x9e3779b97f4a7c15
 	if seg.transport == minIPv4Header {
 		h ^= binary.NativeEndian.Uint64(p[12:])

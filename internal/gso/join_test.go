@@ -411,6 +411,50 @@ func TestWrongChecksumsAreNotJoined(t *testing.T) {
 	}
 }
 
+// A checksum of 0 is written as 0xffff by UDP alone. Where another packet has
+// it so, joining would change its bytes.
+func TestZeroChecksums(t *testing.T) {
+	for _, proto := range []ipproto.Proto{ipproto.TCP, ipproto.UDP} {
+		for _, where := range []string{"transport", "IPv4 header"} {
+			s := newStream(rand.New(rand.NewPCG(31, 32)), false, proto).shape
+			s.df = false
+			field, zero := 36, []byte{0, 0}
+			if proto == ipproto.UDP {
+				field, zero = 26, []byte{0xff, 0xff}
+			}
+			if where == "IPv4 header" {
+				field, zero = 10, []byte{0, 0}
+			}
+			var pkts [][]byte
+			for x := 0; ; x++ { // the first packet, until it has the checksum
+				s.payload = make([]byte, 100)
+				binary.BigEndian.PutUint16(s.payload, uint16(x))
+				s.id = uint16(x)
+				if p := s.bytes(); bytes.Equal(p[field:field+2], zero) {
+					pkts = append(pkts, p)
+					break
+				}
+			}
+			s.seq += 100
+			s.id++
+			pkts = append(pkts, s.bytes())
+			var j gso.Joiner
+			j.Plan(pkts, 0, both)
+			if together := checkPlan(t, &j, pkts, 0); together != 2 {
+				t.Errorf("%v, %s: not joined", proto, where)
+			}
+			if zero[0] != 0 {
+				continue
+			}
+			pkts[0][field], pkts[0][field+1] = 0xff, 0xff
+			j.Plan(pkts, 0, both)
+			if together := checkPlan(t, &j, pkts, 0); together != 0 {
+				t.Errorf("%v, %s: joined with 0xffff", proto, where)
+			}
+		}
+	}
+}
+
 func TestKindsAreKeptApart(t *testing.T) {
 	r := rand.New(rand.NewPCG(27, 28))
 	tcp, udp := newStream(r, true, ipproto.TCP).shape, newStream(r, true, ipproto.UDP).shape

@@ -29,7 +29,7 @@ func (j *Joiner) Header(group int, first, dst []byte) Virtio {
 	g := &j.groups[group]
 	dst = dst[:g.header]
 	copy(dst, first)
-	length := g.total - int(g.transport)
+	length := g.total - g.transport
 	v := Virtio{
 		Flags:         needsChecksum,
 		Type:          typeTCPv6,
@@ -53,6 +53,6 @@ func (j *Joiner) Header(group int, first, dst []byte) Virtio {
 	} else if g.push {
 		transport[13] |= tcpPSH
 	}
-	binary.BigEndian.PutUint16(transport[v.ChecksumOffset:], fold(g.sums.pseudo+uint64(length)))
+	binary.BigEndian.PutUint16(transport[v.ChecksumOffset:], fold(uint64(g.sums.pseudo)+uint64(length)))
 	return v
 }
