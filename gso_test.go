@@ -27,12 +27,15 @@ func superPacket(src, dst netip.Addr, mss, size int, released *int) (*stack.Pack
 	if src.Is6() {
 		g.Type, g.L3HdrLen = stack.GSOTCPv6, 40
 	}
-	pkt := stack.NewPacketBuffer(stack.PacketBufferOptions{
-		Payload:   buffer.MakeWithData(b),
-		OnRelease: func() { *released++ },
-	})
+	return gsoBuffer(b, g, func() { *released++ }), payload
+}
+
+// gsoBuffer returns a PacketBuffer of gVisor's that is to be cut as g says;
+// released is called at its end.
+func gsoBuffer(b []byte, g stack.GSO, released func()) *stack.PacketBuffer {
+	pkt := stack.NewPacketBuffer(stack.PacketBufferOptions{Payload: buffer.MakeWithData(b), OnRelease: released})
 	pkt.GSOOptions = g
-	return pkt, payload
+	return pkt
 }
 
 // wantSegments checks that the packets are right in every checksum and carry

@@ -15,7 +15,6 @@ import (
 
 	"golang.org/x/sys/unix"
 	"golang.zx2c4.com/wireguard/tun"
-	"gvisor.dev/gvisor/pkg/buffer"
 	"gvisor.dev/gvisor/pkg/tcpip/stack"
 
 	"tstun"
@@ -110,34 +109,48 @@ func (s *storm) run() {
 func (s *storm) read() {
 	r := rand.New(rand.NewPCG(1, 2))
 	bufs, sizes := makeBufs(128), make([]int, 128)
-	var p packet.Parsed
 	for {
 		n, err := s.w.Read(bufs[:1+r.IntN(128)], sizes, offset)
 		if err != nil {
 			wantClosed(s.t, "Read", err)
 			return
 		}
-		for i := range n {
-			if sizes[i] == 0 {
-				continue
-			}
-			s.passed++
-			p.Decode(bufs[i][offset : offset+sizes[i]])
-			stream := s.streams[p.Src.Port()]
-			if stream == nil {
-				s.t.Errorf("unknown packet %v", &p)
-				continue
-			}
-			if err := stream.accept(p.Payload()); err != nil {
-				s.t.Errorf("%v: %v", &p, err)
-				s.w.Close()
-				return
-			}
-			if s.passed%64 == 0 {
-				wantChecksums(s.t, p.Buffer())
-			}
+		if !s.acceptAll(bufs[:n], sizes) {
+			s.w.Close()
+			return
 		}
 	}
+}
+
+// acceptAll checks what one Read has returned.
+func (s *storm) acceptAll(bufs [][]byte, sizes []int) bool {
+	var p packet.Parsed
+	for i, buf := range bufs {
+		if sizes[i] == 0 {
+			continue
+		}
+		if p.Decode(buf[offset : offset+sizes[i]]); !s.accept(&p) {
+			return false
+		}
+	}
+	return true
+}
+
+// accept checks the next packet.
+func (s *storm) accept(p *packet.Parsed) bool {
+	stream := s.streams[p.Src.Port()]
+	if stream == nil {
+		s.t.Errorf("unknown packet %v", p)
+		return false
+	}
+	if err := stream.accept(p.Payload()); err != nil {
+		s.t.Errorf("%v: %v", p, err)
+		return false
+	}
+	if s.passed++; s.passed%64 == 0 {
+		wantChecksums(s.t, p.Buffer())
+	}
+	return true
 }
 
 // unread is how many groups of one socket may be under way: two sockets have
@@ -271,12 +284,7 @@ func (s *storm) injectors() []injectFunc {
 
 func (s *storm) packetBuffer(b []byte, g stack.GSO) *stack.PacketBuffer {
 	s.made.Add(1)
-	pkt := stack.NewPacketBuffer(stack.PacketBufferOptions{
-		Payload:   buffer.MakeWithData(b),
-		OnRelease: func() { s.release.Add(1) },
-	})
-	pkt.GSOOptions = g
-	return pkt
+	return gsoBuffer(b, g, func() { s.release.Add(1) })
 }
 
 // whileIdle injects and sends one packet at a time, with Read waiting or about

@@ -1,0 +1,224 @@
+package tstun_test
+
+import (
+	"crypto/sha256"
+	"fmt"
+	"io"
+	"math/rand/v2"
+	"net"
+	"net/netip"
+	"sync"
+	"testing"
+	"time"
+
+	"tstun"
+	"tstun/filter"
+	"tstun/packet"
+)
+
+// readBatches are numbers of buffers for Read: each leaves something else of a
+// super-packet for the next Read.
+var readBatches = []int{1, 2, 3, 7, 64, 128}
+
+// TestSuperPacketsLargerThanRead: what is left of the kernel's UDP
+// super-packets, and of injected TCP ones, comes out of the next Reads.
+func TestSuperPacketsLargerThanRead(t *testing.T) {
+	host, dev := newKernelHost(t, tunOfNew(t))
+	w := tstun.Wrap(t.Logf, dev)
+	t.Cleanup(func() { w.Close() })
+	w.SetFilter(filter.NewAllowAll(nil))
+	host.only4(t)
+	host.configure(t, host4)
+	s := newStorm(t, host, w)
+	socket, injectors := s.socket(portSupers), s.injectors()
+	r := rand.New(rand.NewPCG(8, 8))
+	bufs, sizes := makeBufs(128), make([]int, 128)
+	sent := uint64(0)
+	injected := make([]uint64, len(injectors))
+	for _, batch := range readBatches {
+		for _, of := range []int{1, 2, batch - 1, batch, batch + 1, 2*batch - 1, 2 * batch, 2*batch + 1, 50, 51} {
+			of = max(1, min(of, 54)) // times 1200 bytes is what a packet holds
+			for range 2 {
+				size := numbers + r.IntN(1200-numbers+1)
+				last := numbers + r.IntN(size-numbers+1)
+				if err := sendSegments(socket, numberedGroup(sent, of, size, last), size); err != nil {
+					t.Fatalf("%d segments of %d bytes: %v", of, size, err)
+				}
+				sent++
+				for range r.IntN(3) {
+					k := r.IntN(len(injectors))
+					if !s.injectOne(r, uint16(portInjected+k), injected[k], injectors[k]) {
+						return
+					}
+					injected[k]++
+				}
+			}
+			s.readAll(bufs[:batch], sizes, func() bool {
+				for k := range injectors {
+					if s.streams[uint16(portInjected+k)].group < injected[k] {
+						return false
+					}
+				}
+				return s.streams[portSupers].group == sent
+			})
+			if t.Failed() {
+				t.Fatalf("with %d buffers, %d segments", batch, of)
+			}
+		}
+	}
+	if c := w.Counters(); c.Out.Packets != s.passed || c.Out.Dropped() != 0 {
+		t.Errorf("%d packets read, counted %+v", s.passed, c.Out)
+	}
+}
+
+// readAll reads until there is all.
+func (s *storm) readAll(bufs [][]byte, sizes []int, all func() bool) {
+	s.t.Helper()
+	stuck := time.AfterFunc(20*time.Second, func() { s.w.Close() })
+	defer stuck.Stop()
+	for !all() {
+		n, err := s.w.Read(bufs, sizes, offset)
+		if err != nil {
+			s.t.Fatalf("Read: %v; something is missing", err)
+		}
+		if !s.acceptAll(bufs[:n], sizes) {
+			return
+		}
+	}
+}
+
+// TestTransfersOverShortReads: two kernels' TCP goes through Reads with few
+// buffers, with injections in between, and comes out as it went in.
+func TestTransfersOverShortReads(t *testing.T) {
+	const length = 3 << 20
+	a, devA := newKernelHost(t, tunOfNew(t))
+	b, devB := newKernelHost(t, tunOfNew(t))
+	wa, wb := tstun.Wrap(t.Logf, devA), tstun.Wrap(t.Logf, devB)
+	closeBoth := func() { wa.Close(); wb.Close() }
+	t.Cleanup(closeBoth)
+	for i, w := range []*tstun.Wrapper{wa, wb} {
+		w.SetFilter(filter.NewAllowAll(nil))
+		host := []*kernelHost{a, b}[i]
+		host.only4(t)
+		host.configure(t, []netip.Addr{host4, peer4}[i])
+	}
+	s := newStorm(t, a, wa)
+	injectors := s.injectors()
+	batch := make(chan int, 1) // for the next Read; holds one
+	batch <- 1
+	var there, andBack, injecting sync.WaitGroup
+	there.Go(func() { cable(t, wa, wb, batch, s.accept) })
+	back := make(chan int, 1)
+	back <- 128
+	andBack.Go(func() { cable(t, wb, wa, back, nil) })
+	stop := make(chan struct{})
+	s.expired = stop
+	injecting.Go(func() {
+		r := rand.New(rand.NewPCG(9, 9))
+		for group := uint64(0); !isDone(stop); group++ {
+			k := int(group) % len(injectors)
+			stream := s.streams[uint16(portInjected+k)]
+			if !s.injectOne(r, uint16(portInjected+k), group/uint64(len(injectors)), injectors[k]) ||
+				!stream.wait(group/uint64(len(injectors)), stop) { // one of each kind at a time
+				return
+			}
+		}
+	})
+	stuck := time.AfterFunc(50*time.Second, closeBoth)
+	for _, n := range readBatches {
+		<-batch
+		batch <- n
+		sum, got, err := transferHashed(t, a, b, length)
+		if err != nil || sum != got {
+			t.Errorf("with %d buffers: %v, %x arrived of %x", n, err, got[:4], sum[:4])
+		}
+	}
+	stuck.Stop()
+	close(stop)
+	injecting.Wait()
+	wa.Close()
+	there.Wait() // what it read is written
+	wb.Close()
+	andBack.Wait()
+	out, in := wa.Counters().Out, wb.Counters().In
+	if out.Packets != in.Packets || in.Dropped() != 0 {
+		t.Errorf("%d packets went in, %+v", out.Packets, in)
+	}
+	t.Logf("%d packets, %d of them injected groups of the first kind", out.Packets, s.streams[portInjected].group)
+}
+
+// cable carries what from reads, a number of packets at a time that batch
+// holds, to the other Wrapper. see is shown each packet.
+func cable(t *testing.T, from, to *tstun.Wrapper, batch chan int, see func(p *packet.Parsed) bool) {
+	bufs, sizes := makeBufs(128), make([]int, 128)
+	var p packet.Parsed
+	for {
+		n := <-batch
+		batch <- n
+		n, err := from.Read(bufs[:n], sizes, offset)
+		if err != nil {
+			wantClosed(t, "Read", err)
+			return
+		}
+		var out [][]byte
+		for i, size := range sizes[:n] {
+			if size == 0 {
+				continue
+			}
+			out = append(out, bufs[i][:offset+size])
+			if see != nil {
+				if p.Decode(bufs[i][offset : offset+size]); p.Src.Port() >= portInjected && p.Src.Port() < portInjected+10 && !see(&p) {
+					return
+				}
+			}
+		}
+		if _, err := to.Write(out, offset); err != nil {
+			wantClosed(t, "Write", err)
+			return
+		}
+	}
+}
+
+// transferHashed moves so many random bytes from a to b over TCP and returns
+// the hashes of what was sent and what came.
+func transferHashed(t *testing.T, a, b *kernelHost, length int64) (sent, came [sha256.Size]byte, err error) {
+	t.Helper()
+	addr := netip.AddrPortFrom(peer4, allowedPort).String()
+	var l net.Listener
+	if err := b.ns.Do(func() (err error) { l, err = net.Listen("tcp", addr); return err }); err != nil {
+		t.Fatal(err)
+	}
+	defer l.Close()
+	var conn net.Conn
+	if err := a.ns.Do(func() (err error) { conn, err = net.DialTimeout("tcp", addr, 20*time.Second); return err }); err != nil {
+		return sent, came, err
+	}
+	defer conn.Close()
+	deadline := time.Now().Add(30 * time.Second)
+	if err := conn.SetDeadline(deadline); err != nil {
+		t.Fatal(err)
+	}
+	var receiver sync.WaitGroup
+	var receiveErr error
+	receiver.Go(func() {
+		var c net.Conn
+		if c, receiveErr = l.Accept(); receiveErr != nil {
+			return
+		}
+		defer c.Close()
+		h := sha256.New()
+		if receiveErr = c.SetDeadline(deadline); receiveErr == nil {
+			_, receiveErr = io.Copy(h, c)
+		}
+		h.Sum(came[:0])
+	})
+	h := sha256.New()
+	_, err = io.Copy(conn, io.TeeReader(io.LimitReader(rand.NewChaCha8([32]byte{1}), length), h))
+	h.Sum(sent[:0])
+	conn.Close()
+	receiver.Wait()
+	if err == nil && receiveErr != nil {
+		err = fmt.Errorf("receive: %w", receiveErr)
+	}
+	return sent, came, err
+}
