@@ -18,24 +18,37 @@ func Checksum(b []byte, initial uint16) uint16 {
 	// Byte order does not matter to the sum but for the order of its own
 	// two bytes (RFC 1071 §2B), and little-endian is what most machines load.
 	var sum, carry uint64
-	for len(b) >= 32 {
-		sum, carry = bits.Add64(sum, binary.LittleEndian.Uint64(b), carry)
-		sum, carry = bits.Add64(sum, binary.LittleEndian.Uint64(b[8:]), carry)
-		sum, carry = bits.Add64(sum, binary.LittleEndian.Uint64(b[16:]), carry)
-		sum, carry = bits.Add64(sum, binary.LittleEndian.Uint64(b[24:]), carry)
-		b = b[32:]
+	le := binary.LittleEndian
+	for len(b) >= 128 { // the carry stays in the processor's flag meanwhile
+		sum, carry = bits.Add64(sum, le.Uint64(b), carry)
+		sum, carry = bits.Add64(sum, le.Uint64(b[8:]), carry)
+		sum, carry = bits.Add64(sum, le.Uint64(b[16:]), carry)
+		sum, carry = bits.Add64(sum, le.Uint64(b[24:]), carry)
+		sum, carry = bits.Add64(sum, le.Uint64(b[32:]), carry)
+		sum, carry = bits.Add64(sum, le.Uint64(b[40:]), carry)
+		sum, carry = bits.Add64(sum, le.Uint64(b[48:]), carry)
+		sum, carry = bits.Add64(sum, le.Uint64(b[56:]), carry)
+		sum, carry = bits.Add64(sum, le.Uint64(b[64:]), carry)
+		sum, carry = bits.Add64(sum, le.Uint64(b[72:]), carry)
+		sum, carry = bits.Add64(sum, le.Uint64(b[80:]), carry)
+		sum, carry = bits.Add64(sum, le.Uint64(b[88:]), carry)
+		sum, carry = bits.Add64(sum, le.Uint64(b[96:]), carry)
+		sum, carry = bits.Add64(sum, le.Uint64(b[104:]), carry)
+		sum, carry = bits.Add64(sum, le.Uint64(b[112:]), carry)
+		sum, carry = bits.Add64(sum, le.Uint64(b[120:]), carry)
+		b = b[128:]
 	}
 	for len(b) >= 8 {
-		sum, carry = bits.Add64(sum, binary.LittleEndian.Uint64(b), carry)
+		sum, carry = bits.Add64(sum, le.Uint64(b), carry)
 		b = b[8:]
 	}
 	tail := uint64(bits.ReverseBytes16(initial))
 	if len(b) >= 4 {
-		tail += uint64(binary.LittleEndian.Uint32(b))
+		tail += uint64(le.Uint32(b))
 		b = b[4:]
 	}
 	if len(b) >= 2 {
-		tail += uint64(binary.LittleEndian.Uint16(b))
+		tail += uint64(le.Uint16(b))
 		b = b[2:]
 	}
 	if len(b) == 1 {
