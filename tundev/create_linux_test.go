@@ -393,27 +393,3 @@ func TestWriteWhileDown(t *testing.T) {
 		}
 	})
 }
-
-// A reader that mixes packets from elsewhere into those of the device is woken
-// for them.
-func TestInterrupt(t *testing.T) {
-	inNamespace(t, func(*netns.NS) {
-		dev, _, err := tundev.Create(t.Logf, "wake0", 1280)
-		if err != nil {
-			t.Fatal(err)
-		}
-		defer dev.Close()
-		direct, ok := tundev.AsDirect(t.Logf, dev)
-		if !ok {
-			t.Fatal("not direct")
-		}
-		bufs, sizes := [][]byte{make([]byte, 2048)}, []int{0}
-		for range 3 {
-			direct.Interrupt()
-			direct.Interrupt() // counts for the same return
-			if n, err := direct.ReadReady(bufs, sizes, room, true); n != 0 || err != nil {
-				t.Errorf("ReadReady: %d, %v", n, err)
-			}
-		}
-	})
-}
