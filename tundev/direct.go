@@ -9,8 +9,8 @@ import (
 )
 
 // Malformed is the size that ReadReady gives to something that came with an
-// impossible virtio header. Nothing of it is in the buffer; whoever counts
-// drops counts one.
+// impossible virtio header. What is in its buffer means nothing; whoever counts
+// drops counts one. Read, whose callers expect no such size, gives 0.
 const Malformed = -1
 
 // Direct is a device whose Read takes every packet that is ready, into the
@@ -29,8 +29,9 @@ type Direct interface {
 	// ReadReady fills bufs from offset on with the packets that are ready and
 	// sets sizes. Without any it waits if wait is set: until packets come,
 	// Interrupt is called, or the device ends, which is an error for which
-	// errors.Is(err, os.ErrClosed) holds. It may return 0 packets and no
-	// error: nothing was ready, or it was interrupted.
+	// errors.Is(err, os.ErrClosed) holds. Any other error is the system's, and
+	// need not come again. It may return 0 packets and no error: nothing was
+	// ready, or it was interrupted.
 	//
 	// A size may be more than there is behind offset: that packet is cut. It
 	// is 0 for a packet of no bytes, and Malformed for something to be counted
@@ -67,7 +68,7 @@ func AsDirect(logf logger.Logf, dev tun.Device) (Direct, bool) {
 // written. All others were.
 type WriteError struct {
 	Lost []int // indices in bufs, ascending
-	Err  error // why the first of them was lost
+	Err  error // the first failure
 }
 
 func (e *WriteError) Error() string {

@@ -161,6 +161,12 @@ func RefuseWrites(p *Port, refuse func(packet []byte) syscall.Errno) {
 	}
 }
 
+// Notes is a log that may be given its reader later.
+type Notes struct{ n notes }
+
+func (n *Notes) Logf(format string, args ...any) { n.n.logf(format, args...) }
+func (n *Notes) To(dest logger.Logf)             { n.n.to(dest) }
+
 // Negotiate is the package's, against a kernel that knows only some offloads.
 func Negotiate(logf logger.Logf, known uint) (granted uint, err error) {
 	return negotiate(logf, "test0", -1, func(_ int, flags uint) error {

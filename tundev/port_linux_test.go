@@ -325,6 +325,20 @@ func TestNegotiate(t *testing.T) {
 	}
 }
 
+// What FromFile finds is told to the log of AsDirect, in its order.
+func TestNotesAreKept(t *testing.T) {
+	var n tundev.Notes
+	for i := range 100 {
+		n.Logf("line %d", i)
+	}
+	var log record
+	n.To(log.logf)
+	n.Logf("100 %%")
+	if len(log.lines) != 17 || log.lines[0] != "line 0" || log.lines[15] != "line 15" || log.lines[16] != "100 %" {
+		t.Errorf("log\n%s", &log)
+	}
+}
+
 func FuzzReadReady(f *testing.F) {
 	super, _ := superUDP(3, 100, 7)
 	f.Add(super, uint8(4), uint16(200))
