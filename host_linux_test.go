@@ -143,6 +143,16 @@ func (h *kernelHost) udpSocket(t *testing.T, open func() (*net.UDPConn, error)) 
 	return c
 }
 
+// listenTCP opens a socket of the host, which is closed with the test.
+func (h *kernelHost) listenTCP(t *testing.T, at netip.AddrPort) (l net.Listener) {
+	t.Helper()
+	if err := h.ns.Do(func() (err error) { l, err = net.Listen("tcp", at.String()); return err }); err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { l.Close() })
+	return l
+}
+
 func setOption(t *testing.T, c *net.UDPConn, level, option, value int) {
 	t.Helper()
 	raw, err := c.SyscallConn()

@@ -2,7 +2,7 @@ package tstun_test
 
 import (
 	"crypto/sha256"
-	"fmt"
+	"errors"
 	"io"
 	"math/rand/v2"
 	"net"
@@ -125,10 +125,11 @@ func TestTransfersOverShortReads(t *testing.T) {
 		}
 	})
 	stuck := time.AfterFunc(50*time.Second, closeBoth)
+	l := b.listenTCP(t, netip.AddrPortFrom(peer4, allowedPort))
 	for _, n := range readBatches {
 		<-batch
 		batch <- n
-		sum, got, err := transferHashed(t, a, b, length)
+		sum, got, err := transferHashed(a, l, length)
 		if err != nil || sum != got {
 			t.Errorf("with %d buffers: %v, %x arrived of %x", n, err, got[:4], sum[:4])
 		}
@@ -179,46 +180,42 @@ func cable(t *testing.T, from, to *tstun.Wrapper, batch chan int, see func(p *pa
 	}
 }
 
-// transferHashed moves so many random bytes from a to b over TCP and returns
-// the hashes of what was sent and what came.
-func transferHashed(t *testing.T, a, b *kernelHost, length int64) (sent, came [sha256.Size]byte, err error) {
-	t.Helper()
-	addr := netip.AddrPortFrom(peer4, allowedPort).String()
-	var l net.Listener
-	if err := b.ns.Do(func() (err error) { l, err = net.Listen("tcp", addr); return err }); err != nil {
-		t.Fatal(err)
-	}
-	defer l.Close()
+// transferHashed moves so many random bytes from a to a listener over TCP and
+// returns the hashes of what was sent and what came.
+func transferHashed(a *kernelHost, l net.Listener, length int64) (sent, came [sha256.Size]byte, err error) {
 	var conn net.Conn
-	if err := a.ns.Do(func() (err error) { conn, err = net.DialTimeout("tcp", addr, 20*time.Second); return err }); err != nil {
+	err = a.ns.Do(func() (err error) {
+		conn, err = net.DialTimeout("tcp", l.Addr().String(), 20*time.Second)
+		return err
+	})
+	if err != nil {
 		return sent, came, err
 	}
 	defer conn.Close()
-	deadline := time.Now().Add(30 * time.Second)
-	if err := conn.SetDeadline(deadline); err != nil {
-		t.Fatal(err)
-	}
+	deadline := time.Now().Add(40 * time.Second)
 	var receiver sync.WaitGroup
 	var receiveErr error
-	receiver.Go(func() {
-		var c net.Conn
-		if c, receiveErr = l.Accept(); receiveErr != nil {
-			return
-		}
-		defer c.Close()
-		h := sha256.New()
-		if receiveErr = c.SetDeadline(deadline); receiveErr == nil {
-			_, receiveErr = io.Copy(h, c)
-		}
-		h.Sum(came[:0])
-	})
+	receiver.Go(func() { came, receiveErr = receiveHashed(l, deadline) })
 	h := sha256.New()
-	_, err = io.Copy(conn, io.TeeReader(io.LimitReader(rand.NewChaCha8([32]byte{1}), length), h))
+	if err = conn.SetDeadline(deadline); err == nil {
+		_, err = io.Copy(conn, io.TeeReader(io.LimitReader(rand.NewChaCha8([32]byte{1}), length), h))
+	}
 	h.Sum(sent[:0])
 	conn.Close()
 	receiver.Wait()
-	if err == nil && receiveErr != nil {
-		err = fmt.Errorf("receive: %w", receiveErr)
+	return sent, came, errors.Join(err, receiveErr)
+}
+
+func receiveHashed(l net.Listener, deadline time.Time) (sum [sha256.Size]byte, err error) {
+	c, err := l.Accept()
+	if err != nil {
+		return sum, err
 	}
-	return sent, came, err
+	defer c.Close()
+	h := sha256.New()
+	if err = c.SetDeadline(deadline); err == nil {
+		_, err = io.Copy(h, c)
+	}
+	h.Sum(sum[:0])
+	return sum, err
 }
