@@ -17,27 +17,23 @@ import (
 func Checksum(b []byte, initial uint16) uint16 {
 	// Byte order does not matter to the sum but for the order of its own
 	// two bytes (RFC 1071 §2B), and little-endian is what most machines load.
-	var sum, carry uint64
 	le := binary.LittleEndian
-	for len(b) >= 128 { // the carry stays in the processor's flag meanwhile
-		sum, carry = bits.Add64(sum, le.Uint64(b), carry)
-		sum, carry = bits.Add64(sum, le.Uint64(b[8:]), carry)
-		sum, carry = bits.Add64(sum, le.Uint64(b[16:]), carry)
-		sum, carry = bits.Add64(sum, le.Uint64(b[24:]), carry)
-		sum, carry = bits.Add64(sum, le.Uint64(b[32:]), carry)
-		sum, carry = bits.Add64(sum, le.Uint64(b[40:]), carry)
-		sum, carry = bits.Add64(sum, le.Uint64(b[48:]), carry)
-		sum, carry = bits.Add64(sum, le.Uint64(b[56:]), carry)
-		sum, carry = bits.Add64(sum, le.Uint64(b[64:]), carry)
-		sum, carry = bits.Add64(sum, le.Uint64(b[72:]), carry)
-		sum, carry = bits.Add64(sum, le.Uint64(b[80:]), carry)
-		sum, carry = bits.Add64(sum, le.Uint64(b[88:]), carry)
-		sum, carry = bits.Add64(sum, le.Uint64(b[96:]), carry)
-		sum, carry = bits.Add64(sum, le.Uint64(b[104:]), carry)
-		sum, carry = bits.Add64(sum, le.Uint64(b[112:]), carry)
-		sum, carry = bits.Add64(sum, le.Uint64(b[120:]), carry)
-		b = b[128:]
+	var sum, other, carry uint64
+	for len(b) >= 64 { // two sums, of which the processor makes both at once
+		c := b[:64:64]
+		sum, carry = bits.Add64(sum, le.Uint64(c), 0)
+		sum, carry = bits.Add64(sum, le.Uint64(c[8:]), carry)
+		sum, carry = bits.Add64(sum, le.Uint64(c[16:]), carry)
+		sum, carry = bits.Add64(sum, le.Uint64(c[24:]), carry)
+		sum += carry // cannot wrap: the carry is there only if sum wrapped itself
+		other, carry = bits.Add64(other, le.Uint64(c[32:]), 0)
+		other, carry = bits.Add64(other, le.Uint64(c[40:]), carry)
+		other, carry = bits.Add64(other, le.Uint64(c[48:]), carry)
+		other, carry = bits.Add64(other, le.Uint64(c[56:]), carry)
+		other += carry
+		b = b[64:]
 	}
+	sum, carry = bits.Add64(sum, other, 0)
 	for len(b) >= 8 {
 		sum, carry = bits.Add64(sum, le.Uint64(b), carry)
 		b = b[8:]
@@ -55,7 +51,6 @@ func Checksum(b []byte, initial uint16) uint16 {
 		tail += uint64(b[0])
 	}
 	sum, carry = bits.Add64(sum, tail, carry)
-	// Adding the carry cannot wrap: it is there only if sum wrapped itself.
 	return bits.ReverseBytes16(fold(sum + carry))
 }
 
