@@ -118,7 +118,7 @@ func checkFlows(t *testing.T, got, want [][]byte) {
 
 // LESSONS.md row 7: a kernel that refuses joined packets gets them one by one,
 // once, from then on, and the log says so once.
-func TestLesson7RefusedJoining(t *testing.T) {
+func TestLesson07RefusedJoining(t *testing.T) {
 	var log record
 	near, far := newPair(t, true, &log)
 	joined := 0
