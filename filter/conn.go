@@ -38,6 +38,15 @@ func (c *conn) has(t traits) bool { return c.traits&t != 0 }
 // judged reports whether the flow lives by the rules.
 func (c *conn) judged() bool { return c.has(byPeer|adopted) && !c.has(exempt) }
 
+// judgedBy makes the filter gen the one that judged c last. What another one
+// has admitted it has to look at itself.
+func (c *conn) judgedBy(gen uint32) {
+	if c.gen != gen {
+		c.gen = gen
+		c.traits &^= admitted
+	}
+}
+
 // phase is how far a flow has come.
 type phase uint8
 

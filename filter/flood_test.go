@@ -182,3 +182,38 @@ func TestAdoptedYield(t *testing.T) {
 	expect(t, f, 101*time.Second, opening.tcpIn(synAck), none)
 	expect(t, f, 101*time.Second, ends4(4001, 443).tcpIn(synAck), none)
 }
+
+// A connection that the host makes in the place of one of the peer's is the
+// host's from its SYN on.
+func TestHostsSynEndsYielding(t *testing.T) {
+	f := newFilter(t, filter.Config{Matches: []filter.Match{rule(filter.AllPorts)}, Limits: filter.Limits{Flows: 60}})
+	e := flooder(-1, 4000)
+	walk(t, f, e, []step{{0, false, syn, none}, {0, true, synAck, none}, {0, false, ack, none}, {0, true, rst, none}, {1, true, syn, none}})
+	for i := range 2000 {
+		judge(f, time.Duration(i)*time.Millisecond, flooder(i, 80).udpIn(), 0)
+	}
+	shut := newFilter(t, filter.Config{State: f.State()})
+	expect(t, shut, 3*time.Second, e.tcpIn(synAck), none)
+}
+
+// A flow that was cut and allowed again is worth no more than the others.
+func TestRevivedIsNotKeptLikeRevoked(t *testing.T) {
+	e := ends4(80, 1)
+	all := []filter.Match{rule(filter.AllPorts)}
+	f := newFilter(t, filter.Config{Matches: all, Limits: filter.Limits{Flows: 10}})
+	use := func(e pair, at time.Duration) {
+		t.Helper()
+		expect(t, f, at, e.udpIn(), none)
+		expect(t, f, at, e.udpOut(), none)
+		expect(t, f, at, e.udpIn(), none)
+	}
+	use(e, 0)
+	expect(t, newFilter(t, filter.Config{State: f.State()}), 0, e.udpIn(), revoked)
+	f = newFilter(t, filter.Config{State: f.State(), Matches: all})
+	use(e, 0)
+	for i := range 100 {
+		use(flooder(i, 80), time.Duration(i)*time.Second)
+	}
+	shut := newFilter(t, filter.Config{State: f.State()})
+	expect(t, shut, 100*time.Second, e.udpIn(), noRule) // forgotten
+}

@@ -247,3 +247,20 @@ func TestSwapLocal(t *testing.T) {
 		}
 	}
 }
+
+// TestSwapLocalUnderThePeersFlows: nor by a flow of the peer's that the new
+// rules allow, when the host has gone on with it.
+func TestSwapLocalUnderThePeersFlows(t *testing.T) {
+	for _, family := range families {
+		for _, s := range senders {
+			e := family.ends
+			allow := []filter.Match{rule(filter.AllPorts), rule(filter.AllPorts, s.proto(e))}
+			f := newFilter(t, filter.Config{Matches: allow})
+			s.begin(t, f, e, false)
+			expect(t, f, 0, s.more(e), none)
+			f = newFilter(t, filter.Config{State: f.State(), Matches: allow, Local: []netip.Prefix{netip.MustParsePrefix("192.0.2.0/24")}})
+			expect(t, f, 0, s.reply(e), none)
+			expect(t, f, 0, s.more(e), filter.ReasonNotLocal)
+		}
+	}
+}

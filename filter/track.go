@@ -127,10 +127,7 @@ func (f *Filter) pass(e *flow.Entry[conn], s segment, now int64) flow.Action {
 	c := &e.Value
 	proto := e.Key().Proto()
 	before := *c
-	if c.gen != f.gen {
-		c.gen = f.gen
-		c.traits &^= admitted
-	}
+	c.judgedBy(f.gen)
 	if s.byPeer {
 		c.traits |= admitted
 	}
@@ -152,15 +149,15 @@ func (f *Filter) rejudge(k flow.Key, s segment, now int64) bool {
 		if !c.judged() {
 			return flow.Leave // somebody else's new flow
 		}
-		c.gen = f.gen
+		c.judgedBy(f.gen)
 		if allowed {
 			c.traits &^= revoked
 			f.pass(e, s, now)
 		} else {
 			c.traits |= revoked
 			e.Expires = now + f.limits.idleRevoked(k.Proto(), c.phase)
-			place(e)
 		}
+		place(e)
 		return flow.Touch | flow.Changed
 	})
 	return allowed
@@ -204,13 +201,13 @@ func (f *Filter) open(k flow.Key, s segment, t traits, now int64) {
 // the time of the old one at least.
 func (f *Filter) reopen(e *flow.Entry[conn], s segment, t traits, now int64) {
 	e.Value = conn{gen: f.gen, traits: t}
-	if !s.byPeer || e.Key().Proto() != ipproto.TCP {
+	if s.byPeer && e.Key().Proto() == ipproto.TCP {
+		e.Value.phase = phaseDoubt
+		e.Expires = max(e.Expires, now+int64(f.limits.TCPTransitory))
+	} else {
 		f.pass(e, s, now)
-		return
 	}
-	e.Value.phase = phaseDoubt
-	e.Expires = max(e.Expires, now+int64(f.limits.TCPTransitory))
-	place(e)
+	place(e) // also if pass finds nothing new
 }
 
 // replaces reports whether a flow with traits t that s begins takes the place
