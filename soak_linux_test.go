@@ -229,7 +229,9 @@ func every(ctx context.Context, d time.Duration, f func()) {
 	for {
 		select {
 		case <-tick.C:
-			f()
+			if ctx.Err() == nil {
+				f()
+			}
 		case <-ctx.Done():
 			return
 		}
