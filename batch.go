@@ -81,12 +81,13 @@ func (l *lane) leave() {
 	l.busy.Unlock()
 }
 
-// end forgets what is the caller's and what was counted. The lease stays.
+// end forgets what is the caller's, what was counted and the configuration,
+// which may be much, and out of force before the next call. The lease stays.
 func (b *batch) end() {
 	clear(b.out)
 	b.out, b.sent, b.runs = b.out[:0], b.sent[:0], b.runs[:0]
 	b.n, b.drops, b.reply, b.known, b.one[0] = amount{}, 0, nil, false, nil
-	b.p = packet.Parsed{}
+	b.p, b.cfg, b.stamp = packet.Parsed{}, nil, flow.Stamp{}
 }
 
 // count notes that the packet in hand went through or was taken, and returns

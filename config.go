@@ -11,6 +11,7 @@ import (
 // change makes a new one, so that a config never changes once it is in
 // w.config.
 type config struct {
+	serial   uint64                // tells it from the others of its Wrapper
 	filter   *filter.Filter        // nil: drop everything
 	peers    *peerTable            // nil: no NAT, nobody jailed
 	disco    *key.DiscoPublic      // nil: none
@@ -25,6 +26,7 @@ func (w *Wrapper) update(change func(*config)) {
 	defer w.configMu.Unlock()
 	c := *w.config.Load()
 	change(&c)
+	c.serial++
 	w.config.Store(&c)
 }
 

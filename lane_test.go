@@ -2,9 +2,11 @@ package tstun
 
 import (
 	"net/netip"
+	"runtime"
 	"sync"
 	"sync/atomic"
 	"testing"
+	"weak"
 
 	"tstun/filter"
 	"tstun/internal/testdev"
@@ -43,6 +45,20 @@ func laneTraffic(peer byte) [][]byte {
 	return [][]byte{one(1, 80, "x"), one(1, 80, "xy"), one(1, 80, "xyz"), one(2, 80, ""), one(1, 81, "refused"), one(1, 80, "x")}
 }
 
+// laneFilter lets traffic to port 80 in.
+func laneFilter(t *testing.T, state *filter.State) *filter.Filter {
+	any4 := netip.MustParsePrefix("0.0.0.0/0")
+	f, err := filter.New(filter.Config{
+		Matches: []filter.Match{{Srcs: []netip.Prefix{any4}, Dsts: []filter.NetPortRange{{Net: any4, Ports: filter.PortRange{First: 80, Last: 80}}}}},
+		Local:   []netip.Prefix{any4},
+		State:   state,
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	return f
+}
+
 // TestWritesGoOnIndependently: calls that block in the device hold up no
 // others, there are as many lanes as calls at once and no more, and nothing is
 // counted twice or not at all.
@@ -51,15 +67,7 @@ func TestWritesGoOnIndependently(t *testing.T) {
 	dev := testdev.New(8)
 	w := Wrap(nil, dev)
 	defer w.Close()
-	any4 := netip.MustParsePrefix("0.0.0.0/0")
-	f, err := filter.New(filter.Config{
-		Matches: []filter.Match{{Srcs: []netip.Prefix{any4}, Dsts: []filter.NetPortRange{{Net: any4, Ports: filter.PortRange{First: 80, Last: 80}}}}},
-		Local:   []netip.Prefix{any4},
-	})
-	if err != nil {
-		t.Fatal(err)
-	}
-	w.SetFilter(f)
+	w.SetFilter(laneFilter(t, nil))
 	w.SetStatisticsEnabled(true)
 	var done atomic.Bool
 	var extracted, bytes uint64
@@ -108,5 +116,36 @@ func TestWritesGoOnIndependently(t *testing.T) {
 	}
 	if extracted != packets || bytes != size {
 		t.Errorf("statistics of %d packets and %d bytes, want %d and %d", extracted, bytes, packets, size)
+	}
+}
+
+// TestIdleLanesKeepNoFilter: a filter that was replaced goes at once, though
+// no call comes any more on the lanes that had leases of it.
+func TestIdleLanesKeepNoFilter(t *testing.T) {
+	dev := testdev.New(8)
+	w := Wrap(nil, dev)
+	defer w.Close()
+	first := laneFilter(t, nil)
+	state, left := first.State(), weak.Make(first)
+	w.SetFilter(first)
+	bufs, sizes := make([][]byte, 8), make([]int, 8)
+	for i := range bufs {
+		bufs[i] = make([]byte, 100)
+	}
+	for range 2 {
+		if _, err := w.Write(laneTraffic(1), 0); err != nil {
+			t.Fatal(err)
+		}
+		dev.Send(laneTraffic(1)...)
+		if n, err := w.Read(bufs, sizes, 0); n != 6 || err != nil {
+			t.Fatalf("Read = %d, %v", n, err)
+		}
+	}
+	w.SetFilter(laneFilter(t, state))
+	for range 3 {
+		runtime.GC()
+	}
+	if left.Value() != nil {
+		t.Error("the old filter is held")
 	}
 }

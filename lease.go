@@ -11,13 +11,13 @@ import (
 // reading of the clock and one configuration, so that also packets that come
 // one by one share it.
 type lease struct {
-	cfg   *config
-	now   int64
-	like  packet.Run
-	stamp flow.Stamp
-	ports uint32 // of the last packet that it did not cover
-	id    flow.ID
-	run   int // where batch.runs has the flow; -1: not yet
+	serial uint64 // of the configuration, which is not kept: a lane may idle for long
+	now    int64
+	like   packet.Run
+	stamp  flow.Stamp
+	ports  uint32 // of the last packet that it did not cover
+	id     flow.ID
+	run    int // where batch.runs has the flow; -1: not yet
 
 	// whole: nobody wants to see the packets themselves, no hook nor check.
 	whole bool
@@ -35,7 +35,7 @@ func (l *lease) cover(pkt []byte) int {
 // renew begins the next call with the lease, if it is still good.
 func (b *batch) renewLease() {
 	b.lease.run = -1
-	if b.lease.cfg != b.cfg || b.lease.now != b.now {
+	if b.lease.serial != b.cfg.serial || b.lease.now != b.now {
 		b.lease.stamp = flow.Stamp{}
 	}
 }
@@ -57,7 +57,7 @@ func (b *batch) takeLease(whole bool, run int) {
 	if b.p.IPProto == ipproto.UDP && b.cfg.disco != nil {
 		whole = false
 	}
-	b.lease = lease{cfg: b.cfg, now: b.now, like: like, stamp: b.stamp, ports: ports, id: b.id, run: run, whole: whole}
+	b.lease = lease{serial: b.cfg.serial, now: b.now, like: like, stamp: b.stamp, ports: ports, id: b.id, run: run, whole: whole}
 	if b.cfg.stats != nil {
 		before := b.ledger.follow(&b.id)
 		b.cfg.stats.add(&before, b.way, b.now)
