@@ -9,6 +9,8 @@ import (
 	"time"
 
 	"tstun/filter"
+	"tstun/internal/testdev"
+	"tstun/packet"
 )
 
 // The clock is tested from inside: what it saves is not to be seen from
@@ -121,4 +123,20 @@ func TestClockNeverGoesBack(t *testing.T) {
 	if !c.stopped() {
 		t.Error("the clock runs after close")
 	}
+}
+
+// TestActivityIsWhenItWas: at the device, not when the call began.
+func TestActivityIsWhenItWas(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		w := Wrap(nil, testdev.New(8))
+		defer w.Close()
+		w.SetFilter(laneFilter(t, nil))
+		w.PreFilterIn = func(*packet.Parsed, *Wrapper) filter.Response {
+			time.Sleep(time.Second)
+			return filter.Accept
+		}
+		if _, err := w.Write(laneTraffic(1), 0); err != nil || w.IdleDuration() > 2*clockPeriod {
+			t.Errorf("idle for %v after a packet; %v", w.IdleDuration(), err)
+		}
+	})
 }
