@@ -172,6 +172,21 @@ func TestJoiningStaysOn(t *testing.T) {
 	}
 }
 
+// However many small packets there are, none of the system's limits is taken for
+// a refusal of joining.
+func TestJoiningManySmallPackets(t *testing.T) {
+	var log record
+	near, far := newPair(t, true, &log)
+	var pkts [][]byte
+	for i := range 1500 {
+		pkts = append(pkts, tcpSized(1, i, 1))
+	}
+	if n, err := near.Write(batchOf(pkts...), room); n != len(pkts) || err != nil || log.String() != "" {
+		t.Errorf("%d, %v, log %q", n, err, &log)
+	}
+	checkFlows(t, received(t, far), pkts)
+}
+
 // Each set of packets that the system refuses is told by index; the others
 // arrive.
 func TestPartialFailures(t *testing.T) {

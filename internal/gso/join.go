@@ -17,6 +17,11 @@ const (
 	// UDP_MAX_SEGMENTS of linux/udp.h.
 	maxUDPSegments = 64
 
+	// maxMembers is how many packets a group has at most: with the virtio
+	// header and the group's own, what one writev takes (UIO_MAXIOV of
+	// linux/uio.h).
+	maxMembers = 1024 - 2
+
 	// flowSlots is how many flows are joined side by side. Two that share a
 	// slot drive each other out, which costs joining and nothing else.
 	flowSlots = 256
@@ -142,7 +147,7 @@ func (j *Joiner) join(into int32, pkts [][]byte, offset int, i int32) bool {
 // takes reports whether any packet p may join g, whose first packet is first.
 func (g *group) takes(first, p []byte) bool {
 	size := int32(len(p)) - g.header
-	if size <= 0 || size > g.size || g.total+size > maxPacket ||
+	if size <= 0 || size > g.size || g.total+size > maxPacket || g.n == maxMembers ||
 		g.proto == ipproto.UDP && g.n == maxUDPSegments {
 		return false
 	}

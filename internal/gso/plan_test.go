@@ -114,6 +114,7 @@ func TestPlan(t *testing.T) {
 			[][]int{{0, 2}, {1, 3}}},
 		{"total length", follow(udp, 3, 30_000), [][]int{{0, 1}, {2}}},
 		{"segments of UDP", follow(udp, 66, 10), [][]int{until(0, 64), {64, 65}}},
+		{"pieces of a writev", follow(tcp, 1024, 1), [][]int{until(0, 1022), {1022, 1023}}},
 	}
 	for _, tt := range tests {
 		var pkts [][]byte

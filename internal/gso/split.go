@@ -87,8 +87,8 @@ func measure(pkt []byte, opts Options) (int, error) {
 		return 0, err
 	}
 	header := opts.Transport + length
-	if min(len(pkt), header+opts.Size) > maxPacket {
-		return 0, fmt.Errorf("gso: segments of %d bytes", header+opts.Size)
+	if segment := header + min(len(pkt)-header, opts.Size); segment > maxPacket {
+		return 0, fmt.Errorf("gso: segments of %d bytes", segment)
 	}
 	return header, nil
 }
