@@ -17,7 +17,9 @@ import (
 // goes away. The two share one open file description, which FromFile sets
 // non-blocking. An mtu of 0 leaves the interface's MTU as it is. On Linux an
 // mtu that the system refuses for want of rights is skipped, see the device's
-// MTU; elsewhere it is an error.
+// MTU; elsewhere it is an error. On Linux the descriptor must be one of packets
+// alone (IFF_NO_PI): the system does not tell, and Read and Write would take
+// packet information for a part of the packet.
 //
 // On FreeBSD and OpenBSD an interface may outlive its descriptors. Close leaves
 // it to the caller there, and does not wait for f to be closed. On FreeBSD

@@ -32,7 +32,7 @@ func newPort(file *os.File, a attachment, n *notes) (*port, error) {
 func (p *port) Read(bufs [][]byte, sizes []int, offset int) (int, error) {
 	for {
 		n, err := p.readReady(bufs, sizes, offset, true)
-		if n == 0 && err == nil && len(bufs) > 0 {
+		if n == 0 && err == nil && min(len(bufs), len(sizes)) > 0 {
 			continue
 		}
 		for i, size := range sizes[:n] {

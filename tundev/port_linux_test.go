@@ -258,6 +258,12 @@ func TestMalformed(t *testing.T) {
 	if n, err := p.Read(bufs, sizes, 0); n != 1 || err != nil || sizes[0] != 0 {
 		t.Errorf("Read: %d, %v, sizes %v", n, err, sizes)
 	}
+	// Nothing can be read without sizes.
+	soon(t, "Read", func() {
+		if n, err := p.Read(bufs, nil, 0); n != 0 || err != nil {
+			t.Errorf("Read without sizes: %d, %v", n, err)
+		}
+	})
 	// Neither is a bare header a packet, nor less than one.
 	for _, runt := range [][]byte{make([]byte, gso.VirtioLen), {1}} {
 		send(t, far, runt)

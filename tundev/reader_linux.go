@@ -79,7 +79,7 @@ func (r *reader) readReady(bufs [][]byte, sizes []int, offset int, wait bool) (i
 	n := r.call.n
 	r.call, r.iov = readCall{}, [3]unix.Iovec{} // nothing of the caller's is kept
 	if n > 0 {
-		return n, nil // an error comes again with the next call
+		return n, nil // what ends the device comes again with the next call
 	}
 	return 0, err
 }
