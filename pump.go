@@ -135,7 +135,7 @@ func (p *pump) fill() {
 	for p.awaitRoom() {
 		b := p.at(p.filled.Load())
 		if !p.readDevice(b) {
-			p.lost.Add(int64(b.n))
+			p.lost.Add(int64(b.left()))
 			return
 		}
 		final := errors.Is(b.err, os.ErrClosed)
@@ -272,6 +272,16 @@ func (b *pumpBatch) take(dst []byte, offset int) int {
 	return size
 }
 
+// left is how many packets read has not taken. A size of 0 is none.
+func (b *pumpBatch) left() (n int) {
+	for _, size := range b.sizes[b.next:b.n] {
+		if size != 0 {
+			n++
+		}
+	}
+	return n
+}
+
 // await reports whether there is a batch to be read, and waits for one if it
 // may: until there is, wake is called or the Wrapper is closed.
 func (p *pump) await(wait bool) bool {
@@ -295,7 +305,7 @@ func (p *pump) abandon() int {
 	n := int(p.lost.Swap(0))
 	for ; p.held() > 0; p.taken.Add(1) {
 		b := p.at(p.taken.Load())
-		n += b.n - b.next
+		n += b.left()
 	}
 	return n
 }
