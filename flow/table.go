@@ -186,6 +186,9 @@ func (t *Table[V]) Update(k Key, now int64, f func(*Entry[V]) Action) (Stamp, bo
 
 // UpdateID is Update for the key that id was made of. It does not keep id.
 func (t *Table[V]) UpdateID(id *ID, now int64, f func(*Entry[V]) Action) (Stamp, bool) {
+	if id.IsZero() {
+		return Stamp{}, false // or a free slot would do
+	}
 	// The straight way through here is short, so that a processor that works
 	// ahead gets to the memory that the next look-up is to wait for.
 	s := &t.shards[id.hash>>t.shift]

@@ -86,6 +86,17 @@ func TestUpsertUpdatePeekDelete(t *testing.T) {
 	}
 }
 
+func TestZeroIDIsNotThere(t *testing.T) {
+	table := flow.New[int](flow.Config{})
+	put(table, key(1), 0, 0, 100, 0, 0)
+	for _, now := range []int64{-1, 0, 1} {
+		if _, ok := table.UpdateID(new(flow.ID), now, func(*flow.Entry[int]) flow.Action { t.Error("called"); return flow.Remove }); ok {
+			t.Error("UpdateID found the zero ID")
+		}
+	}
+	wantKeys(t, table, 0, 1)
+}
+
 func TestExpiry(t *testing.T) {
 	table := flow.New[int](flow.Config{Limit: 10})
 	put(table, key(1), 0, 0, 100, 1, 0)
