@@ -224,6 +224,25 @@ func TestShortBuffers(t *testing.T) {
 	}
 }
 
+// A checksum that is left to the reader is computed wherever the packet is read
+// to, up to one that fills its buffer.
+func TestChecksumIsCompleted(t *testing.T) {
+	for _, length := range []int{32, 100, 2047, 2048, 2049, 5000} {
+		p, far := newPort(t, true, new(record))
+		want := udp(7, length-28)
+		pkt := bytes.Clone(want)
+		binary.BigEndian.PutUint16(pkt[26:], packet.PseudoHeaderSum(17, hostPort.Addr(), peerPort.Addr(), len(pkt)-20))
+		v := gso.Virtio{Flags: 1, ChecksumStart: 20, ChecksumOffset: 6}
+		for _, more := range []int{0, 1, 3000} {
+			send(t, far, framedBy(v, pkt))
+			bufs, sizes := buffers(1, room+len(pkt)+more)
+			if n, err := p.ReadReady(bufs, sizes, room, true); n != 1 || err != nil || !bytes.Equal(bufs[0][room:room+sizes[0]], want) {
+				t.Errorf("%d bytes, room for %d more: %d, %v, size %d, or another checksum", len(pkt), more, n, err, sizes[0])
+			}
+		}
+	}
+}
+
 // What comes with an impossible header is told, in its place, and nothing else
 // suffers.
 func TestMalformed(t *testing.T) {
