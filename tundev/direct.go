@@ -35,7 +35,7 @@ type Direct interface {
 	//
 	// A size may be more than there is behind offset: that packet is cut. It
 	// is 0 for a packet of no bytes, and Malformed for something to be counted
-	// as dropped. ReadReady keeps nothing of bufs and does not allocate.
+	// as dropped. Read gives 0 for all of these. ReadReady keeps nothing of bufs and does not allocate.
 	ReadReady(bufs [][]byte, sizes []int, offset int, wait bool) (int, error)
 
 	// Interrupt makes the ReadReady that waits return at once, or if none

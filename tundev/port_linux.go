@@ -28,7 +28,8 @@ func newPort(file *os.File, a attachment, n *notes) (*port, error) {
 	return p, nil
 }
 
-// Read is readReady that comes back with packets, as tun.Device says.
+// Read is readReady that comes back with packets, as tun.Device says. What is
+// malformed, or was cut, has a size of 0, which is no packet.
 func (p *port) Read(bufs [][]byte, sizes []int, offset int) (int, error) {
 	for {
 		n, err := p.readReady(bufs, sizes, offset, true)
@@ -36,7 +37,9 @@ func (p *port) Read(bufs [][]byte, sizes []int, offset int) (int, error) {
 			continue
 		}
 		for i, size := range sizes[:n] {
-			sizes[i] = max(size, 0)
+			if size < 0 || size > len(bufs[i])-offset { // callers slice by it
+				sizes[i] = 0
+			}
 		}
 		return n, err
 	}

@@ -283,6 +283,18 @@ func TestMalformed(t *testing.T) {
 			t.Errorf("Read without sizes: %d, %v", n, err)
 		}
 	})
+	// Nor is a packet told that was cut: wireguard-go slices its buffers by the
+	// sizes that it gets.
+	for _, offset := range []int{0, 100, 1000} {
+		super, _ := superUDP(2, 100, 60)
+		send(t, far, framedBy(gso.Virtio{}, udp(1, 173)))
+		send(t, far, super)
+		bufs, sizes := buffers(3, offset+127)
+		bufs[0] = bufs[0][:min(offset, 200)]
+		if n, err := p.Read(bufs, sizes, offset); n != 3 || err != nil || !slices.Equal(sizes, []int{0, 0, 88}) {
+			t.Errorf("Read at %d of what does not fit: %d, %v, sizes %v", offset, n, err, sizes)
+		}
+	}
 	// Neither is a bare header a packet, nor less than one.
 	for _, runt := range [][]byte{make([]byte, gso.VirtioLen), {1}} {
 		send(t, far, runt)
