@@ -203,6 +203,7 @@ func TestPartialFailures(t *testing.T) {
 		{"all", []int{0, 1, 2, 3, 4, 5, 6, 7}, unix.EPERM, unix.EPERM, []int{0, 1, 2, 3, 4, 5, 6, 7}},
 		{"link down", nil, 0, unix.EIO, []int{0, 1, 2, 3, 4, 5, 6, 7}},
 		{"link down between", []int{3}, unix.EIO, 0, []int{3, 4, 5, 6, 7}},
+		{"link down in a group", []int{2}, unix.EIO, unix.EPERM, []int{2, 3, 4, 5, 6, 7}},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
 			near, far := newPair(t, true, new(record))
