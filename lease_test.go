@@ -1,0 +1,269 @@
+package tstun_test
+
+import (
+	"bytes"
+	"errors"
+	"fmt"
+	"hash/crc32"
+	"maps"
+	"math/rand/v2"
+	"net/netip"
+	"testing"
+
+	"tstun"
+	"tstun/filter"
+	"tstun/key"
+	"tstun/packet"
+	"tstun/tundev"
+)
+
+// twins is two Wrappers that everything happens to alike, but that one gets
+// packets in batches, and the other one by one, each under a configuration
+// of its own, so that it never has a lease.
+type twins struct {
+	*fickleRig
+	plain *fickleRig
+	rng   *rand.Rand
+	own   key.DiscoPublic
+	disco key.DiscoPublic // what is set
+}
+
+// The peers: one plain, one jailed, one that knows the host's addresses by
+// other names, one of which is an address of the host's too.
+var (
+	jailedPeer = netip.MustParseAddr("100.64.0.3")
+	natPeer    = netip.MustParseAddr("100.64.0.4")
+	second4    = netip.MustParseAddr("100.64.0.8")
+	alias      = netip.MustParseAddr("100.64.0.9")
+)
+
+// fickleRig is a rig on a device that loses packets.
+type fickleRig struct {
+	*rig
+	written [][]byte
+}
+
+func newTwins(t *testing.T, seed uint64) *twins {
+	s := &twins{
+		fickleRig: &fickleRig{rig: newRig(t, 40)}, plain: &fickleRig{rig: newRig(t, 1)}, rng: rand.New(rand.NewPCG(seed, 2)),
+		own: key.DiscoPublicFromRaw32([32]byte{1}),
+	}
+	s.both(func(r *fickleRig) {
+		r.dev.OnWrite(r.fickle)
+		r.w.PeerAPIPort = func(netip.Addr) (uint16, bool) { return 81, true }
+	})
+	s.swap()
+	return s
+}
+
+func (s *twins) both(f func(r *fickleRig)) {
+	f(s.fickleRig)
+	f(s.plain)
+}
+
+// fickle is a Write that loses packets by what is in them.
+func (r *fickleRig) fickle(bufs [][]byte, offset int) (int, error) {
+	var lost []int
+	for i, b := range bufs {
+		if crc32.ChecksumIEEE(b[offset:])%8 == 0 {
+			lost = append(lost, i)
+		} else {
+			r.written = append(r.written, bytes.Clone(b[offset:]))
+		}
+	}
+	if lost == nil {
+		return len(bufs), nil
+	}
+	return len(bufs) - len(lost), &tundev.WriteError{Lost: lost, Err: errFickle}
+}
+
+var errFickle = errors.New("fickle")
+
+// swap puts another filter in force, on the state of the one before or not.
+func (s *twins) swap() {
+	fresh := s.rng.IntN(4) == 0
+	c := filter.Config{
+		Matches:   []filter.Match{to(port(uint16(80 + s.rng.IntN(2))))},
+		Local:     local(host4, host6, second4),
+		Keep:      s.rng.IntN(3) == 0,
+		ShieldsUp: s.rng.IntN(6) == 0,
+		LooseTCP:  s.rng.IntN(6) == 0,
+	}
+	if s.rng.IntN(3) == 0 {
+		c.Local = local(host6)
+	}
+	s.both(func(r *fickleRig) {
+		c := c
+		if old := r.w.GetFilter(); old != nil && !fresh {
+			c.State = old.State()
+		}
+		f, err := filter.New(c)
+		if err != nil {
+			s.t.Fatal(err)
+		}
+		r.w.SetFilter(f)
+	})
+}
+
+func (s *twins) setPeers() {
+	var peers []tstun.Peer
+	if s.rng.IntN(3) > 0 {
+		peers = append(peers, tstun.Peer{Prefixes: local(jailedPeer), Jailed: true})
+	}
+	if s.rng.IntN(3) > 0 {
+		peers = append(peers, tstun.Peer{Prefixes: local(natPeer), NAT: []tstun.NAT{{Host: host4, As: second4}, {Host: second4, As: alias}}})
+	}
+	s.both(func(r *fickleRig) {
+		if err := r.w.SetPeers(peers); err != nil {
+			s.t.Fatal(err)
+		}
+	})
+}
+
+func (s *twins) packet(inbound bool, host, peer netip.Addr, isTCP bool) []byte {
+	src, dst := netip.AddrPortFrom(host, 80), netip.AddrPortFrom(peer, uint16(1000+s.rng.IntN(2)))
+	if inbound {
+		src, dst = dst, src
+	}
+	if !isTCP {
+		if s.rng.IntN(10) == 0 {
+			p := parse(s.t, disco(src.Addr(), dst.Addr(), s.own))
+			return udp(src.Addr(), src.Port(), dst.Addr(), dst.Port(), string(p.Payload()))
+		}
+		return udp(src.Addr(), src.Port(), dst.Addr(), dst.Port(), fmt.Sprintf("%020d", s.rng.IntN(1000)))
+	}
+	flags := packet.TCPAck
+	switch s.rng.IntN(25) {
+	case 0:
+		flags = packet.TCPSyn
+	case 1:
+		flags = packet.TCPSynAck
+	case 2:
+		flags = packet.TCPRst
+	case 3:
+		flags |= packet.TCPFin
+	case 4, 5:
+		flags |= packet.TCPPsh
+	}
+	return tcp(src.Addr(), src.Port(), dst.Addr(), dst.Port(), flags, fmt.Sprintf("%020d", s.rng.IntN(1000)))
+}
+
+// traffic is runs of few flows of one direction.
+func (s *twins) traffic(inbound bool) (pkts [][]byte) {
+	for n := 1 + s.rng.IntN(39); len(pkts) < n; {
+		host, peer := host4, []netip.Addr{peer4, jailedPeer, natPeer, peer6}[s.rng.IntN(4)]
+		switch {
+		case peer.Is6():
+			host = host6
+		case peer == natPeer:
+			host = []netip.Addr{host4, second4, alias}[s.rng.IntN(3)]
+		}
+		isTCP := s.rng.IntN(2) == 0
+		for range min(n-len(pkts), 1+s.rng.IntN(8)) {
+			b := s.packet(inbound, host, peer, isTCP)
+			if s.rng.IntN(20) == 0 {
+				b = fragment(b, 0, 24, true)
+			}
+			pkts = append(pkts, b)
+		}
+	}
+	return pkts
+}
+
+// alone has f called without leases.
+func (s *twins) alone(f func(w *tstun.Wrapper)) {
+	s.plain.w.SetDiscoKey(s.disco)
+	f(s.plain.w)
+}
+
+func clones(pkts [][]byte) (bufs [][]byte) {
+	for _, p := range pkts {
+		bufs = append(bufs, append(make([]byte, offset), p...))
+	}
+	return bufs
+}
+
+func (s *twins) in() {
+	pkts := s.traffic(true)
+	if _, err := s.w.Write(clones(pkts), offset); err != nil && !errors.Is(err, errFickle) {
+		s.t.Fatal(err)
+	}
+	for _, b := range clones(pkts) {
+		s.alone(func(w *tstun.Wrapper) { w.Write([][]byte{b}, offset) })
+	}
+	wantPackets(s.t, "in", s.written, s.plain.written...)
+	s.written, s.plain.written = nil, nil
+}
+
+func (s *twins) out() {
+	pkts := s.traffic(false)
+	got := s.fromHost(pkts...)
+	var want [][]byte
+	for _, b := range pkts {
+		s.alone(func(*tstun.Wrapper) { want = append(want, s.plain.fromHost(b)...) })
+	}
+	wantPackets(s.t, "out", got, want...)
+}
+
+func (s *twins) inject() {
+	out, in := s.traffic(false)[0], s.traffic(true)[0]
+	s.both(func(r *fickleRig) {
+		if err := r.w.InjectOutbound(bytes.Clone(out)); err != nil {
+			s.t.Fatal(err)
+		}
+		r.read(1)
+		if err := r.w.InjectInboundCopy(in); err != nil && !errors.Is(err, errFickle) {
+			s.t.Fatal(err)
+		}
+	})
+}
+
+func (s *twins) step() {
+	switch s.rng.IntN(40) {
+	case 0:
+		s.swap()
+	case 1:
+		s.setPeers()
+	case 2:
+		s.disco = []key.DiscoPublic{{}, s.own}[s.rng.IntN(2)]
+		s.both(func(r *fickleRig) { r.w.SetDiscoKey(s.disco) })
+	case 3, 4:
+		on := s.rng.IntN(3) > 0
+		s.both(func(r *fickleRig) { r.w.SetStatisticsEnabled(on) })
+	case 5:
+		s.compare()
+	case 6, 7:
+		s.inject()
+	default:
+		if s.rng.IntN(2) == 0 {
+			s.in()
+		} else {
+			s.out()
+		}
+	}
+}
+
+func (s *twins) compare() {
+	s.t.Helper()
+	if got, want := s.w.ExtractStatistics(), s.plain.w.ExtractStatistics(); !maps.Equal(got, want) {
+		s.t.Errorf("statistics\n%v\nwant\n%v", got, want)
+	}
+	if got, want := fmt.Sprint(s.w.Counters()), fmt.Sprint(s.plain.w.Counters()); got != want {
+		s.t.Errorf("counters\n%v\nwant\n%v", got, want)
+	}
+}
+
+// TestLeasesChangeNothing: whatever is set, injected or lost meanwhile.
+func TestLeasesChangeNothing(t *testing.T) {
+	for seed := range uint64(10) {
+		t.Run(fmt.Sprint(seed), func(t *testing.T) {
+			s := newTwins(t, seed)
+			for range 400 {
+				if s.step(); t.Failed() {
+					return
+				}
+			}
+			s.compare()
+		})
+	}
+}
