@@ -114,6 +114,8 @@ func TestPlan(t *testing.T) {
 			[][]int{{0, 2}, {1, 3}}},
 		{"total length", follow(udp, 3, 30_000), [][]int{{0, 1}, {2}}},
 		{"segments of UDP", follow(udp, 66, 10), [][]int{until(0, 64), {64, 65}}},
+		{"total length, just", []shape{follow(udp, 1, 32754)[0], func() shape { s := udp; s.id++; s.payload = data(32753); return s }()}, [][]int{{0, 1}}},
+		{"total length, a byte too much", follow(udp, 2, 32754), [][]int{{0}, {1}}},
 		{"pieces of a writev", follow(tcp, 1024, 1), [][]int{until(0, 1022), {1022, 1023}}},
 	}
 	for _, tt := range tests {
@@ -148,6 +150,8 @@ func TestPlanBarriers(t *testing.T) {
 	two.id++
 	fragment := one.bytes()
 	fragment[6] |= 0x20
+	extension := newStream(r, true, ipproto.TCP).shape
+	extension.ip = []byte{6, 0, 1, 4, 0, 0, 0, 0}
 	for name, tt := range map[string]struct {
 		between []byte
 		want    string
@@ -157,6 +161,7 @@ func TestPlanBarriers(t *testing.T) {
 		"no IP":         {[]byte{0x90}, "[[0] [1] [2]]"},
 		"ICMP":          {append([]byte{0x45, 0, 0, 28, 0, 0, 0, 0, 1, 1}, make([]byte, 18)...), "[[0 2] [1]]"},
 		"cut header":    {one.bytes()[:30], "[[0] [1] [2]]"},
+		"extension":     {extension.bytes(), "[[0] [1] [2]]"},
 		"trailing byte": {append(one.bytes(), 0), "[[0] [1] [2]]"},
 	} {
 		pkts := [][]byte{one.bytes(), tt.between, two.bytes()}
@@ -164,6 +169,55 @@ func TestPlanBarriers(t *testing.T) {
 		j.Plan(pkts, 0, both)
 		if got := fmt.Sprint(groups(&j)); got != tt.want {
 			t.Errorf("%s: groups %s, want %s", name, got, tt.want)
+		}
+	}
+}
+
+// A packet whose header says something that the joined one cannot goes as it is,
+// also if its checksums hold.
+func TestOddPacketsAreNotJoined(t *testing.T) {
+	for _, tt := range []struct {
+		name     string
+		v6       bool
+		proto    ipproto.Proto
+		at       int
+		old, odd byte
+	}{
+		{name: "IPv4 length", proto: ipproto.TCP, at: 3, old: 140, odd: 139},
+		{name: "IPv6 length", v6: true, proto: ipproto.TCP, at: 5, old: 120, odd: 119},
+		{name: "UDP length", proto: ipproto.UDP, at: 25, old: 108, odd: 107},
+		{name: "UDP length over IPv6", v6: true, proto: ipproto.UDP, at: 45, old: 108, odd: 107},
+		{name: "more fragments", proto: ipproto.UDP, at: 6, odd: 0x20},
+		{name: "fragment offset", proto: ipproto.UDP, at: 7, odd: 1},
+		{name: "reserved bit of IPv4", proto: ipproto.TCP, at: 6, odd: 0x80},
+		{name: "reserved bit of TCP", proto: ipproto.TCP, at: 32, old: 0x50, odd: 0x51},
+	} {
+		for _, odd := range [][3]bool{{true, false, false}, {false, true, false}, {true, true, true}} {
+			s := newStream(rand.New(rand.NewPCG(33, 34)), tt.v6, tt.proto).shape
+			s.df, s.options, s.payload = false, nil, make([]byte, 100)
+			var pkts [][]byte
+			for i := range odd {
+				p := s.bytes()
+				if p[tt.at] != tt.old {
+					t.Fatalf("%s: byte %d is %#x", tt.name, tt.at, p[tt.at])
+				}
+				if odd[i] {
+					p[tt.at] = tt.odd
+					mendChecksums(p)
+				}
+				pkts = append(pkts, p)
+				s.seq += 100
+				s.id++
+			}
+			var j gso.Joiner
+			j.Plan(pkts, 0, both)
+			want := "[[0] [1] [2]]"
+			if odd == [3]bool{true, false, false} {
+				want = "[[0] [1 2]]"
+			}
+			if got := fmt.Sprint(groups(&j)); got != want {
+				t.Errorf("%s, %v: groups %s, want %s", tt.name, odd, got, want)
+			}
 		}
 	}
 }
@@ -245,6 +299,27 @@ func TestZeroChecksums(t *testing.T) {
 				t.Errorf("%v, %s: joined with 0xffff", proto, where)
 			}
 		}
+	}
+}
+
+// A datagram without a checksum would come back with one. It is told apart even
+// where the sum over it is that of a right checksum.
+func TestNoChecksumIsNotJoined(t *testing.T) {
+	s := newStream(rand.New(rand.NewPCG(35, 36)), false, ipproto.UDP).shape
+	s.payload = make([]byte, 100)
+	pkts := [][]byte{s.bytes(), nil}
+	s.id++
+	for x := 0; pkts[1] == nil; x++ {
+		binary.BigEndian.PutUint16(s.payload, uint16(x))
+		if p := s.bytes(); p[26] == 0xff && p[27] == 0xff {
+			p[26], p[27] = 0, 0
+			pkts[1] = p
+		}
+	}
+	var j gso.Joiner
+	j.Plan(pkts, 0, both)
+	if together := checkPlan(t, &j, pkts, 0); together != 0 {
+		t.Error("joined")
 	}
 }
 
