@@ -210,6 +210,9 @@ func transferHashed(a *kernelHost, l net.Listener, length int64) (sent, came [sh
 }
 
 func receiveHashed(l net.Listener, deadline time.Time) (sum [sha256.Size]byte, err error) {
+	if err := l.(*net.TCPListener).SetDeadline(deadline); err != nil {
+		return sum, err
+	}
 	c, err := l.Accept()
 	if err != nil {
 		return sum, err

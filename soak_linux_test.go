@@ -150,7 +150,7 @@ const (
 	// smallRoom is for what comes and goes, and buffers for wireguard-go's
 	// packets, 64 KiB each and so not small, of which it holds some hundred
 	// more at one time than at another.
-	smallRoom, buffers = 1 << 20, 256 << 16
+	smallRoom, buffers = 3 << 20, 256 << 16
 )
 
 func (s *soak) wantFlat(before, after footprint) {
@@ -196,7 +196,8 @@ func (s *side) swap(ctx context.Context, t *testing.T) {
 }
 
 // setRules lets all traffic in but what knocks, and something else each time.
-// What is over is forgotten before a quarter of a long test has passed.
+// What is over is forgotten before a quarter of a long test has passed, but not
+// before TCP has given up repeating itself.
 func (s *side) setRules(t *testing.T, n int) {
 	state := s.w.GetFilter().State()
 	if n == 0 {
@@ -212,7 +213,7 @@ func (s *side) setRules(t *testing.T, n int) {
 		Local:  local(s.addrs...),
 		State:  state,
 		Keep:   n%2 == 0,
-		Limits: filter.Limits{TCPTransitory: 4 * time.Second, UDPUnreplied: 4 * time.Second, Fragment: 4 * time.Second},
+		Limits: filter.Limits{TCPTransitory: time.Minute, UDPUnreplied: 30 * time.Second, Fragment: 30 * time.Second},
 	})
 	if err != nil {
 		t.Error(err)
