@@ -195,6 +195,24 @@ func TestPacketsUnderWayAtCloseAreAccountedFor(t *testing.T) {
 	})
 }
 
+// TestCloseDuringReadAccountsForTheRest: the Read that is going on is the last
+// one, and has packets to return.
+func TestCloseDuringReadAccountsForTheRest(t *testing.T) {
+	r := newRig(t, 4)
+	r.w.PostFilterOut = func(_ *packet.Parsed, w *tstun.Wrapper) filter.Response {
+		w.Close()
+		return filter.Accept
+	}
+	r.w.SetFilter(filter.NewAllowAll(nil))
+	pkt := udp(host4, 1, peer4, 2, "x")
+	r.dev.Send(pkt, pkt, pkt, pkt)
+	r.bufs, r.sizes = r.bufs[:1], r.sizes[:1]
+	r.read(1)
+	if c := r.w.Counters().Out; c.Packets != 1 || c.Drops[filter.ReasonClosed] != 3 {
+		t.Errorf("counted %+v, want 1 passed and 3 dropped as closed", c)
+	}
+}
+
 // stuckUntil is a device whose Close does not come back before the end.
 type stuckUntil struct {
 	*testdev.Device

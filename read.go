@@ -25,10 +25,9 @@ func (w *Wrapper) Read(bufs [][]byte, sizes []int, offset int) (int, error) {
 		return 0, fmt.Errorf("tstun: read: offset %d, %d buffers, %d sizes", offset, len(bufs), len(sizes))
 	}
 	w.readMu.Lock()
-	defer w.readMu.Unlock()
+	defer w.endRead()
 	for {
 		if w.isClosed() {
-			w.abandonReading()
 			return 0, ErrClosed
 		}
 		if len(bufs) == 0 {
@@ -41,9 +40,22 @@ func (w *Wrapper) Read(bufs [][]byte, sizes []int, offset int) (int, error) {
 	}
 }
 
-// abandonReading counts what a closed Wrapper will not hand out any more. It
-// needs readMu.
+// endRead lets the next Read in. A Close that came during this one may have
+// left the rest to it.
+func (w *Wrapper) endRead() {
+	w.readMu.Unlock()
+	if w.isClosed() {
+		w.abandonReading()
+	}
+}
+
+// abandonReading counts what a closed Wrapper will not hand out any more,
+// unless a Read is going on, which does it at its end.
 func (w *Wrapper) abandonReading() {
+	if !w.readMu.TryLock() {
+		return
+	}
+	defer w.readMu.Unlock()
 	w.tally.dropOut(filter.ReasonClosed, w.inbox.segments.abandon()+w.src.abandon())
 }
 

@@ -214,10 +214,7 @@ func (w *Wrapper) Close() error {
 		w.closeErr = w.closeDevice()
 		w.clock.close()
 		w.events.close()
-		if w.readMu.TryLock() { // else the Read that is going on does it
-			w.abandonReading()
-			w.readMu.Unlock()
-		}
+		w.abandonReading()
 	})
 	return w.closeErr
 }
