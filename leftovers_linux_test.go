@@ -88,6 +88,34 @@ func (s *storm) readAll(bufs [][]byte, sizes []int, all func() bool) {
 	}
 }
 
+// TestCloseAccountsForSuperPackets: segments of a kernel's super-packet that
+// were taken from the TUN and not read are counted when the Wrapper is closed,
+// whether or not anybody calls Read again.
+func TestCloseAccountsForSuperPackets(t *testing.T) {
+	host, dev := newKernelHost(t, tunOfNew(t))
+	w := tstun.Wrap(t.Logf, dev)
+	t.Cleanup(func() { w.Close() })
+	w.SetFilter(filter.NewAllowAll(nil))
+	host.only4(t)
+	host.configure(t, host4)
+	c := host.dialUDP(t, netip.AddrPortFrom(host4, portSupers), netip.AddrPortFrom(peer4, 9))
+	if err := sendSegments(c, numberedGroup(0, 40, 1000, 500), 1000); err != nil {
+		t.Fatal(err)
+	}
+	bufs, sizes := makeBufs(3), make([]int, 3)
+	stuck := time.AfterFunc(20*time.Second, func() { w.Close() })
+	defer stuck.Stop()
+	if n, err := w.Read(bufs, sizes, offset); n != 3 || err != nil {
+		t.Fatalf("Read = %d, %v", n, err)
+	}
+	if err := w.Close(); err != nil {
+		t.Fatal(err)
+	}
+	if out := w.Counters().Out; out.Packets != 3 || out.Drops[filter.ReasonClosed] != 37 || out.Dropped() != 37 {
+		t.Errorf("counted %+v, want 3 packets and 37 dropped as closed", out)
+	}
+}
+
 // TestTransfersOverShortReads: two kernels' TCP goes through Reads with few
 // buffers, with injections in between, and comes out as it went in.
 func TestTransfersOverShortReads(t *testing.T) {
