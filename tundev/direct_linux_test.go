@@ -82,6 +82,22 @@ func TestAsDirect(t *testing.T) {
 				}
 				return dev
 			}, true},
+			{"from file, longer headers", func(t *testing.T) tun.Device {
+				f := openTUN(t, "file1", withHeaders)
+				defer f.Close()
+				conn, err := f.SyscallConn()
+				if err != nil {
+					t.Fatal(err)
+				}
+				if ctlErr := conn.Control(func(fd uintptr) { err = unix.IoctlSetPointerInt(int(fd), unix.TUNSETVNETHDRSZ, 12) }); ctlErr != nil || err != nil {
+					t.Fatal(ctlErr, err)
+				}
+				dev, _, err := tundev.FromFile(f, 0)
+				if err != nil {
+					t.Fatal(err)
+				}
+				return dev
+			}, true},
 			{"native", func(t *testing.T) tun.Device { return openNative(t, "native0", withHeaders, true) }, true},
 			{"native, plain", func(t *testing.T) tun.Device {
 				return openNative(t, "native1", unix.IFF_TUN|unix.IFF_NO_PI, true)

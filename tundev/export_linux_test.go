@@ -130,13 +130,19 @@ func PortOf(d tun.Device) *Port { return d.(*direct).port }
 
 // NewPort takes offloads for granted if virtio headers are on.
 func NewPort(f *os.File, virtio bool, logf logger.Logf) (*Port, error) {
+	if virtio {
+		return NewPortGranted(f, offloadChecksum|offloadTCP|offloadUDP, logf)
+	}
 	n := new(notes)
 	n.to(logf)
-	a := attachment{name: "test0", virtio: virtio}
-	if virtio {
-		a.offloads = offloadChecksum | offloadTCP | offloadUDP
-	}
-	return newPort(f, a, n)
+	return newPort(f, attachment{name: "test0"}, n)
+}
+
+// NewPortGranted has virtio headers, and these offloads.
+func NewPortGranted(f *os.File, offloads uint, logf logger.Logf) (*Port, error) {
+	n := new(notes)
+	n.to(logf)
+	return newPort(f, attachment{name: "test0", virtio: true, offloads: offloads}, n)
 }
 
 func (p *port) ReadReady(bufs [][]byte, sizes []int, offset int, wait bool) (int, error) {

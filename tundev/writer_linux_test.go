@@ -149,6 +149,44 @@ func TestLesson07RefusedJoining(t *testing.T) {
 	}
 }
 
+// Only what the kernel was granted to cut is joined: an older one refuses joined
+// UDP, which must not end the joining of TCP.
+func TestJoiningWhatIsGranted(t *testing.T) {
+	for granted, want := range map[uint]int{
+		0: 4, tundev.OffloadChecksum: 4,
+		tundev.OffloadChecksum | tundev.OffloadTCP:                     3,
+		tundev.OffloadChecksum | tundev.OffloadTCP | tundev.OffloadUDP: 2,
+	} {
+		_, file := newPort(t, true, new(record))
+		p, err := tundev.NewPortGranted(file, granted, t.Logf)
+		if err != nil {
+			t.Fatal(err)
+		}
+		writes := 0
+		tundev.RefuseWrites(p, func([]byte) syscall.Errno { writes++; return 0 })
+		if n, err := p.Write(batchOf(tcp(1, 0), tcp(1, 1), udp(1, 10), udp(2, 10)), room); n != 4 || err != nil || writes != want {
+			t.Errorf("offloads %#x: %d, %v in %d writes, want %d", granted, n, err, writes, want)
+		}
+	}
+}
+
+// A system call that a signal interrupts is made again.
+func TestWriteInterrupted(t *testing.T) {
+	near, far := newPair(t, true, new(record))
+	writes := 0
+	tundev.RefuseWrites(near, func([]byte) syscall.Errno {
+		if writes++; writes%2 == 1 {
+			return unix.EINTR
+		}
+		return 0
+	})
+	pkts := [][]byte{tcp(1, 0), tcp(1, 1), udp(1, 10)}
+	if n, err := near.Write(batchOf(pkts...), room); n != 3 || err != nil || writes != 4 {
+		t.Errorf("%d, %v in %d writes", n, err, writes)
+	}
+	checkFlows(t, received(t, far), pkts)
+}
+
 // A failure that is not about joining leaves it on.
 func TestJoiningStaysOn(t *testing.T) {
 	var log record
