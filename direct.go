@@ -12,24 +12,25 @@ import (
 type direct struct {
 	dev  tundev.Direct
 	logf logger.Logf
+	done <-chan struct{} // the Wrapper's
 
-	complained bool // of a transient error, since the last packet; read's caller's
+	failed int // transient errors in a row; read's caller's
 }
 
 func (d *direct) read(bufs [][]byte, sizes []int, offset int, wait bool) (int, error) {
 	n, err := d.dev.ReadReady(bufs, sizes, offset, wait)
-	if err == nil {
-		d.complained = d.complained && n == 0
-		return n, nil
+	switch {
+	case n > 0:
+		d.failed = 0
+	case isTransient(err):
+		if d.failed == 0 {
+			d.logf("tstun: read: %v; going on", err)
+		}
+		d.failed++
+		pause(d.done, d.failed)
+		return 0, nil
 	}
-	if !isTransient(err) {
-		return n, err
-	}
-	if !d.complained {
-		d.logf("tstun: read: %v; going on", err)
-		d.complained = true
-	}
-	return n, nil
+	return n, err
 }
 
 func (d *direct) wake() { d.dev.Interrupt() }

@@ -5,10 +5,8 @@ import (
 	"fmt"
 	"math"
 	"os"
-	"runtime"
 	"sync"
 	"sync/atomic"
-	"syscall"
 	"time"
 
 	"golang.zx2c4.com/wireguard/tun"
@@ -172,7 +170,7 @@ func (p *pump) readDevice(b *pumpBatch) bool {
 	complained := false
 	for attempt := 0; ; attempt++ {
 		b.n, b.next, b.err = 0, 0, nil
-		if attempt > 0 && !p.pause(attempt) {
+		if attempt > 0 && !pause(p.done, attempt) {
 			return false
 		}
 		n, err := p.dev.Read(b.bufs, b.sizes, PacketStartOffset)
@@ -193,32 +191,6 @@ func (p *pump) readDevice(b *pumpBatch) bool {
 			return true
 		}
 	}
-}
-
-// pause waits a little before a device that had nothing to say is asked again:
-// not at all at first, then longer and longer, up to a tenth of a second. It
-// reports false when the Wrapper was closed meanwhile.
-func (p *pump) pause(attempt int) bool {
-	const quick, longest = 10, 100 * time.Millisecond
-	if attempt < quick {
-		runtime.Gosched()
-		return true
-	}
-	timer := time.NewTimer(min(time.Millisecond<<min(attempt-quick, 10), longest))
-	defer timer.Stop()
-	select {
-	case <-p.done:
-		return false
-	case <-timer.C:
-		return true
-	}
-}
-
-// isTransient reports whether a device that failed with err can be expected
-// to work at the next attempt.
-func isTransient(err error) bool {
-	return errors.Is(err, syscall.ENOBUFS) || errors.Is(err, syscall.ENOMEM) ||
-		errors.Is(err, syscall.EAGAIN) || errors.Is(err, syscall.EINTR)
 }
 
 func (p *pump) read(bufs [][]byte, sizes []int, offset int, wait bool) (n int, err error) {

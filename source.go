@@ -1,6 +1,11 @@
 package tstun
 
-import "time"
+import (
+	"errors"
+	"runtime"
+	"syscall"
+	"time"
+)
 
 // source is where Read gets the host's packets from: direct from a device
 // whose waiting Read can be interrupted, or from the pump for any other.
@@ -22,4 +27,30 @@ type source interface {
 	// close waits at most so long for the source's goroutines to end. The
 	// Wrapper's done channel and the device must be closed before.
 	close(atMost time.Duration) error
+}
+
+// pause waits a little before a device that had nothing to say is asked again:
+// not at all at first, then longer and longer, up to a tenth of a second. It
+// reports false when the Wrapper, whose channel done is, was closed meanwhile.
+func pause(done <-chan struct{}, attempt int) bool {
+	const quick, longest = 10, 100 * time.Millisecond
+	if attempt < quick {
+		runtime.Gosched()
+		return true
+	}
+	timer := time.NewTimer(min(time.Millisecond<<min(attempt-quick, 10), longest))
+	defer timer.Stop()
+	select {
+	case <-done:
+		return false
+	case <-timer.C:
+		return true
+	}
+}
+
+// isTransient reports whether a device that failed with err can be expected
+// to work at the next attempt.
+func isTransient(err error) bool {
+	return errors.Is(err, syscall.ENOBUFS) || errors.Is(err, syscall.ENOMEM) ||
+		errors.Is(err, syscall.EAGAIN) || errors.Is(err, syscall.EINTR)
 }

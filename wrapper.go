@@ -127,7 +127,7 @@ var _ tun.Device = (*Wrapper)(nil)
 func Wrap(logf logger.Logf, dev tun.Device) *Wrapper {
 	if d, ok := tundev.AsDirect(logf, dev); ok {
 		w := wrap(logf, dev, d)
-		w.serve(&direct{dev: d, logf: w.logf})
+		w.serve(&direct{dev: d, logf: w.logf, done: w.done})
 		return w
 	}
 	return wrapPumped(logf, dev, dev)
