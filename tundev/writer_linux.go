@@ -56,6 +56,9 @@ func (w *writer) Write(bufs [][]byte, offset int) (int, error) {
 	if err != nil {
 		c.err = errDeleted
 	}
+	if c.refused != 0 { // not said inside Control, where a Close would wait for itself
+		w.stop(c.refused)
+	}
 	return c.result()
 }
 
@@ -82,14 +85,15 @@ type writing struct {
 type writingCall struct {
 	bufs    [][]byte
 	offset  int
-	group   int   // the next to be written
-	single  int   // packet of it that is the next to be written singly, if singly is set
-	singly  bool  // the kernel refused the group as one
-	blocked bool  // the device is full
-	sent    int   // packets written
-	used    int   // most elements of iov at a time
-	lost    []int // nil until something is
-	err     error // why the first was lost, or errDeleted
+	group   int           // the next to be written
+	single  int           // packet of it that is the next to be written singly, if singly is set
+	singly  bool          // the kernel refused the group as one
+	blocked bool          // the device is full
+	refused syscall.Errno // what the kernel said of a joined packet, if it takes none
+	sent    int           // packets written
+	used    int           // most elements of iov at a time
+	lost    []int         // nil until something is
+	err     error         // why the first was lost, or errDeleted
 }
 
 // put gives c back without anything of the caller's.
@@ -136,7 +140,7 @@ func (c *writing) send(fd uintptr) bool {
 			return true
 		default: // of a joined group only: try its packets
 			if errno == unix.EINVAL {
-				c.w.stop(errno)
+				c.refused = errno
 			}
 			c.singly, c.single = true, c.join.First(c.group)
 		}
