@@ -55,7 +55,7 @@ func BenchmarkReceivers(b *testing.B) {
 				each := make([]*load, receivers)
 				for i := range each {
 					share := len(traffic) / receivers / batch * batch
-					each[i] = &load{t: b, w: all.w, packets: traffic[i*share:][:max(share, batch)], bufs: makeBufs(batch)}
+					each[i] = &load{t: b, w: all.w, packets: traffic[i*share:][:max(share, batch)], bufs: messageBufs(batch)}
 				}
 				b.ReportAllocs()
 				b.ResetTimer()

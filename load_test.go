@@ -5,6 +5,7 @@ import (
 	"strings"
 	"testing"
 
+	"golang.zx2c4.com/wireguard/device"
 	"golang.zx2c4.com/wireguard/tun"
 
 	"tstun"
@@ -61,7 +62,17 @@ func newLoadOf(t testing.TB, dev tun.Device, packets [][]byte, statistics bool) 
 	}
 	w.SetFilter(f)
 	w.SetStatisticsEnabled(statistics)
-	return &load{t: t, w: w, packets: packets, bufs: makeBufs(batch), sizes: make([]int, batch)}
+	return &load{t: t, w: w, packets: packets, bufs: messageBufs(batch), sizes: make([]int, batch)}
+}
+
+// messageBufs are of the size that wireguard-go's have, a power of two in
+// memory: their fronts are in each other's way in a processor's cache.
+func messageBufs(n int) [][]byte {
+	bufs := make([][]byte, n)
+	for i := range bufs {
+		bufs[i] = make([]byte, device.MaxMessageSize)
+	}
+	return bufs
 }
 
 // mirrored returns the packets with source and destination swapped.

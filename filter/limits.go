@@ -55,7 +55,9 @@ type Limits struct {
 
 	// TCPEstablished is for connections whose handshake is complete, until
 	// both sides have sent FIN or the host has sent RST, and for revoked
-	// ones. TCPTransitory is for those opening or closed (RFC 5382 REQ-5).
+	// ones. TCPTransitory is for those opening or closed (RFC 5382 REQ-5); if
+	// it is shorter than the time after which TCP repeats a lost segment,
+	// some connections do not open.
 	TCPEstablished, TCPTransitory time.Duration
 	// UDPUnreplied is for flows with packets of one direction only,
 	// UDPReplied for those with both (RFC 4787 REQ-5).

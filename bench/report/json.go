@@ -1,17 +1,26 @@
 package report
 
 import (
+	"bytes"
 	"encoding/json"
 	"fmt"
 	"io"
 	"os"
+	"regexp"
 )
+
+// figures is an indented list of numbers.
+var figures = regexp.MustCompile(`\[\s+[-+.,0-9eE\s]+\]`)
 
 // WriteJSON writes the whole report, with every round's raw figure.
 func (r *Report) WriteJSON(w io.Writer) error {
-	enc := json.NewEncoder(w)
-	enc.SetIndent("", "\t")
-	return enc.Encode(r)
+	b, err := json.MarshalIndent(r, "", "\t")
+	if err != nil {
+		return err
+	}
+	b = figures.ReplaceAllFunc(b, func(list []byte) []byte { return bytes.Join(bytes.Fields(list), nil) })
+	_, err = w.Write(append(b, '\n'))
+	return err
 }
 
 // ReadJSON reads what WriteJSON wrote.
