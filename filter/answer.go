@@ -17,8 +17,8 @@ func (f *Filter) judgeAnswer(p *packet.Parsed, now int64, jailed bool) (r Reason
 	case !p.IPProto.IsICMP():
 		return ReasonNone, false
 	case p.IsEchoResponse():
-		k := echoKey(p.IPProto, p.Dst.Addr(), p.Src.Addr(), p.EchoID(), hostAsks)
-		if f.follow(k, segment{byPeer: true}, now, jailed) == standsOpen {
+		id := echoKey(p.IPProto, p.Dst.Addr(), p.Src.Addr(), p.EchoID(), hostAsks).ID()
+		if f.follow(&id, segment{byPeer: true}, now, jailed) == standsOpen {
 			return ReasonNone, true
 		}
 		return ReasonNoFlow, true

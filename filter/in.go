@@ -31,7 +31,7 @@ func (f *Filter) InRun(p *packet.Parsed, id *flow.ID, now int64, flags RunFlags)
 	if stamp, ok := f.inOpen(p, id, now, flags); ok {
 		return Verdict{Response: Accept}, stamp
 	}
-	reason, begins := f.judgeIn(p, now, flags)
+	reason, begins := f.judgeIn(p, id, now, flags)
 	if flags&(LogDrops|LogAccepts) != 0 {
 		f.logIn(p, now, flags, reason, begins)
 	}
@@ -83,21 +83,21 @@ func (f *Filter) isLocal(dst netip.Addr) bool {
 
 // judgeIn returns why p is dropped, and if it is not, whether it begins
 // something.
-func (f *Filter) judgeIn(p *packet.Parsed, now int64, flags RunFlags) (r Reason, begins bool) {
+func (f *Filter) judgeIn(p *packet.Parsed, id *flow.ID, now int64, flags RunFlags) (r Reason, begins bool) {
 	if r := f.admissible(p); r != ReasonNone {
 		return r, false
 	}
 	frag, ok := p.Fragment()
 	switch {
 	case !ok:
-		return f.judgeTransport(p, now, flags)
+		return f.judgeTransport(p, id, now, flags)
 	case frag.Offset != 0:
 		return f.judgeLater(p, frag, now), false
 	}
 	if f.overlapsFirst(p, frag, now) {
 		return ReasonFragmentOverlap, false
 	}
-	r, begins = f.judgeTransport(p, now, flags)
+	r, begins = f.judgeTransport(p, id, now, flags)
 	if r = f.rememberFirst(p, frag, r, now); r != ReasonNone {
 		begins = false
 	}
@@ -105,21 +105,25 @@ func (f *Filter) judgeIn(p *packet.Parsed, now int64, flags RunFlags) (r Reason,
 }
 
 // judgeTransport judges a packet with a transport header.
-func (f *Filter) judgeTransport(p *packet.Parsed, now int64, flags RunFlags) (r Reason, begins bool) {
+func (f *Filter) judgeTransport(p *packet.Parsed, id *flow.ID, now int64, flags RunFlags) (r Reason, begins bool) {
 	jailed := flags&Jailed != 0
 	waived := flags&Exempt != 0 && !jailed
 	if concerns, answered := f.judgeAnswer(p, now, jailed); answered {
 		return concerns, false
 	}
 	s := segment{flags: p.TCPFlags, byPeer: true}
-	k, tracked := inKey(p)
-	if tracked {
-		switch stands := f.follow(k, s, now, jailed); {
+	hasFlow := tracked(p)
+	if hasFlow && p.IPProto.IsICMP() {
+		echo := echoKey(p.IPProto, p.Dst.Addr(), p.Src.Addr(), p.EchoID(), peerAsks).ID()
+		id = &echo
+	}
+	if hasFlow {
+		switch stands := f.follow(id, s, now, jailed); {
 		case stands == standsOpen:
 			return ReasonNone, false
 		case waived: // the flow begins anew, whatever became of the old one
 		case stands == standsStale:
-			if f.rejudge(k, s, now) {
+			if f.rejudge(id, s, now) {
 				return ReasonNone, false
 			}
 			return ReasonRevoked, false
@@ -141,8 +145,8 @@ func (f *Filter) judgeTransport(p *packet.Parsed, now int64, flags RunFlags) (r 
 	} else if r := f.judgeNew(p.IPProto, p.Src.Addr(), p.Dst.Addr(), p.Dst.Port()); r != ReasonNone {
 		return r, false
 	}
-	if tracked {
-		f.open(k, s, traits, now)
+	if hasFlow {
+		f.open(id, s, traits, now)
 	}
 	return ReasonNone, true
 }

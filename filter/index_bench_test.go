@@ -1,6 +1,7 @@
 package filter
 
 import (
+	"encoding/binary"
 	"fmt"
 	"math/rand/v2"
 	"net/netip"
@@ -120,18 +121,35 @@ func benchmarkDecision(b *testing.B, f *Filter, flows []ends, port uint16) {
 }
 
 func benchmarkIn(b *testing.B, f *Filter, flows []ends, port uint16) {
-	var p packet.Parsed
-	p.Decode(packet.Generate(packet.TCPHeader{
+	pkt := packet.Generate(packet.TCPHeader{
 		Src: netip.AddrPortFrom(flows[0].src, 1), Dst: netip.AddrPortFrom(flows[0].dst, port), Flags: packet.TCPSyn,
-	}, nil))
+	}, nil)
+	src, dst, ports := pkt[12:16], pkt[16:20], pkt[20:]
+	if flows[0].src.Is6() {
+		src, dst, ports = pkt[8:24], pkt[24:40], pkt[40:]
+	}
+	var p packet.Parsed
 	b.ReportAllocs()
 	for i := 0; b.Loop(); i++ {
 		e := &flows[i%len(flows)]
-		p.Src, p.Dst = netip.AddrPortFrom(e.src, uint16(i/len(flows))), netip.AddrPortFrom(e.dst, port)
+		putAddr(src, e.src)
+		putAddr(dst, e.dst)
+		binary.BigEndian.PutUint16(ports, uint16(i/len(flows)))
+		p.Decode(pkt)
 		if f.In(&p, int64(i), 0).Response.IsDrop() == (port == allowedPort) {
 			b.Fatal(e)
 		}
 	}
+}
+
+func putAddr(b []byte, a netip.Addr) {
+	if a.Is4() {
+		v := a.As4()
+		copy(b, v[:])
+		return
+	}
+	v := a.As16()
+	copy(b, v[:])
 }
 
 // BenchmarkCompile is what a set of rules costs to make a filter of: time,

@@ -43,24 +43,20 @@ func (f *Filter) Record(p *packet.Parsed, now int64) {
 // the ID of flow.Out(p), which is not kept. The stamp is as InRun's: while it
 // holds, further packets like p need neither Out nor Record at now.
 func (f *Filter) RecordRun(p *packet.Parsed, id *flow.ID, now int64) flow.Stamp {
-	if formReason(p) != ReasonNone || p.IPProto == ipproto.Fragment || p.IPProto == ipproto.TSMP || p.Dst.Addr().IsMulticast() {
+	if formReason(p) != ReasonNone || p.IPProto == ipproto.Fragment || !tracked(p) {
 		return flow.Stamp{}
 	}
 	if p.IPProto.IsICMP() {
-		k, ok := outKey(p)
-		if !ok {
-			return flow.Stamp{}
-		}
-		echo := k.ID()
+		echo := echoKey(p.IPProto, p.Src.Addr(), p.Dst.Addr(), p.EchoID(), hostAsks).ID()
 		id = &echo
 	}
 	s := segment{flags: p.TCPFlags}
 	st, stamp := f.followOut(id, s, now)
 	switch st {
 	case standsAlone:
-		f.openOut(id.Key(), s, now)
+		f.openOut(id, s, now)
 	case standsStale:
-		f.rejudge(id.Key(), s, now)
+		f.rejudge(id, s, now)
 	default:
 		return stamp
 	}
@@ -69,14 +65,15 @@ func (f *Filter) RecordRun(p *packet.Parsed, id *flow.ID, now int64) flow.Stamp 
 
 // openOut opens the flow that the outbound segment s begins or goes on with.
 // A SYN-ACK says that the peer opened it, which is for the rules to allow.
-func (f *Filter) openOut(k flow.Key, s segment, now int64) {
+func (f *Filter) openOut(id *flow.ID, s segment, now int64) {
+	k := id.Key()
 	switch {
 	case k.Proto() != ipproto.TCP || s.opens():
-		f.open(k, s, 0, now)
+		f.open(id, s, 0, now)
 	case !s.answers():
-		f.open(k, s, adopted, now)
+		f.open(id, s, adopted, now)
 	case f.allows(k):
-		f.open(k, s, byPeer, now)
+		f.open(id, s, byPeer, now)
 	}
 }
 

@@ -19,31 +19,23 @@ func echoKey(proto ipproto.Proto, host, peer netip.Addr, id uint16, asker uint16
 	return flow.MakeKey(proto, netip.AddrPortFrom(host, id), netip.AddrPortFrom(peer, asker))
 }
 
-// inKey returns the key of the flow that the inbound packet p opens or goes
-// on with. ok is false for packets that are judged one by one.
-func inKey(p *packet.Parsed) (k flow.Key, ok bool) {
-	switch {
-	case p.IPProto.IsICMP():
-		if !p.IsEchoRequest() {
-			return flow.Key{}, false
-		}
-		return echoKey(p.IPProto, p.Dst.Addr(), p.Src.Addr(), p.EchoID(), peerAsks), true
-	case p.IPProto == ipproto.TSMP || p.Dst.Addr().IsMulticast():
-		return flow.Key{}, false
+// tracked reports whether packets like p have a flow of their own, and are not
+// judged one by one.
+func tracked(p *packet.Parsed) bool {
+	if p.IPProto.IsICMP() {
+		return p.IsEchoRequest()
 	}
-	return flow.In(p), true
+	return p.IPProto != ipproto.TSMP && !p.Dst.Addr().IsMulticast()
 }
 
-// outKey is inKey for outbound packets.
+// outKey returns the key of the flow that the outbound packet p opens or goes
+// on with. ok is false for packets that are judged one by one.
 func outKey(p *packet.Parsed) (k flow.Key, ok bool) {
 	switch {
-	case p.IPProto.IsICMP():
-		if !p.IsEchoRequest() {
-			return flow.Key{}, false
-		}
-		return echoKey(p.IPProto, p.Src.Addr(), p.Dst.Addr(), p.EchoID(), hostAsks), true
-	case p.IPProto == ipproto.TSMP || p.Dst.Addr().IsMulticast():
+	case !tracked(p):
 		return flow.Key{}, false
+	case p.IPProto.IsICMP():
+		return echoKey(p.IPProto, p.Src.Addr(), p.Dst.Addr(), p.EchoID(), hostAsks), true
 	}
 	return flow.Out(p), true
 }
@@ -75,16 +67,16 @@ func (f *Filter) goOn(id *flow.ID, s segment, now int64) (stamp flow.Stamp, ok b
 	return stamp, ok
 }
 
-// follow finds how the inbound segment s stands to the flow k, and updates
+// follow finds how the inbound segment s stands to the flow id, and updates
 // the flow if it is open.
-func (f *Filter) follow(k flow.Key, s segment, now int64, jailed bool) (st standing) {
-	f.state.flows.Update(k, now, func(e *flow.Entry[conn]) flow.Action {
+func (f *Filter) follow(id *flow.ID, s segment, now int64, jailed bool) (st standing) {
+	f.state.flows.UpdateID(id, now, func(e *flow.Entry[conn]) flow.Action {
 		st = f.standingOf(&e.Value, s, jailed)
 		switch st {
 		case standsOpen:
 			return f.pass(e, s, now)
 		case standsRevoked:
-			e.Expires = now + f.limits.idleRevoked(k.Proto(), e.Value.phase)
+			e.Expires = now + f.limits.idleRevoked(e.Key().Proto(), e.Value.phase)
 			return flow.Touch
 		}
 		return flow.Leave
@@ -140,11 +132,11 @@ func (f *Filter) pass(e *flow.Entry[conn], s segment, now int64) flow.Action {
 	return flow.Touch | flow.Changed
 }
 
-// rejudge asks the rules about the stale flow k, to which s belongs, and
+// rejudge asks the rules about the stale flow id, to which s belongs, and
 // reports whether it may go on. The rules are read outside of the lock.
-func (f *Filter) rejudge(k flow.Key, s segment, now int64) bool {
-	allowed := f.allows(k)
-	f.state.flows.Update(k, now, func(e *flow.Entry[conn]) flow.Action {
+func (f *Filter) rejudge(id *flow.ID, s segment, now int64) bool {
+	allowed := f.allows(id.Key())
+	f.state.flows.UpdateID(id, now, func(e *flow.Entry[conn]) flow.Action {
 		c := &e.Value
 		if !c.judged() {
 			return flow.Leave // somebody else's new flow
@@ -155,7 +147,7 @@ func (f *Filter) rejudge(k flow.Key, s segment, now int64) bool {
 			f.pass(e, s, now)
 		} else {
 			c.traits |= revoked
-			e.Expires = now + f.limits.idleRevoked(k.Proto(), c.phase)
+			e.Expires = now + f.limits.idleRevoked(e.Key().Proto(), c.phase)
 		}
 		place(e)
 		return flow.Touch | flow.Changed
@@ -170,15 +162,16 @@ func (f *Filter) allows(k flow.Key) bool {
 }
 
 // open makes a flow that s begins, with the given traits.
-func (f *Filter) open(k flow.Key, s segment, t traits, now int64) {
+func (f *Filter) open(id *flow.ID, s segment, t traits, now int64) {
 	if s.resets() {
 		return // it ends something that is not there
 	}
-	class := classOf(k.Proto())
+	key := id.Key()
+	class := classOf(key.Proto())
 	if t&(byPeer|adopted) != 0 {
 		class += flow.Yielding
 	}
-	f.state.flows.Upsert(k, class, now, func(e *flow.Entry[conn], fresh bool) flow.Action {
+	f.state.flows.UpsertID(id, class, now, func(e *flow.Entry[conn], fresh bool) flow.Action {
 		switch {
 		case fresh:
 			e.Expires = now

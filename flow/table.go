@@ -222,22 +222,29 @@ func (t *Table[V]) UpdateID(id *ID, now int64, f func(*Entry[V]) Action) (Stamp,
 // if there is no room. The rules for f are those of Update. class must be
 // less than MaxClasses, to which Yielding may be added.
 func (t *Table[V]) Upsert(k Key, class uint8, now int64, f func(e *Entry[V], fresh bool) Action) bool {
-	s, h := t.locate(&k)
+	id := k.ID()
+	return t.UpsertID(&id, class, now, f)
+}
+
+// UpsertID is Upsert for the key that id, which is not zero, was made of. It
+// does not keep id.
+func (t *Table[V]) UpsertID(id *ID, class uint8, now int64, f func(e *Entry[V], fresh bool) Action) bool {
+	s, h, k := &t.shards[id.hash>>t.shift], id.hash, &id.key
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	r := t.findLive(s, h, &k, now)
+	r := t.findLive(s, h, k, now)
 	if r != none {
 		t.settle(s, r, now, f(s.at(r), false))
 		return true
 	}
 	c := claimant{class: class % MaxClasses, yields: class >= Yielding}
-	r, fresh := t.makeRoom(s, h, &k, c, now)
+	r, fresh := t.makeRoom(s, h, k, c, now)
 	if r == none && !fresh {
 		t.refused.Add(1)
 		return false
 	}
 	if fresh {
-		r = s.insert(t, h, &k, c, tickOf(now))
+		r = s.insert(t, h, k, c, tickOf(now))
 	}
 	t.settle(s, r, now, f(s.at(r), fresh))
 	return true
