@@ -44,18 +44,23 @@ func benchmark(b *testing.B, newLoad newLoadFunc, op func(*load)) {
 }
 
 // BenchmarkReceivers is Write from several goroutines at once, as wireguard-go
-// has one for each peer. With as many processors, ns/packet of all together
-// goes down as their number goes up.
+// has one for each peer, each with so many flows of its own, interleaved. With
+// as many processors, ns/packet of all together goes down as their number goes
+// up.
 func BenchmarkReceivers(b *testing.B) {
-	for _, receivers := range []int{1, 2, 4} {
-		for _, batch := range []int{1, 128} {
-			b.Run(fmt.Sprintf("receivers=%d/batch=%d", receivers, batch), func(b *testing.B) {
-				traffic := loads(batch, 500*receivers)["udp"]
+	const batch, packets = 128, 512
+	for _, flows := range []int{1, 8, 500} {
+		for _, receivers := range []int{1, 2, 4} {
+			b.Run(fmt.Sprintf("flows=%d/receivers=%d", flows, receivers), func(b *testing.B) {
+				traffic := loads(1, flows*receivers)["udp"]
 				all := newDirectLoad(b, batch, traffic, true)
 				each := make([]*load, receivers)
 				for i := range each {
-					share := len(traffic) / receivers / batch * batch
-					each[i] = &load{t: b, w: all.w, packets: traffic[i*share:][:max(share, batch)], bufs: messageBufs(batch)}
+					l := &load{t: b, w: all.w, bufs: messageBufs(batch)}
+					for n := range packets {
+						l.packets = append(l.packets, traffic[i*flows+n%flows])
+					}
+					each[i] = l
 				}
 				b.ReportAllocs()
 				b.ResetTimer()
