@@ -1,6 +1,7 @@
 package tundev
 
 import (
+	"errors"
 	"os"
 
 	"golang.org/x/sys/unix"
@@ -77,6 +78,16 @@ func (n native) Read(bufs [][]byte, sizes []int, offset int) (int, error) {
 func (n native) Write(bufs [][]byte, offset int) (int, error) { return n.port.Write(bufs, offset) }
 
 func (n native) BatchSize() int { return batchSize }
+
+// Close leaves out what wireguard-go says when its listener has ended before it
+// could be told to: the file is closed all the same.
+func (n native) Close() error {
+	err := n.NativeTun.Close()
+	if errors.Is(err, os.ErrClosed) || errors.Is(err, unix.EPIPE) {
+		return nil
+	}
+	return err
+}
 
 // adopt makes a direct device of dev, unless its file is not registered with
 // the poller, or frames come with virtio headers.

@@ -130,7 +130,8 @@ func TestAsDirect(t *testing.T) {
 					go drainEvents(dev)
 				}
 				soon(t, "Close", func() {
-					if err := dev.Close(); err != nil {
+					// wireguard-go's own may say that its listener was quicker.
+					if err := dev.Close(); err != nil && ok {
 						t.Error(err)
 					}
 				})
