@@ -45,6 +45,11 @@ func (a *amount) add(size int) {
 	a.bytes += uint64(size)
 }
 
+func (a *amount) addAll(other amount) {
+	a.packets += other.packets
+	a.bytes += other.bytes
+}
+
 func (a *amount) sub(size int) {
 	a.packets--
 	a.bytes -= uint64(size)

@@ -66,9 +66,7 @@ func (d *dropTally) snapshot(passed amount) DirectionCounters {
 func (w *Wrapper) Counters() Counters {
 	var in amount
 	for _, l := range w.lanes.list() {
-		n := l.ledger.total()
-		in.packets += n.packets
-		in.bytes += n.bytes
+		in.addAll(l.ledger.total())
 	}
 	return Counters{
 		In:             w.tally.in.snapshot(in),

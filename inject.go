@@ -6,7 +6,6 @@ import (
 	"gvisor.dev/gvisor/pkg/tcpip/stack"
 
 	"tstun/filter"
-	"tstun/flow"
 )
 
 // InjectInboundDirect writes the packet in buf from offset on to the device,
@@ -79,10 +78,7 @@ func (w *Wrapper) InjectInboundPacketBuffer(pkt *stack.PacketBuffer) error {
 // IP packet pass: they are the injector's affair.
 func (w *Wrapper) receiveInjected(b *batch, buf []byte, offset int) {
 	b.p.Decode(buf[offset:])
-	b.id = flow.ID{}
-	if b.p.IPVersion != 0 {
-		b.id.SetIn(&b.p)
-	}
+	b.id.SetIn(&b.p)
 	size := len(b.p.Buffer())
 	b.send(buf, offset, size, b.count(size))
 }

@@ -1,6 +1,7 @@
 package tstun
 
 import (
+	"slices"
 	"sync"
 	"sync/atomic"
 )
@@ -26,11 +27,9 @@ const cacheLine = 64
 
 // enter returns a free lane, which the caller leaves by unlocking busy.
 func (s *lanes) enter() *lane {
-	if all := s.all.Load(); all != nil {
-		for _, l := range *all {
-			if l.busy.TryLock() {
-				return l
-			}
+	for _, l := range s.list() {
+		if l.busy.TryLock() {
+			return l
 		}
 	}
 	return s.add()
@@ -41,15 +40,15 @@ func (s *lanes) add() *lane {
 	l.busy.Lock()
 	s.grow.Lock()
 	defer s.grow.Unlock()
-	all := append(s.list(), l)
+	all := append(slices.Clone(s.list()), l)
 	s.all.Store(&all)
 	return l
 }
 
-// list returns a copy of the list of all lanes.
+// list returns all lanes there are, in a slice that does not change.
 func (s *lanes) list() []*lane {
 	if all := s.all.Load(); all != nil {
-		return append([]*lane(nil), *all...)
+		return *all
 	}
 	return nil
 }

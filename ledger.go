@@ -21,10 +21,8 @@ type ledger struct {
 // enter adds what a call has carried, and of that, what the leased flow has.
 func (l *ledger) enter(passed, leased amount) {
 	l.mu.Lock()
-	l.passed.packets += passed.packets
-	l.passed.bytes += passed.bytes
-	l.recent.packets += leased.packets
-	l.recent.bytes += leased.bytes
+	l.passed.addAll(passed)
+	l.recent.addAll(leased)
 	l.mu.Unlock()
 }
 

@@ -80,11 +80,10 @@ func (b *batch) mainOut() outcome {
 // place, towards WireGuard. Bytes that are no IP packet pass too: they are
 // the injector's affair.
 func (b *batch) injected() {
-	b.id = flow.ID{}
+	b.id.SetOut(&b.p)
 	if b.p.IPVersion == 0 {
 		return
 	}
-	b.id.SetOut(&b.p)
 	b.noteDestination()
 	b.leave()
 }

@@ -46,7 +46,7 @@ func (s *statistics) add(r *run, d direction, now int64) {
 		}); known {
 			return
 		}
-		if s.flows.Upsert(r.id.Key(), 0, now, func(e *flow.Entry[netlogtype.Counts], _ bool) flow.Action {
+		if s.flows.UpsertID(&r.id, 0, now, func(e *flow.Entry[netlogtype.Counts], _ bool) flow.Action {
 			r.addTo(&e.Value, d)
 			return flow.Leave
 		}) {

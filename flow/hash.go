@@ -61,14 +61,22 @@ func (k Key) ID() (id ID) {
 	return id
 }
 
-// SetIn makes id that of In(p).
+// SetIn makes id that of In(p), or the zero ID if p is malformed.
 func (id *ID) SetIn(p *packet.Parsed) {
+	if p.IPVersion == 0 {
+		*id = ID{}
+		return
+	}
 	srcHi, srcLo, dstHi, dstLo := p.Addrs()
 	id.set(dstHi, dstLo, srcHi, srcLo, uint64(p.Dst.Port())<<48|uint64(p.Src.Port())<<32|protoAndFamily(p))
 }
 
-// SetOut makes id that of Out(p).
+// SetOut makes id that of Out(p), or the zero ID if p is malformed.
 func (id *ID) SetOut(p *packet.Parsed) {
+	if p.IPVersion == 0 {
+		*id = ID{}
+		return
+	}
 	srcHi, srcLo, dstHi, dstLo := p.Addrs()
 	id.set(srcHi, srcLo, dstHi, dstLo, uint64(p.Src.Port())<<48|uint64(p.Dst.Port())<<32|protoAndFamily(p))
 }

@@ -79,13 +79,9 @@ func (k *Key) equal(other *Key) bool {
 		(k.rest^other.rest) == 0
 }
 
-// tagged is k with a part of its hash in it, which is not 0. In a Table it
-// sets keys apart by their last word, and from the zero Key of free slots.
-func (k Key) tagged(hash uint64) Key {
-	k.rest |= tag(hash)
-	return k
-}
-
+// tag is a part of a key's hash, which is not 0, in its place in Key.rest. In
+// a Table it sets keys apart by their last word, and from the zero Key of free
+// slots.
 func tag(hash uint64) uint64 { return (hash>>32&0xffff | 1) << tagShift }
 
 func (k Key) untagged() Key {

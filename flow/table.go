@@ -164,9 +164,10 @@ func (t *Table[V]) Stats() Stats {
 
 // Peek returns the value of k without counting as a use.
 func (t *Table[V]) Peek(k Key, now int64) (v V, ok bool) {
-	s, h := t.locate(&k)
+	id := k.ID()
+	s := t.shardOf(&id)
 	s.mu.Lock()
-	if r := s.find(h, &k); r != none {
+	if r := s.find(id.hash, &id.key); r != none {
 		if e := s.at(r); e.Expires > now {
 			v, ok = e.Value, true
 		}
@@ -191,7 +192,7 @@ func (t *Table[V]) UpdateID(id *ID, now int64, f func(*Entry[V]) Action) (Stamp,
 	}
 	// The straight way through here is short, so that a processor that works
 	// ahead gets to the memory that the next look-up is to wait for.
-	s := &t.shards[id.hash>>t.shift]
+	s := t.shardOf(id)
 	s.mu.Lock()
 	r := s.find(id.hash, &id.key)
 	if r == none {
@@ -229,7 +230,7 @@ func (t *Table[V]) Upsert(k Key, class uint8, now int64, f func(e *Entry[V], fre
 // UpsertID is Upsert for the key that id, which is not zero, was made of. It
 // does not keep id.
 func (t *Table[V]) UpsertID(id *ID, class uint8, now int64, f func(e *Entry[V], fresh bool) Action) bool {
-	s, h, k := &t.shards[id.hash>>t.shift], id.hash, &id.key
+	s, h, k := t.shardOf(id), id.hash, &id.key
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	r := t.findLive(s, h, k, now)
@@ -252,10 +253,11 @@ func (t *Table[V]) UpsertID(id *ID, class uint8, now int64, f func(e *Entry[V], 
 
 // Delete removes the entry of k and reports whether there was one.
 func (t *Table[V]) Delete(k Key) bool {
-	s, h := t.locate(&k)
+	id := k.ID()
+	s := t.shardOf(&id)
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	r := s.find(h, &k)
+	r := s.find(id.hash, &id.key)
 	if r == none {
 		return false
 	}
@@ -283,12 +285,8 @@ func (t *Table[V]) Drain(f func(Key, V)) {
 	}
 }
 
-// locate returns k's shard and hash, and tags k.
-func (t *Table[V]) locate(k *Key) (*shard[V], uint64) {
-	h := secrets.hash(k)
-	*k = k.tagged(h)
-	return &t.shards[h>>t.shift], h
-}
+// shardOf returns the shard that id belongs to.
+func (t *Table[V]) shardOf(id *ID) *shard[V] { return &t.shards[id.hash>>t.shift] }
 
 // findLive finds k in s, which is locked, and drops it if it has expired.
 func (t *Table[V]) findLive(s *shard[V], h uint64, k *Key, now int64) ref {

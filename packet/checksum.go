@@ -51,11 +51,12 @@ func Checksum(b []byte, initial uint16) uint16 {
 		tail += uint64(b[0])
 	}
 	sum, carry = bits.Add64(sum, tail, carry)
-	return bits.ReverseBytes16(fold(sum + carry))
+	return bits.ReverseBytes16(Fold(sum + carry))
 }
 
-// fold adds the four 16-bit words of sum in one's complement.
-func fold(sum uint64) uint16 {
+// Fold adds the four 16-bit words of sum in one's complement (RFC 1071). Sums
+// of Checksum's results add up as plain integers before it.
+func Fold(sum uint64) uint16 {
 	sum = sum>>32 + sum&0xffffffff
 	sum = sum>>32 + sum&0xffffffff
 	sum = sum>>16 + sum&0xffff
@@ -69,7 +70,7 @@ func fold(sum uint64) uint16 {
 // bytes. src and dst are of one family; zones do not count.
 func PseudoHeaderSum(proto ipproto.Proto, src, dst netip.Addr, length int) uint16 {
 	sum := uint64(proto) + uint64(uint32(length))
-	return fold(sum + uint64(addrSum(src)) + uint64(addrSum(dst)))
+	return Fold(sum + uint64(addrSum(src)) + uint64(addrSum(dst)))
 }
 
 // addrSum returns the folded sum of a's 4 or 16 bytes.
@@ -85,15 +86,15 @@ func addrSum(a netip.Addr) uint16 {
 // addrBytesSum is Checksum for 4 or 16 bytes.
 func addrBytesSum(b []byte) uint16 {
 	if len(b) == 4 {
-		return fold(uint64(binary.BigEndian.Uint32(b)))
+		return Fold(uint64(binary.BigEndian.Uint32(b)))
 	}
 	sum, carry := bits.Add64(binary.BigEndian.Uint64(b), binary.BigEndian.Uint64(b[8:]), 0)
-	return fold(sum + carry)
+	return Fold(sum + carry)
 }
 
 // updateChecksum replaces, in the checksum field at field[0:2], the part that
 // was summed to before by one that sums to after: RFC 1624 equation 3.
 func updateChecksum(field []byte, before, after uint16) {
 	sum := ^binary.BigEndian.Uint16(field)
-	binary.BigEndian.PutUint16(field, ^fold(uint64(sum)+uint64(^before)+uint64(after)))
+	binary.BigEndian.PutUint16(field, ^Fold(uint64(sum)+uint64(^before)+uint64(after)))
 }

@@ -25,12 +25,3 @@ const (
 	tcpACK = 0x10
 	tcpCWR = 0x80
 )
-
-// fold adds the 16-bit words of sum in one's complement (RFC 1071).
-func fold(sum uint64) uint16 {
-	sum = sum>>32 + sum&0xffffffff
-	sum = sum>>32 + sum&0xffffffff
-	sum = sum>>16 + sum&0xffff
-	sum = sum>>16 + sum&0xffff
-	return uint16(sum)
-}

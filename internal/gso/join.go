@@ -231,7 +231,7 @@ func (s *sums) hold(p []byte, seg *segment) bool {
 	if seg.transport == minIPv4Header {
 		checksum := binary.BigEndian.Uint16(p[10:])
 		sum := uint64(s.ip) + uint64(binary.BigEndian.Uint16(p[2:])) + uint64(binary.BigEndian.Uint16(p[4:])) + uint64(checksum)
-		if fold(sum) != 0xffff || checksum == 0xffff {
+		if packet.Fold(sum) != 0xffff || checksum == 0xffff {
 			return false
 		}
 	}
@@ -239,5 +239,5 @@ func (s *sums) hold(p []byte, seg *segment) bool {
 	if seg.proto == ipproto.TCP && binary.NativeEndian.Uint16(transport[tcpChecksumAt:]) == 0xffff {
 		return false
 	}
-	return packet.Checksum(transport, fold(uint64(s.pseudo)+uint64(len(transport)))) == 0xffff
+	return packet.Checksum(transport, packet.Fold(uint64(s.pseudo)+uint64(len(transport)))) == 0xffff
 }

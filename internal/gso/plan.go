@@ -53,6 +53,6 @@ func (j *Joiner) Header(group int, first, dst []byte) Virtio {
 	} else if g.push {
 		transport[13] |= tcpPSH
 	}
-	binary.BigEndian.PutUint16(transport[v.ChecksumOffset:], fold(uint64(g.sums.pseudo)+uint64(length)))
+	binary.BigEndian.PutUint16(transport[v.ChecksumOffset:], packet.Fold(uint64(g.sums.pseudo)+uint64(length)))
 	return v
 }

@@ -191,7 +191,7 @@ func (s *Splitter) Next(dst []byte) (int, error) {
 		binary.BigEndian.PutUint16(seg[s.opts.Transport+4:], uint16(length))
 		sum += uint64(length)
 	}
-	c := ^fold(sum + uint64(packet.Checksum(seg[s.header:], 0)))
+	c := ^packet.Fold(sum + uint64(packet.Checksum(seg[s.header:], 0)))
 	if c == 0 && s.opts.Proto == ipproto.UDP {
 		c = 0xffff // RFC 768: a sent 0 means that there is no checksum
 	}
@@ -217,7 +217,7 @@ func (s *Splitter) fixIPv4(seg []byte) {
 	id := s.shared.id + uint16(s.index)
 	binary.BigEndian.PutUint16(seg[2:], uint16(len(seg)))
 	binary.BigEndian.PutUint16(seg[4:], id)
-	binary.BigEndian.PutUint16(seg[10:], ^fold(s.shared.ip+uint64(len(seg))+uint64(id)))
+	binary.BigEndian.PutUint16(seg[10:], ^packet.Fold(s.shared.ip+uint64(len(seg))+uint64(id)))
 }
 
 // fixTCP writes sequence number and flags and returns their sum.
