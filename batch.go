@@ -162,7 +162,7 @@ func (b *batch) tally() {
 	b.ledger.enter(b.n, b.leased())
 	for i := range b.runs {
 		if i != b.lease.run {
-			b.cfg.stats.add(&b.runs[i], b.way, b.now)
+			b.cfg.stats.add(&b.runs[i], b.way, b.now, b.cfg.peers)
 		}
 	}
 }

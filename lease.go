@@ -60,7 +60,7 @@ func (b *batch) takeLease(whole bool, run int) {
 	b.lease = lease{serial: b.cfg.serial, now: b.now, like: like, stamp: b.stamp, ports: ports, id: b.id, run: run, whole: whole}
 	if b.cfg.stats != nil {
 		before := b.ledger.follow(&b.id)
-		b.cfg.stats.add(&before, b.way, b.now)
+		b.cfg.stats.add(&before, b.way, b.now, b.cfg.peers)
 	}
 }
 

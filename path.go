@@ -91,10 +91,11 @@ func (b *batch) injected() {
 // leave is the way out that all outbound packets share: replies are expected
 // at the host's own address, so the flow is recorded before source NAT.
 func (b *batch) leave() {
+	peer := b.cfg.peers.find(b.p.Dst.Addr())
 	if f := b.cfg.filter; f != nil && !b.known {
-		b.stamp = f.RecordRun(&b.p, &b.id, b.now)
+		b.stamp = f.RecordRun(&b.p, &b.id, b.now, peer.flags(), b.cfg.peers.whose())
 	}
-	if peer := b.cfg.peers.find(b.p.Dst.Addr()); peer != nil && len(peer.nat) > 0 {
+	if peer != nil && len(peer.nat) > 0 {
 		b.stamp = flow.Stamp{} // each packet has to be translated
 		peer.sourceNAT(&b.p)
 	}
@@ -148,14 +149,11 @@ func (b *batch) mainIn(peer *peer) outcome {
 	if f == nil {
 		return drop(filter.ReasonNoFilter)
 	}
-	flags := logAll
-	if peer != nil && peer.jailed {
-		flags |= filter.Jailed
-	}
+	flags := logAll | peer.flags()
 	if b.isForPeerAPI() {
 		flags |= filter.Exempt
 	}
-	v, stamp := f.InRun(&b.p, &b.id, b.now, flags)
+	v, stamp := f.InRun(&b.p, &b.id, b.now, flags, b.cfg.peers.whose())
 	if !v.Response.IsDrop() {
 		if peer == nil || len(peer.nat) == 0 { // else each packet has to be translated
 			b.stamp = stamp

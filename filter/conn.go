@@ -31,6 +31,10 @@ const (
 	// admitted: filter gen let a packet of the peer's through, so form and
 	// addresses of the flow's packets are right by it.
 	admitted
+	// crossed: a SYN of the peer's met one of the host's, and the peer has
+	// sent nothing else since, so that it may have got no answer (RFC 9293
+	// §3.5).
+	crossed
 )
 
 func (c *conn) has(t traits) bool { return c.traits&t != 0 }

@@ -3,6 +3,7 @@ package filter
 import (
 	"fmt"
 	"net/netip"
+	"sync/atomic"
 	"time"
 
 	"github.com/gaissmai/bart"
@@ -16,14 +17,18 @@ import (
 // for the short locks of its State. Its rules never change: make a new one,
 // with the State of the old.
 type Filter struct {
-	state  *State
-	gen    uint32 // its number among the filters of state
-	rules  scan   // for people: which rule, and why not
-	index  *index // for packets: whether
-	local  *bart.Lite
-	permit Permit
-	limits Limits
-	log    *eventLog // nil: silent
+	state *State
+	gen   uint32      // its number among the filters of state
+	begun atomic.Bool // it has judged
+	// keepFrom is, with keep, the number of the first filter whose verdicts f
+	// keeps: nothing comes back that a filter between cut.
+	keepFrom uint32
+	rules    scan   // for people: which rule, and why not
+	index    *index // for packets: whether
+	local    *bart.Lite
+	permit   Permit
+	limits   Limits
+	log      *eventLog // nil: silent
 
 	keep, loose, shieldsUp bool
 }
@@ -65,6 +70,9 @@ func New(c Config) (*Filter, error) {
 		f.state = newState(limits)
 	}
 	f.gen = f.state.filters.Add(1)
+	before := f.state.latest.Swap(f)
+	f.state.past.add(before)
+	f.keepFrom = before.keptFrom()
 	return f, nil
 }
 
@@ -109,6 +117,30 @@ func everywhere() []netip.Prefix {
 
 // State returns the state of f, to be given to its successor.
 func (f *Filter) State() *State { return f.state }
+
+// keptFrom returns the keepFrom of a filter that follows f, which may be nil.
+func (f *Filter) keptFrom() uint32 {
+	switch {
+	case f == nil:
+		return 0
+	case f.keep:
+		return f.keepFrom
+	}
+	return f.gen
+}
+
+// Begin notes that f judges, from now on, in the place of all filters before it
+// that have its State. Without it, f begins with the first packet that it is
+// asked about.
+func (f *Filter) Begin(now int64) {
+	if f.begun.Load() || f.begun.Swap(true) {
+		return
+	}
+	f.state.born.CompareAndSwap(0, max(now, 1))
+	if !f.keep {
+		f.state.past.close(now)
+	}
+}
 
 var epoch = time.Now()
 

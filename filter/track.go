@@ -2,6 +2,7 @@ package filter
 
 import (
 	"net/netip"
+	"time"
 
 	"tstun/flow"
 	"tstun/ipproto"
@@ -40,6 +41,20 @@ func outKey(p *packet.Parsed) (k flow.Key, ok bool) {
 	return flow.Out(p), true
 }
 
+// inKey returns the key of the flow that the inbound packet p opens, goes on
+// with or answers. ok is false for packets that are judged one by one.
+func inKey(p *packet.Parsed) (k flow.Key, ok bool) {
+	switch {
+	case p.IsEchoResponse():
+		return echoKey(p.IPProto, p.Dst.Addr(), p.Src.Addr(), p.EchoID(), hostAsks), true
+	case !tracked(p):
+		return flow.Key{}, false
+	case p.IPProto.IsICMP():
+		return echoKey(p.IPProto, p.Dst.Addr(), p.Src.Addr(), p.EchoID(), peerAsks), true
+	}
+	return flow.In(p), true
+}
+
 // standing is how an inbound packet stands to the state.
 type standing uint8
 
@@ -71,7 +86,7 @@ func (f *Filter) goOn(id *flow.ID, s segment, now int64) (stamp flow.Stamp, ok b
 // the flow if it is open.
 func (f *Filter) follow(id *flow.ID, s segment, now int64, jailed bool) (st standing) {
 	f.state.flows.UpdateID(id, now, func(e *flow.Entry[conn]) flow.Action {
-		st = f.standingOf(&e.Value, s, jailed)
+		st = f.standingOf(e, s, now, jailed)
 		switch st {
 		case standsOpen:
 			return f.pass(e, s, now)
@@ -84,9 +99,10 @@ func (f *Filter) follow(id *flow.ID, s segment, now int64, jailed bool) (st stan
 	return st
 }
 
-func (f *Filter) standingOf(c *conn, s segment, jailed bool) standing {
+func (f *Filter) standingOf(e *flow.Entry[conn], s segment, now int64, jailed bool) standing {
+	c := &e.Value
 	switch {
-	case s.opens() && f.beginsAnew(c, s):
+	case s.opens() && f.beginsAnew(e, s, now):
 		return standsAlone
 	case jailed && c.judged():
 		return standsJailed
@@ -100,17 +116,30 @@ func (f *Filter) standingOf(c *conn, s segment, jailed bool) standing {
 
 // beginsAnew reports whether the SYN s begins a new flow in the place of c,
 // rather than being a retransmission or half of a simultaneous open: that is
-// a SYN to answer a SYN that nothing else answered.
-func (f *Filter) beginsAnew(c *conn, s segment) bool {
-	if c.phase.over() || c.has(revoked|adopted) || f.stale(c) {
+// a SYN to answer a SYN that nothing else answered, and its retransmissions.
+func (f *Filter) beginsAnew(e *flow.Entry[conn], s segment, now int64) bool {
+	c := &e.Value
+	switch {
+	case c.phase.over() || c.has(revoked|adopted) || f.stale(c):
 		return true
+	case c.has(byPeer) == s.byPeer:
+		return false
+	case s.byPeer && (c.phase == phaseNew || c.has(crossed)):
+		// The host's SYN was the last to set the time.
+		return now-(e.Expires-int64(f.limits.TCPTransitory)) > crossTime
 	}
-	return c.has(byPeer) != s.byPeer && c.phase != phaseNew
+	return c.phase != phaseNew
 }
+
+// crossTime is how long after its SYN, in nanoseconds, a host is taken to be
+// ready for the SYN of its peer. Linux gives up 64 s after it has repeated a
+// SYN for the last time (tcp_syn_retries), and a listener may have the port
+// then.
+const crossTime = int64(time.Minute)
 
 // stale reports whether the rules of f have still to be asked about c.
 func (f *Filter) stale(c *conn) bool {
-	return c.judged() && c.gen != f.gen && (!f.keep || c.has(revoked))
+	return c.judged() && c.gen != f.gen && (!f.keep || c.has(revoked) || c.gen < f.keepFrom)
 }
 
 // pass updates an open flow with a packet that goes through. An inbound one
@@ -123,8 +152,17 @@ func (f *Filter) pass(e *flow.Entry[conn], s segment, now int64) flow.Action {
 	if s.byPeer {
 		c.traits |= admitted
 	}
+	crosses := s.byPeer && s.opens() && !c.has(byPeer)
+	switch {
+	case s.resets(), s.byPeer && !s.opens():
+		c.traits &^= crossed
+	case crosses && c.phase == phaseNew:
+		c.traits |= crossed
+	}
 	c.phase = c.advance(proto, s)
-	e.Expires = f.limits.expiry(proto, s, before.phase, c.phase, e.Expires, now)
+	if !crosses {
+		e.Expires = f.limits.expiry(proto, s, before.phase, c.phase, e.Expires, now)
+	}
 	if *c == before {
 		return flow.Touch
 	}
@@ -161,17 +199,18 @@ func (f *Filter) allows(k flow.Key) bool {
 	return f.judgeNew(k.Proto(), k.Peer().Addr(), host.Addr(), host.Port()) == ReasonNone
 }
 
-// open makes a flow that s begins, with the given traits.
-func (f *Filter) open(id *flow.ID, s segment, t traits, now int64) {
+// open makes a flow that s begins, between the host and peer, with the given
+// traits.
+func (f *Filter) open(id *flow.ID, s segment, t traits, peer flow.PeerID, now int64) {
 	if s.resets() {
 		return // it ends something that is not there
 	}
 	key := id.Key()
-	class := classOf(key.Proto())
+	c := flow.Claim{Class: classOf(key.Proto())}
 	if t&(byPeer|adopted) != 0 {
-		class += flow.Yielding
+		c.Peer = peer
 	}
-	f.state.flows.UpsertID(id, class, now, func(e *flow.Entry[conn], fresh bool) flow.Action {
+	f.state.flows.UpsertID(id, c, now, func(e *flow.Entry[conn], fresh bool) flow.Action {
 		switch {
 		case fresh:
 			e.Expires = now
