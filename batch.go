@@ -30,7 +30,7 @@ type batch struct {
 
 	ledger ledger
 
-	reply []byte    // what the path wants sent back for p, injected by the caller
+	reply reply     // what the path wants sent back for p, made by the caller
 	drops int       // packets of this batch that were dropped
 	one   [1][]byte // Unbatched's single packet
 }
@@ -91,7 +91,7 @@ func (l *lane) leave() {
 func (b *batch) end() {
 	clear(b.out)
 	b.out, b.sent, b.runs = b.out[:0], b.sent[:0], b.runs[:0]
-	b.n, b.drops, b.reply, b.known, b.one[0] = amount{}, 0, nil, false, nil
+	b.n, b.drops, b.reply, b.known, b.one[0] = amount{}, 0, replyNone, false, nil
 	b.p, b.cfg, b.stamp = packet.Parsed{}, nil, flow.Stamp{}
 }
 

@@ -96,7 +96,7 @@ func (w *Wrapper) InjectOutbound(packet []byte) error {
 	case len(packet) == 0:
 		return nil
 	}
-	return w.inject(injection{data: packet}, queueLen)
+	return w.inject(injection{data: packet})
 }
 
 // InjectOutboundPacketBuffer is InjectOutbound for a packet of gVisor's,
@@ -113,7 +113,7 @@ func (w *Wrapper) InjectOutboundPacketBuffer(pkt *stack.PacketBuffer) error {
 		i.release()
 		return nil
 	}
-	return w.inject(i, queueLen)
+	return w.inject(i)
 }
 
 // checkPacketBuffer refuses what cannot be injected. A super-packet may be
@@ -139,10 +139,9 @@ func (w *Wrapper) checkPacketBuffer(way string, pkt *stack.PacketBuffer) error {
 // maxTCPHeader is the longest TCP header, with options. RFC 9293 §3.1
 const maxTCPHeader = 60
 
-// inject queues i for Read, if then at most so many are queued, and counts it
-// otherwise.
-func (w *Wrapper) inject(i injection, atMost int) error {
-	err := w.queue.push(i, atMost)
+// inject queues i for Read, or counts it if there is no room.
+func (w *Wrapper) inject(i injection) error {
+	err := w.queue.push(i)
 	if err == ErrQueueFull {
 		w.tally.dropOut(filter.ReasonQueueFull, 1)
 	}

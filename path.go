@@ -104,7 +104,7 @@ func (b *batch) leave() {
 // inbound takes the packet in hand from WireGuard towards the host.
 func (b *batch) inbound() outcome {
 	p := &b.p
-	b.reply = nil
+	b.reply = replyNone
 	b.stamp = flow.Stamp{}
 	if p.IPVersion == 0 {
 		return drop(filter.ReasonMalformed)
@@ -161,7 +161,7 @@ func (b *batch) mainIn(peer *peer) outcome {
 		return outcome{}
 	}
 	if v.Response == filter.Drop {
-		b.reply = refusal(b.cfg.reject, &b.p, v.Reason)
+		b.reply = b.cfg.reject.reply(&b.p, v.Reason)
 	}
 	return drop(v.Reason)
 }
@@ -187,9 +187,8 @@ func (b *batch) peerAPIPort(p *packet.Parsed) (uint16, bool) {
 // a rejection goes on through the filter.
 func (b *batch) control() outcome {
 	p := &b.p
-	if ping, ok := p.AsTSMPPing(); ok && p.BetweenHosts() {
-		port, _ := b.peerAPIPort(p)
-		b.reply = packet.Generate(ping.Pong(port), nil)
+	if _, ok := p.AsTSMPPing(); ok && p.BetweenHosts() {
+		b.reply = replyPong
 		return outcome{fate: taken}
 	}
 	if pong, ok := p.AsTSMPPong(); ok {

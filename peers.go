@@ -58,9 +58,9 @@ type peerTable struct {
 }
 
 // SetPeers says which addresses are whose, and sets NAT and jails for peers;
-// addresses of no peer get neither. Once it has named a peer, an ICMP error or
-// a TSMP rejection is taken only from behind the peer whose flow it is about. On
-// an error nothing changes. The Wrapper keeps nothing of the slice.
+// addresses of no peer get neither. Once it has named a peer, an ICMP error is
+// taken only from behind the peer whose flow it is about. On an error nothing
+// changes. The Wrapper keeps nothing of the slice.
 func (w *Wrapper) SetPeers(peers []Peer) error {
 	table, err := newPeerTable(peers)
 	if err != nil {

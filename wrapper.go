@@ -9,7 +9,6 @@ import (
 	"sync/atomic"
 	"time"
 
-	"golang.org/x/time/rate"
 	"golang.zx2c4.com/wireguard/device"
 	"golang.zx2c4.com/wireguard/tun"
 
@@ -103,7 +102,7 @@ type Wrapper struct {
 	linkIO linkErrors
 
 	lanes   lanes
-	answers *rate.Limiter // of what peers provoke
+	answers answerLimit // of what peers provoke
 
 	clock        clock
 	lastActivity atomic.Int64 // the clock's time of the last packet from or to the device
@@ -159,8 +158,6 @@ func wrap(logf logger.Logf, dev, ip tun.Device) *Wrapper {
 		ip:    ip,
 		stats: newStatistics(),
 		done:  make(chan struct{}),
-
-		answers: rate.NewLimiter(answerRate, answerBurst),
 	}
 	w.config.Store(new(config))
 	w.events.init(ip.Events, w.done)

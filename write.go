@@ -62,8 +62,8 @@ func (w *Wrapper) receive(b *batch, buf []byte, offset int) {
 		b.drops++
 		w.tally.dropIn(o.reason, 1)
 	}
-	if b.reply != nil {
-		w.answer(b.reply)
+	if b.reply != replyNone {
+		w.answer(b, o.reason)
 	}
 }
 

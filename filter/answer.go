@@ -13,7 +13,7 @@ import (
 func (f *Filter) judgeAnswer(p *packet.Parsed, now int64, jailed bool, peers Peers) (r Reason, answered bool) {
 	switch {
 	case p.IPProto == ipproto.TSMP:
-		return f.judgeTSMP(p, now, jailed, peers)
+		return f.judgeTSMP(p, now, jailed)
 	case !p.IPProto.IsICMP():
 		return ReasonNone, false
 	case p.IsEchoResponse():
@@ -31,7 +31,7 @@ func (f *Filter) judgeAnswer(p *packet.Parsed, now int64, jailed bool, peers Pee
 	return ReasonNone, false
 }
 
-// speaksFor reports whether p, which says something about the flow k, comes
+// speaksFor reports whether p, an ICMP error about the flow k, comes
 // from behind the peer of that flow. Where no peers are known, it may come from
 // any router on the way.
 func speaksFor(p *packet.Parsed, k *flow.Key, peers Peers) bool {
@@ -62,7 +62,7 @@ func isObsolete(p *packet.Parsed) bool {
 
 // judgeTSMP lets pings and pongs pass, and rejections of open flows. Others
 // are for the rules to judge.
-func (f *Filter) judgeTSMP(p *packet.Parsed, now int64, jailed bool, peers Peers) (r Reason, answered bool) {
+func (f *Filter) judgeTSMP(p *packet.Parsed, now int64, jailed bool) (r Reason, answered bool) {
 	if isTSMPEcho(p) {
 		return ReasonNone, true
 	}
@@ -70,7 +70,7 @@ func (f *Filter) judgeTSMP(p *packet.Parsed, now int64, jailed bool, peers Peers
 	if !ok {
 		return ReasonNone, false
 	}
-	if k := rejectedKey(rejected); speaksFor(p, &k, peers) && f.isOpen(k, now, jailed) {
+	if f.isOpen(rejectedKey(rejected), now, jailed) {
 		return ReasonNone, true
 	}
 	return ReasonNoFlow, true

@@ -8,6 +8,7 @@ import (
 
 	"tstun/flow"
 	"tstun/ipproto"
+	"tstun/packet"
 )
 
 // This file tells who began what the host sends without a flow. A peer's flow
@@ -191,4 +192,15 @@ func endOf(until int64) int64 {
 		return flow.Never
 	}
 	return until
+}
+
+// Answerable reports whether the sender of the inbound packet p, which was
+// refused at now, may be told so: whether p belongs to no flow that the host may
+// have begun, which an answer would end. id is that of flow.In(p).
+func (f *Filter) Answerable(p *packet.Parsed, id *flow.ID, now int64) bool {
+	if p.IPProto.IsICMP() {
+		return true // only what the peer asks is refused for policy's sake
+	}
+	c, known := f.state.flows.Peek(id.Key(), now)
+	return !known || c.has(byPeer)
 }
