@@ -143,6 +143,9 @@ func TestModelAttacks(t *testing.T) {
 		{"the host's connection under a flood", both, few, []move{
 			hostTCP(ssh, connects), floods(hostile4, 80, 3, 2*fewFlows), floods(hostile6, 53, 2, 2*fewFlows), peerTCP(ssh, writes),
 		}},
+		{"a SYN that the host's listener takes after the host gave up", none, filter.Limits{}, []move{
+			hostTCP(tcp, connects), passes(131 * time.Second), forges(tcp, syn, inOrder, rightAck), forges(tcp, ack, inOrder, rightAck),
+		}},
 		{"Keep does not revive what other rules have cut", web, filter.Limits{}, []move{
 			forges(tcp, syn, inOrder, rightAck), forges(tcp, ack, inOrder, rightAck), rulesNow(none), rulesNow(webKept), forges(tcp, ack, inOrder, rightAck),
 		}},

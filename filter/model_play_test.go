@@ -36,10 +36,22 @@ func (w *world) hostSends(k flowName, s tcpSegment) {
 // peerSends takes a segment from a peer's TCP, which takes its time.
 func (w *world) peerSends(k flowName, s tcpSegment) { w.wire = append(w.wire, frame{k, s}) }
 
+// judge asks the filter about an inbound packet.
+func (w *world) judge(b []byte, peer uint8, flags filter.RunFlags) filter.Verdict {
+	w.sinceState()
+	return w.subject.in(b, peer, w.now, flags)
+}
+
+// emit asks the filter about an outbound packet.
+func (w *world) emit(k flowName, s tcpSegment) filter.Verdict {
+	w.sinceState()
+	return w.subject.out(k.packet(true, s), k.peer, w.now)
+}
+
 // outbound sends a packet of the host's.
 func (w *world) outbound(k flowName, s tcpSegment, begins bool) {
 	w.logf("out %v %v%s", k, s.flags, map[bool]string{true: ", which the host begins"}[begins])
-	if v := w.subject.out(k.packet(true, s), k.peer, w.now); v.Response != filter.Accept {
+	if v := w.emit(k, s); v.Response != filter.Accept {
 		w.fail("outbound packet dropped", "%v: %v", k, v.Reason)
 	}
 	w.noteOut(k, s, begins)
@@ -66,7 +78,7 @@ func (w *world) inbound(k flowName, s tcpSegment) (passed bool) {
 	if flags&filter.Exempt != 0 && !jailed && w.isLocal(w.modelConfig, k) {
 		right, must = "exempt", "it is exempt"
 	}
-	v := w.subject.in(k.packet(false, s), k.peer, w.now, flags)
+	v := w.judge(k.packet(false, s), k.peer, flags)
 	passed = w.compare(v, right, must, k, s, jailed)
 	if !passed {
 		w.noteRefused(k)
@@ -104,7 +116,7 @@ func (w *world) deliver(k flowName, s tcpSegment) {
 // pong is the host's answer to a ping.
 func (w *world) pong(k flowName) {
 	w.logf("out %v, the answer", k)
-	w.subject.out(k.packet(true, tcpSegment{}), k.peer, w.now)
+	w.emit(k, tcpSegment{})
 }
 
 // forge sends a segment of a hostile peer's that knows all about the host's
@@ -144,7 +156,7 @@ func (w *world) icmpError(k flowName, from uint8, flags packet.TCPFlag) {
 	quoted := event{out: true, b: k.packet(true, tcpSegment{flags: flags})}
 	e := errorIn(peerAddrs[from].String(), k.hostAddr(), quoted)
 	w.logf("an ICMP error from %v about", peerAddrs[from])
-	w.compare(w.subject.in(e.b, from, w.now, w.flags(from, flowName{}, tcpSegment{})), right, must, k, tcpSegment{}, jailed)
+	w.compare(w.judge(e.b, from, w.flags(from, flowName{}, tcpSegment{})), right, must, k, tcpSegment{}, jailed)
 }
 
 // datagramName names a datagram that comes in fragments.
@@ -188,7 +200,7 @@ func (w *world) fragmentIn(k flowName, id, offset, end int) {
 			must = "its first fragment passed"
 		}
 	}
-	w.compare(w.subject.in(b, k.peer, w.now, flags), right, must, k, tcpSegment{}, jailed)
+	w.compare(w.judge(b, k.peer, flags), right, must, k, tcpSegment{}, jailed)
 }
 
 func (w *world) firstFragment(b []byte, k flowName, name datagramName, d *datagramTruth, end int) {
@@ -198,7 +210,7 @@ func (w *world) firstFragment(b []byte, k flowName, name datagramName, d *datagr
 	if w.fragmentLives(d) && d.end != end {
 		right, must = "", "" // it would write over the other
 	}
-	if w.compare(w.subject.in(b, k.peer, w.now, flags), right, must, k, tcpSegment{}, jailed) {
+	if w.compare(w.judge(b, k.peer, flags), right, must, k, tcpSegment{}, jailed) {
 		w.noteIn(k, tcpSegment{}, flags, right)
 		w.datagrams[name] = &datagramTruth{k: k, end: end, passed: w.now, gen: w.gen}
 		return

@@ -18,6 +18,10 @@ const (
 	// least and at most for these times.
 	pickupAtLeast = int64(1 * time.Minute)
 	pickupAtMost  = int64(10 * time.Minute)
+	// listenerMayAnswer: a SYN of the peer's that crosses the host's own and
+	// finds, since the host has given up, a listener on the same port, counts
+	// as an answer, and the connection as one that the host began.
+	listenerMayAnswer = false
 )
 
 // flowTruth is what is true of a flow, whoever forgets it.
@@ -33,7 +37,7 @@ type flowTruth struct {
 	// peerLast: when the last packet of the peer's passed that is no answer.
 	peerLast int64
 	older    bool // what there is began before the state was made
-	lastGen  int // of the filter under which a packet last passed
+	lastGen  int  // of the filter under which a packet last passed, for Keep
 
 	// What the filter has to keep open.
 	guard    int64 // until when
@@ -184,7 +188,8 @@ func (w *world) noteOut(k flowName, s tcpSegment, begins bool) {
 			t.guard = w.now + w.idle(k, t)
 		}
 	}
-	t.lastPass, t.lastSeen, t.lastGen = w.now, w.now, w.gen
+	t.letIn = t.letIn || !t.byHost && w.allowed(k)
+	w.passed(t, k)
 	if fresh && t.byHost {
 		w.claim(k, t)
 	}
@@ -221,11 +226,11 @@ func (w *world) noteTCPOut(t *flowTruth, k flowName, s tcpSegment) {
 	case s.isSyn():
 		t.byHost, t.exempt, t.letIn, t.pickup = true, false, false, 0
 	case s.flags&(syn|ack|rst) == synAck && c != nil && c.passive:
-		t.byHost = false // granted: the connection is the peer's
+		t.byHost = t.byHost && listenerMayAnswer && !w.openedSince(k, t.began) // granted: the connection is the peer's
 	case s.has(syn | rst), c == nil:
-	case !t.byHost && t.older && w.now-w.stateMade <= pickupAtMost && !w.openedUnderState(k):
+	case !t.byHost && t.older && w.sinceState() <= pickupAtMost && !w.openedUnderState(k):
 		t.pickup = w.gen
-	case t.byHost && w.now >= t.guard && w.gen == 1 && w.now-w.stateMade <= pickupAtLeast:
+	case t.byHost && w.now >= t.guard && w.gen == 1 && w.sinceState() <= pickupAtLeast:
 		t.tcp, t.guard = tcpTruth{known: true, healed: true}, w.now+1
 	}
 	w.track(t, k, s, false)
@@ -289,7 +294,16 @@ func (w *world) noteIn(k flowName, s tcpSegment, flags filter.RunFlags, right st
 		t.answered = true
 		t.guard = w.now + w.idle(k, t)
 	}
-	t.lastPass, t.lastSeen, t.lastGen = w.now, w.now, w.gen
+	w.passed(t, k)
+}
+
+// passed notes that a packet of the flow has passed, either way. A flow that
+// some filter without Keep may have cut since is not known to live.
+func (w *world) passed(t *flowTruth, k flowName) {
+	t.lastPass, t.lastSeen = w.now, w.now
+	if t.lastGen >= w.base || w.allowed(k) {
+		t.lastGen = w.gen
+	}
 }
 
 func (w *world) noteTCPIn(t *flowTruth, k flowName, s tcpSegment, flags filter.RunFlags) {

@@ -121,9 +121,12 @@ type modelConfig struct {
 
 func (c modelConfig) String() string {
 	s := "rules " + modelRules[c.rules].name
-	for name, on := range map[string]bool{"Keep": c.keep, "LooseTCP": c.loose, "ShieldsUp": c.shields, "IPv4 alone": c.noSix, "PeerAPIPort": c.peerAPI} {
-		if on {
-			s += ", " + name
+	for _, setting := range []struct {
+		name string
+		on   bool
+	}{{"Keep", c.keep}, {"LooseTCP", c.loose}, {"ShieldsUp", c.shields}, {"IPv4 alone", c.noSix}, {"PeerAPIPort", c.peerAPI}} {
+		if setting.on {
+			s += ", " + setting.name
 		}
 	}
 	return s
@@ -165,7 +168,7 @@ type world struct {
 	modelConfig
 	gen       int   // of filters, since the state was made
 	base      int   // the last of them without Keep
-	stateMade int64 // when
+	stateMade int64 // when its first packet came, or 0 if none has
 	eras      []era // the last is in force
 	jailed    [modelPeers]bool
 
@@ -293,12 +296,20 @@ func (w *world) restart() {
 		w.eras[n-1].until = w.now
 	}
 	w.eras = append(w.eras, era{w.modelConfig, 1<<63 - 1})
-	w.gen, w.base, w.stateMade = 1, 1, w.now
+	w.gen, w.base, w.stateMade = 1, 1, 0
 	for _, t := range w.flows {
 		t.restarted()
 	}
 	clear(w.datagrams)
 	w.make(w.filterConfig())
+}
+
+// sinceState returns how long the state has been in use.
+func (w *world) sinceState() int64 {
+	if w.stateMade == 0 {
+		w.stateMade = w.now
+	}
+	return w.now - w.stateMade
 }
 
 func (w *world) make(c filter.Config) {
