@@ -149,6 +149,10 @@ func TestModelAttacks(t *testing.T) {
 		{"Keep does not revive what other rules have cut", web, filter.Limits{}, []move{
 			forges(tcp, syn, inOrder, rightAck), forges(tcp, ack, inOrder, rightAck), rulesNow(none), rulesNow(webKept), forges(tcp, ack, inOrder, rightAck),
 		}},
+		{"Keep, and then a late answer", both, filter.Limits{}, []move{
+			peerSends(udp), rulesNow(webKept), hostAnswers(udp), passes(3 * minute), peerSends(udp),
+			passes(8 * minute), hostAnswers(udp), rulesNow(none), peerSends(udp),
+		}},
 		{"fragments of a datagram whose rule has gone", both, filter.Limits{}, []move{
 			{deed: doFragment, k: udp, arg: 0, where: 1}, rulesNow(none), {deed: doFragment, k: udp, arg: 1, where: 1},
 		}},

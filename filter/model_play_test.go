@@ -38,13 +38,13 @@ func (w *world) peerSends(k flowName, s tcpSegment) { w.wire = append(w.wire, fr
 
 // judge asks the filter about an inbound packet.
 func (w *world) judge(b []byte, peer uint8, flags filter.RunFlags) filter.Verdict {
-	w.sinceState()
+	w.tick()
 	return w.subject.in(b, peer, w.now, flags)
 }
 
 // emit asks the filter about an outbound packet.
 func (w *world) emit(k flowName, s tcpSegment) filter.Verdict {
-	w.sinceState()
+	w.tick()
 	return w.subject.out(k.packet(true, s), k.peer, w.now)
 }
 
@@ -71,6 +71,7 @@ func (w *world) flags(from uint8, k flowName, s tcpSegment) (f filter.RunFlags) 
 // inbound sends a whole packet of a peer's, and gives it to the host if it
 // passes.
 func (w *world) inbound(k flowName, s tcpSegment) (passed bool) {
+	w.tick()
 	flags := w.flags(k.peer, k, s)
 	jailed := flags&filter.Jailed != 0
 	must := w.must(k, s, jailed)
@@ -144,8 +145,9 @@ func (w *world) icmpError(k flowName, from uint8, flags packet.TCPFlag) {
 	}
 	jailed := w.jailed[from]
 	t := w.truth(k)
-	right := w.may(k, tcpSegment{flags: ack}, jailed)
-	if right == "LooseTCP" || !t.live(w, k) {
+	right := w.may(k, tcpSegment{flags: syn}, jailed) // LooseTCP is not for errors
+	known := t.lastSeen != 0 && w.now < t.lastSeen+w.longestIdle(k.proto)
+	if !known {
 		right = ""
 	}
 	must := ""

@@ -149,7 +149,7 @@ func (w *world) must(k flowName, s tcpSegment, jailed bool) string {
 	case t.forged || w.now >= t.guard:
 		return ""
 	case t.byHost:
-		if !t.crowded && !w.excused(t, k, jailed) && (!syns || !t.tcp.answered && !t.tcp.dirty) {
+		if !t.crowded && !w.excused(t, k, jailed) && (!syns || w.crosses(t, k)) {
 			return "it answers what the host began"
 		}
 	case !w.subject.lossless() || syns:
@@ -159,6 +159,13 @@ func (w *world) must(k flowName, s tcpSegment, jailed bool) string {
 		return "Keep"
 	}
 	return ""
+}
+
+// crosses reports whether a SYN of the peer's crosses one of the host's and is
+// to be let through for that (RFC 9293 §3.5).
+func (w *world) crosses(t *flowTruth, k flowName) bool {
+	c := w.host.conns[k]
+	return c != nil && c.state == synSent && t.tcp.known && !t.tcp.answered && !t.tcp.dirty
 }
 
 // excused: security comes before continuity where the filter cannot know

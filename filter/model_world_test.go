@@ -152,6 +152,8 @@ var modelRules = []struct {
 	{"SCTP and GRE", []filter.Match{rule(filter.AllPorts, ipproto.SCTP, ipproto.GRE)}},
 }
 
+const forever = 1<<63 - 1
+
 // era is a time in which one filter was in force, and until when.
 type era struct {
 	modelConfig
@@ -274,8 +276,7 @@ func (w *world) filterConfig() filter.Config {
 // swap puts other rules in force, over the same state.
 func (w *world) swap(next modelConfig) {
 	w.logf("%v", next)
-	w.eras[len(w.eras)-1].until = w.now
-	w.eras = append(w.eras, era{next, 1<<63 - 1})
+	w.eras = append(w.eras, era{next, forever})
 	w.modelConfig = next
 	w.gen++
 	if !w.keep {
@@ -292,10 +293,7 @@ func (w *world) swap(next modelConfig) {
 // restart is a new start of the program, with the same rules and without the
 // state.
 func (w *world) restart() {
-	if n := len(w.eras); n > 0 {
-		w.eras[n-1].until = w.now
-	}
-	w.eras = append(w.eras, era{w.modelConfig, 1<<63 - 1})
+	w.eras = append(w.eras, era{w.modelConfig, forever})
 	w.gen, w.base, w.stateMade = 1, 1, 0
 	for _, t := range w.flows {
 		t.restarted()
@@ -304,13 +302,20 @@ func (w *world) restart() {
 	w.make(w.filterConfig())
 }
 
-// sinceState returns how long the state has been in use.
-func (w *world) sinceState() int64 {
+// tick notes the time of a packet, which is all that a filter knows of time:
+// to it, the rules before its own were in force until its first packet came.
+// With Keep, flows that they let in go on, so they are not over.
+func (w *world) tick() {
 	if w.stateMade == 0 {
 		w.stateMade = w.now
 	}
-	return w.now - w.stateMade
+	for i := len(w.eras) - 2; i >= 0 && !w.keep && w.eras[i].until == forever; i-- {
+		w.eras[i].until = w.now
+	}
 }
+
+// sinceState returns how long the state has been in use.
+func (w *world) sinceState() int64 { return w.now - w.stateMade }
 
 func (w *world) make(c filter.Config) {
 	if err := w.subject.replace(c, w.now); err != nil {
@@ -319,9 +324,9 @@ func (w *world) make(c filter.Config) {
 }
 
 // opens reports whether the rules of c, shields included, let the peer open the
-// flow.
+// flow, if it is for a local address.
 func (w *world) opens(c modelConfig, k flowName) bool {
-	return !c.shields && w.isLocal(c, k) && w.matches(c, k)
+	return !c.shields && w.matches(c, k)
 }
 
 func (w *world) matches(c modelConfig, k flowName) bool {
