@@ -63,6 +63,7 @@ func TestModelAttacks(t *testing.T) {
 	gre := flowName{ipproto.GRE, hostile4, 0, 0, 0}
 	dns := flowName{ipproto.UDP, honest4, 0, 4000, 53}
 	ssh := flowName{ipproto.TCP, honest4, 0, 4001, 443}
+	api := flowName{ipproto.TCP, honest4, 0, apiPort, 5000}
 	none, web, all := modelConfig{}, modelConfig{rules: rules80}, modelConfig{rules: rulesWide}
 	both := modelConfig{rules: rules53And80}
 	webKept := modelConfig{rules: rulesNone, keep: true}
@@ -152,6 +153,9 @@ func TestModelAttacks(t *testing.T) {
 		{"Keep, and then a late answer", both, filter.Limits{}, []move{
 			peerSends(udp), rulesNow(webKept), hostAnswers(udp), passes(3 * minute), peerSends(udp),
 			passes(8 * minute), hostAnswers(udp), rulesNow(none), peerSends(udp),
+		}},
+		{"what PeerAPIPort let in lives on", modelConfig{peerAPI: true}, filter.Limits{}, []move{
+			peerTCP(api, connects), rulesNow(none), peerTCP(api, writes), jails(api), peerTCP(api, writes),
 		}},
 		{"fragments of a datagram whose rule has gone", both, filter.Limits{}, []move{
 			{deed: doFragment, k: udp, arg: 0, where: 1}, rulesNow(none), {deed: doFragment, k: udp, arg: 1, where: 1},

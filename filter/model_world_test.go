@@ -37,7 +37,7 @@ var (
 	peerPorts = []uint16{53, 443, 5000, 5001}
 )
 
-func isService(port uint16) bool { return port < 4000 }
+func isService(port uint16) bool { return port < 4000 || port == apiPort }
 
 // Who asks, in place of a ping's port.
 const (
