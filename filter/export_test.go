@@ -6,7 +6,7 @@ import (
 	"tstun/flow"
 )
 
-// LostLately tells the twin what the State remembers of the peer at a.
-func (f *Filter) LostLately(a netip.Addr, now int64) bool {
-	return f.lostLately(flow.AddrPeer(a), now)
+// MayHaveLost tells the twin what the State remembers of the peer at a.
+func (f *Filter) MayHaveLost(a netip.Addr, now int64) bool {
+	return f.mayHaveLost(flow.AddrPeer(a), now)
 }

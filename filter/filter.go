@@ -136,9 +136,16 @@ func (f *Filter) Begin(now int64) {
 	if f.begun.Load() || f.begun.Swap(true) {
 		return
 	}
-	f.state.born.CompareAndSwap(0, max(now, 1))
 	if !f.keep {
 		f.state.past.close(now)
+	}
+}
+
+// judges notes that f judges a packet at now.
+func (f *Filter) judges(now int64) {
+	f.Begin(now)
+	if f.state.born.Load() == 0 {
+		f.state.born.CompareAndSwap(0, max(now, 1))
 	}
 }
 

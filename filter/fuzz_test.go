@@ -92,7 +92,7 @@ func play(t *testing.T, s *script) {
 	f := newFilter(t, c)
 	n := newNaive()
 	n.rules = c.Matches
-	n.lost = func(peer netip.Addr, now int64) bool { return f.LostLately(peer, now) }
+	n.lost = func(peer netip.Addr, now int64) bool { return f.MayHaveLost(peer, now) }
 	n.fail = t.Fatalf
 	now := int64(0)
 	for i := 0; len(s.data) > 0; i++ {

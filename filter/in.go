@@ -42,7 +42,7 @@ func (f *Filter) InRun(p *packet.Parsed, id *flow.ID, now int64, flags RunFlags,
 // inOpen lets p in, on the shortest way, if it is a whole TCP or UDP packet of
 // a flow that goes on. All else is for judgeIn.
 func (f *Filter) inOpen(p *packet.Parsed, id *flow.ID, now int64, flags RunFlags) (stamp flow.Stamp, ok bool) {
-	s := segment{flags: p.TCPFlags, byPeer: true}
+	s := segmentOf(p, true)
 	if p.IPProto != ipproto.UDP && p.IPProto != ipproto.TCP || s.opens() || flags&Jailed != 0 || p.IsFragment() {
 		return flow.Stamp{}, false
 	}
@@ -88,7 +88,7 @@ func (f *Filter) isLocal(dst netip.Addr) bool {
 // judgeIn returns why p is dropped, and if it is not, whether it begins
 // something.
 func (f *Filter) judgeIn(p *packet.Parsed, id *flow.ID, now int64, flags RunFlags, peers Peers) (r Reason, begins bool) {
-	f.Begin(now)
+	f.judges(now)
 	if r := f.admissible(p); r != ReasonNone {
 		return r, false
 	}
@@ -116,7 +116,7 @@ func (f *Filter) judgeTransport(p *packet.Parsed, id *flow.ID, now int64, flags 
 	if concerns, answered := f.judgeAnswer(p, now, jailed, peers); answered {
 		return concerns, false
 	}
-	s := segment{flags: p.TCPFlags, byPeer: true}
+	s := segmentOf(p, true)
 	hasFlow := tracked(p)
 	if hasFlow && p.IPProto.IsICMP() {
 		echo := echoKey(p.IPProto, p.Dst.Addr(), p.Src.Addr(), p.EchoID(), peerAsks).ID()

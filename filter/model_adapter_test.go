@@ -32,10 +32,10 @@ func (s *subject) out(b []byte, peer uint8, now int64) filter.Verdict {
 
 // replace makes the next filter, at now.
 func (s *subject) replace(c filter.Config, now int64) error {
-	_ = now
 	f, err := filter.New(c)
 	if err == nil {
 		s.f = f
+		f.Begin(now)
 	}
 	return err
 }

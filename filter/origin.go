@@ -58,7 +58,7 @@ func (f *Filter) originOut(k *flow.Key, s segment, now int64, jailed bool, peer 
 		return originRefused
 	case allowed && !jailed:
 		return originEither
-	case f.lostLately(peer, now) && (allowed || f.state.past.allowed(k, now)):
+	case allowed && f.state.hasLost(peer, now), f.mayHaveLost(peer, now) && f.state.past.allowed(k, now):
 		return originRefused
 	case !tcp:
 		return originHost
@@ -68,10 +68,15 @@ func (f *Filter) originOut(k *flow.Key, s segment, now int64, jailed bool, peer 
 	return originRefused
 }
 
-// lostLately reports whether a flow of the peer's was forgotten while the host
-// could still answer it.
-func (f *Filter) lostLately(peer flow.PeerID, now int64) bool {
-	return f.state.flows.LostAt(peer, now) != 0
+// hasLost reports whether a flow of the peer's was forgotten while the host can
+// still answer it.
+func (s *State) hasLost(peer flow.PeerID, now int64) bool {
+	return s.flows.LostAt(peer, now) != 0
+}
+
+// mayHaveLost is hasLost, also of the program before.
+func (f *Filter) mayHaveLost(peer flow.PeerID, now int64) bool {
+	return f.state.isYoung(now, int64(answerTime)) || f.state.hasLost(peer, now)
 }
 
 // traits returns those of a flow with this origin.
@@ -115,7 +120,7 @@ func (h *past) allowed(k *flow.Key, now int64) bool {
 	}
 	host, peer, known := k.Host(), k.Peer().Addr(), false
 	for _, p := range *list {
-		if until := p.until.Load(); until != 0 && now-until >= h.remember {
+		if until := p.until.Load(); until != 0 && now-until > h.remember {
 			continue
 		}
 		known = true
@@ -158,7 +163,7 @@ func (h *past) close(now int64) {
 	kept := make([]*pastRules, 0, len(*list))
 	for _, p := range *list {
 		p.until.CompareAndSwap(0, max(now, 1))
-		if now-p.until.Load() < h.remember {
+		if now-p.until.Load() <= h.remember {
 			kept = append(kept, p)
 		}
 	}

@@ -51,7 +51,7 @@ func (f *Filter) RecordRun(p *packet.Parsed, id *flow.ID, now int64, flags RunFl
 		echo := echoKey(p.IPProto, p.Src.Addr(), p.Dst.Addr(), p.EchoID(), hostAsks).ID()
 		id = &echo
 	}
-	s := segment{flags: p.TCPFlags}
+	s := segmentOf(p, false)
 	st, stamp := f.followOut(id, s, now)
 	switch st {
 	case standsAlone:
@@ -66,7 +66,7 @@ func (f *Filter) RecordRun(p *packet.Parsed, id *flow.ID, now int64, flags RunFl
 
 // openOut opens the flow that the outbound segment s begins or goes on with.
 func (f *Filter) openOut(id *flow.ID, s segment, now int64, flags RunFlags, peers Peers) {
-	f.Begin(now)
+	f.judges(now)
 	k := id.Key()
 	peer := peerOf(peers, k.Peer().Addr())
 	if o := f.originOut(&k, s, now, flags&Jailed != 0, peer); o != originRefused {
@@ -79,9 +79,9 @@ func (f *Filter) followOut(id *flow.ID, s segment, now int64) (st standing, stam
 	stamp, _ = f.state.flows.UpdateID(id, now, func(e *flow.Entry[conn]) flow.Action {
 		c := &e.Value
 		switch {
-		case s.opens() && f.beginsAnew(e, s, now):
+		case s.opens() && f.beginsAnew(c, s):
 			return flow.Leave
-		case f.stale(c), s.answers() && f.tookOver(c):
+		case f.stale(c), s.answers() && f.tookOver(c, s):
 			st = standsStale
 			return flow.Leave | flow.Changed
 		case c.has(revoked):
@@ -96,11 +96,14 @@ func (f *Filter) followOut(id *flow.ID, s segment, now int64) (st standing, stam
 	return st, stamp
 }
 
-// tookOver reports whether the host's SYN-ACK in c may grant a connection that
-// the peer opened, and is then for the rules to allow.
-func (f *Filter) tookOver(c *conn) bool {
-	if c.has(contested) {
-		c.traits = c.traits&^contested | adopted
+// tookOver reports whether the host's SYN-ACK s in c may grant a connection
+// that the peer opened, and is then for the rules to allow: an accepted SYN of
+// the peer's came before, or one that seemed to cross the host's, whose answer
+// would have the host's initial sequence number (RFC 9293 §3.5). A listener has
+// taken it.
+func (f *Filter) tookOver(c *conn, s segment) bool {
+	if c.has(contested) || c.has(crossed) && c.isn != s.isn {
+		c.traits = c.traits&^(contested|crossed) | adopted
 	}
 	return c.has(adopted)
 }

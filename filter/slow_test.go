@@ -297,7 +297,7 @@ func (n *naive) judging(now int64) {
 		if p.until < 0 {
 			p.until = max(now, 1)
 		}
-		if now-p.until < answerTime {
+		if now-p.until <= answerTime {
 			kept = append(kept, p)
 		}
 	}
@@ -310,7 +310,7 @@ const answerTime = int64(10 * time.Minute)
 // pastAllowed: rules that were in force lately let the peer of f open it.
 func (n *naive) pastAllowed(f *naiveFlow, now int64) bool {
 	for _, p := range n.past {
-		if (p.until < 0 || now-p.until < answerTime) && naiveMatch(p.rules, f.proto, f.peer, f.host.Addr(), f.host.Port()) {
+		if (p.until < 0 || now-p.until <= answerTime) && naiveMatch(p.rules, f.proto, f.peer, f.host.Addr(), f.host.Port()) {
 			return true
 		}
 	}
@@ -327,10 +327,10 @@ func (n *naive) hasLost(peer netip.Addr, gone *naiveFlow, now int64) bool {
 		}
 	}
 	lost := n.lost(peer, now)
-	if gone != nil && gone.charged && now-gone.until < answerTime && !lost {
+	if gone != nil && gone.charged && now-gone.until <= answerTime && !lost {
 		n.fail("the filter does not remember that a flow of %v is gone since %v", peer, gone.until)
 	}
-	if lost && !n.mayLose[peer] {
+	if lost && !n.mayLose[peer] && now-n.born > answerTime {
 		n.fail("the filter says that it has forgotten a flow of %v", peer)
 	}
 	return lost
@@ -388,14 +388,14 @@ func (n *naive) origin(f, gone *naiveFlow, s naiveSegment, now int64) bool {
 		return false
 	case tcp:
 		f.adopted = true
-		return now-n.born < int64(filter.DefaultPickup)
+		return now-n.born <= int64(filter.DefaultPickup)
 	}
 	return true
 }
 
 // startsOver: a SYN that is neither a retransmission nor, on either side, the
 // second of two that cross.
-func (n *naive) startsOver(f *naiveFlow, s naiveSegment, now int64) bool {
+func (n *naive) startsOver(f *naiveFlow, s naiveSegment) bool {
 	if !s.is(syn) {
 		return false
 	}
@@ -404,9 +404,6 @@ func (n *naive) startsOver(f *naiveFlow, s naiveSegment, now int64) bool {
 	}
 	if f.byPeer == s.byPeer {
 		return false
-	}
-	if s.byPeer && now-(f.until-int64(filter.DefaultTCPTransitory)) > int64(time.Minute) {
-		return true
 	}
 	for _, before := range f.history {
 		crossing := s.byPeer && before.is(syn)
@@ -424,7 +421,7 @@ func (n *naive) out(p *packet.Parsed, now int64) {
 	}
 	s := naiveSegment{flags: p.TCPFlags}
 	switch f, gone := n.flow(key, now); {
-	case f == nil, n.startsOver(f, s, now):
+	case f == nil, n.startsOver(f, s):
 		n.begin(key, f, gone, p, s, now)
 	case s.is(synAck) && f.contested:
 		f.contested, f.adopted = false, true // what the host grants, the peer asked for
@@ -514,7 +511,7 @@ func (n *naive) inWhole(p *packet.Parsed, now int64) filter.Reason {
 		}
 		f.add(s, now, n.number)
 		return filter.ReasonNone
-	case f == nil, n.startsOver(f, s, now):
+	case f == nil, n.startsOver(f, s):
 		return n.inNew(key, f, p, s, now)
 	case n.unsettled(f):
 		if !n.settle(f, s, now) {

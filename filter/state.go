@@ -21,10 +21,10 @@ type State struct {
 	born    atomic.Int64           // when a packet was first judged; 0: none was
 }
 
-// isYoung reports whether the first packet was judged less than span ago.
+// isYoung reports whether the first packet was judged no longer ago than span.
 func (s *State) isYoung(now, span int64) bool {
 	born := s.born.Load()
-	return born == 0 || now-born < span
+	return born == 0 || now-born <= span
 }
 
 // StateStats is a snapshot of a State's counters.

@@ -2,7 +2,6 @@ package filter
 
 import (
 	"net/netip"
-	"time"
 
 	"tstun/flow"
 	"tstun/ipproto"
@@ -86,7 +85,7 @@ func (f *Filter) goOn(id *flow.ID, s segment, now int64) (stamp flow.Stamp, ok b
 // the flow if it is open.
 func (f *Filter) follow(id *flow.ID, s segment, now int64, jailed bool) (st standing) {
 	f.state.flows.UpdateID(id, now, func(e *flow.Entry[conn]) flow.Action {
-		st = f.standingOf(e, s, now, jailed)
+		st = f.standingOf(&e.Value, s, jailed)
 		switch st {
 		case standsOpen:
 			return f.pass(e, s, now)
@@ -99,10 +98,9 @@ func (f *Filter) follow(id *flow.ID, s segment, now int64, jailed bool) (st stan
 	return st
 }
 
-func (f *Filter) standingOf(e *flow.Entry[conn], s segment, now int64, jailed bool) standing {
-	c := &e.Value
+func (f *Filter) standingOf(c *conn, s segment, jailed bool) standing {
 	switch {
-	case s.opens() && f.beginsAnew(e, s, now):
+	case s.opens() && f.beginsAnew(c, s):
 		return standsAlone
 	case jailed && c.judged():
 		return standsJailed
@@ -117,25 +115,17 @@ func (f *Filter) standingOf(e *flow.Entry[conn], s segment, now int64, jailed bo
 // beginsAnew reports whether the SYN s begins a new flow in the place of c,
 // rather than being a retransmission or half of a simultaneous open: that is
 // a SYN to answer a SYN that nothing else answered, and its retransmissions.
-func (f *Filter) beginsAnew(e *flow.Entry[conn], s segment, now int64) bool {
-	c := &e.Value
+func (f *Filter) beginsAnew(c *conn, s segment) bool {
 	switch {
 	case c.phase.over() || c.has(revoked|adopted) || f.stale(c):
 		return true
 	case c.has(byPeer) == s.byPeer:
 		return false
-	case s.byPeer && (c.phase == phaseNew || c.has(crossed)):
-		// The host's SYN was the last to set the time.
-		return now-(e.Expires-int64(f.limits.TCPTransitory)) > crossTime
+	case s.byPeer && c.has(crossed):
+		return false
 	}
 	return c.phase != phaseNew
 }
-
-// crossTime is how long after its SYN, in nanoseconds, a host is taken to be
-// ready for the SYN of its peer. Linux gives up 64 s after it has repeated a
-// SYN for the last time (tcp_syn_retries), and a listener may have the port
-// then.
-const crossTime = int64(time.Minute)
 
 // stale reports whether the rules of f have still to be asked about c.
 func (f *Filter) stale(c *conn) bool {
@@ -158,6 +148,8 @@ func (f *Filter) pass(e *flow.Entry[conn], s segment, now int64) flow.Action {
 		c.traits &^= crossed
 	case crosses && c.phase == phaseNew:
 		c.traits |= crossed
+	case !s.byPeer && s.opens():
+		c.isn = s.isn
 	}
 	c.phase = c.advance(proto, s)
 	if !crosses {

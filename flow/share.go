@@ -92,7 +92,7 @@ func (s *shares) lostAt(p PeerID, now int64) int64 {
 	if !ok {
 		i = restShare
 	}
-	if lost := s.list[i].lost; lost != 0 && now-lost < s.remember {
+	if lost := s.list[i].lost; lost != 0 && now-lost <= s.remember {
 		return lost
 	}
 	return 0
@@ -125,7 +125,7 @@ func (s *shares) unusedShare(now int64) shareIndex {
 			s.hand = restShare
 		}
 		s.hand++
-		if sh := &s.list[s.hand]; sh.peer != 0 && sh.total == 0 && now-sh.lost >= s.remember {
+		if sh := &s.list[s.hand]; sh.peer != 0 && sh.total == 0 && now-sh.lost > s.remember {
 			delete(s.index, sh.peer)
 			return s.hand
 		}

@@ -364,8 +364,8 @@ func TestLostAt(t *testing.T) {
 	want(1, 0)
 	table.Update(key(1), 110, func(*flow.Entry[int]) flow.Action { return flow.Touch })
 	want(111, 100) // expired
-	want(1099, 100)
-	want(1100, 0)
+	want(1100, 100)
+	want(1101, 0)
 	put(table, key(1), of(1), 2000, flow.Never, 0, 0)
 	put(table, key(2), of(1), 2001, flow.Never, 0, 0)
 	want(2001, 0)
