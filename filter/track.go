@@ -120,7 +120,8 @@ func (f *Filter) beginsAnew(c *conn, s segment) bool {
 	case c.phase.over() || c.has(revoked|adopted) || f.stale(c):
 		return true
 	case c.has(byPeer) == s.byPeer:
-		return false
+		// Exempt is who asks, not what goes on.
+		return c.has(exempt) && c.phase > phaseAnswered
 	case s.byPeer && c.has(crossed):
 		return false
 	}

@@ -107,6 +107,16 @@ var differences = []difference{
 		parts: true,
 	},
 	{
+		name: "new rules and a flow of the host's that the old ones let the peer open",
+		why: "Without a SYN nobody can tell whether the host begins or answers late what was forgotten, so the filter takes what a rule " +
+			"lets the peer open for the peer's, and does not open it for the host shortly after that rule is gone. The kernel takes it for the host's.",
+		applies: func(s *step) bool {
+			return !s.out && !s.isTCP() && s.kind != isPong && s.kernel.state == ctEstablished && s.kernel.reply && s.hostSpoke() &&
+				(s.reason == filter.ReasonRevoked || s.reason == filter.ReasonNoRule) && !s.policyAllows()
+		},
+		parts: true,
+	},
+	{
 		name: "new rules and a connection that the host granted",
 		why: "A rule let a SYN of the peer's into the host's connection, and the host answered it with a SYN-ACK: that grants the " +
 			"peer's, so new rules that do not allow it cut it. The kernel holds it for a simultaneous open, the host's.",
@@ -163,14 +173,6 @@ var differences = []difference{
 			return !s.out && s.isTCP() && isSyn(s.flags) && s.ours && s.kernel.state == ctNew && s.hostSpoke()
 		},
 		parts: true,
-	},
-	{
-		name: "peer's second SYN",
-		why: "A SYN of the host's can be answered by one SYN, if nothing else has answered it (simultaneous open); " +
-			"the rest of the handshake needs no other. The kernel lets any number pass until the SYN-ACK.",
-		applies: func(s *step) bool {
-			return !s.out && isSyn(s.flags) && s.reason == filter.ReasonNoRule && s.kernel.state == ctEstablished && s.kernel.reply
-		},
 	},
 	{
 		name: "peer's segment in a state that has no place for it",
