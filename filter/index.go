@@ -32,6 +32,8 @@ type index struct {
 	services   []service // by number
 	bySet      pairTable // (destination's node, set) → number of the service, for long lists
 	members    pairTable // (source's node, set) → nothing of interest, for long lists
+	dense      *dense    // for addresses with more in their lists than is walked; nil: there are none
+	few        scan      // instead of all this, so few rules that to scan them is quicker
 }
 
 // node is the list of what is said of one prefix.
@@ -65,11 +67,28 @@ const (
 
 // allows reports whether a rule lets src open a flow of proto to dst and port.
 func (x *index) allows(proto ipproto.Proto, src, dst netip.Addr, port uint16) bool {
+	if x.few != nil {
+		return x.few.match(proto, src, dst, port) != noRule
+	}
 	s := x.srcs.find(src)
 	if s == none {
 		return false
 	}
-	for d := x.dsts.find(dst); d != none; d = x.dstNodes[d].up {
+	d := x.dsts.find(dst)
+	if d == none {
+		return false
+	}
+	if x.dense != nil {
+		if from, to, ok := x.dense.crowdsOf(s, d); ok {
+			return x.dense.allows(from, to, proto, port)
+		}
+	}
+	return x.walk(s, d, proto, port)
+}
+
+// walk is allows for an address in prefix s to one in prefix d.
+func (x *index) walk(s, d uint32, proto ipproto.Proto, port uint16) bool {
+	for ; d != none; d = x.dstNodes[d].up {
 		for s := s; s != none; s = x.srcNodes[s].up {
 			if x.meet(s, d, proto, port) {
 				return true
