@@ -15,6 +15,8 @@ import "tstun/ipproto"
 // addresses and rules.
 type dense struct {
 	words int // of a bitmap
+	// limit is the number of look-ups from which on to read bitmaps is
+	// quicker than to walk the lists.
 	limit uint32
 
 	srcs, dsts, ports      sweep
@@ -39,8 +41,12 @@ type protoClass struct {
 	at     []uint32 // in the sweep: from that start on
 }
 
-// blockWords is how much of the bitmaps is on the stack at once.
-const blockWords = 160
+// Words of the three bitmaps that are on the stack at once: to clear a large
+// block takes longer than to read small bitmaps.
+const (
+	blockWords = 160
+	smallWords = 16
+)
 
 // crowdsOf returns the crowds of two prefixes, if they have such and their
 // lists are slower to walk than the bitmaps.
@@ -62,28 +68,61 @@ func walkCost(src, dst *crowd) uint64 {
 // service.
 func (x *dense) allows(src, dst *crowd, proto ipproto.Proto, port uint16) bool {
 	class := &x.classes[x.classOf[proto]]
-	var at uint32
-	if proto.HasPorts() {
-		if at = class.find(port); at == none {
+	q := question{src: src.at, dst: dst.at, whole: class.whole}
+	if class.whole < 0 {
+		if q.port = class.find(port); q.port == none {
 			return false
 		}
-	} else if class.whole < 0 {
-		return false
 	}
+	if x.words <= smallWords {
+		return x.askSmall(q)
+	}
+	return x.askLarge(q)
+}
+
+// question says which three bitmaps to read.
+type question struct {
+	src, dst uint32 // positions in the sweeps
+	port     uint32 // likewise, unless
+	whole    int    // this is where the bitmap is among x.whole, or -1
+}
+
+//go:noinline
+func (x *dense) askSmall(q question) bool {
+	var from, to, on [smallWords]uint64
+	return x.ask(q, from[:], to[:], on[:])
+}
+
+//go:noinline
+func (x *dense) askLarge(q question) bool {
 	var from, to, on [blockWords]uint64
-	for first := 0; first < x.words; first += blockWords {
-		n := min(blockWords, x.words-first)
-		x.srcs.read(from[:n], first, src.at)
-		x.dsts.read(to[:n], first, dst.at)
-		if proto.HasPorts() {
-			x.ports.read(on[:n], first, at)
+	return x.ask(q, from[:], to[:], on[:])
+}
+
+// ask reports whether the three bitmaps have a unit in common. It reads them
+// piece by piece into the three slices, which are of one length.
+func (x *dense) ask(q question, from, to, on []uint64) bool {
+	for first := 0; first < x.words; first += len(from) {
+		n := min(len(from), x.words-first)
+		x.srcs.read(from[:n], first, q.src)
+		x.dsts.read(to[:n], first, q.dst)
+		if q.whole < 0 {
+			x.ports.read(on[:n], first, q.port)
 		} else {
-			copy(on[:n], x.whole[class.whole+first:])
+			copy(on[:n], x.whole[q.whole+first:])
 		}
-		for i := range from[:n] {
-			if from[i]&to[i]&on[i] != 0 {
-				return true
-			}
+		if intersect(from[:n], to[:n], on[:n]) {
+			return true
+		}
+	}
+	return false
+}
+
+func intersect(a, b, c []uint64) bool {
+	b, c = b[:len(a)], c[:len(a)]
+	for i, w := range a {
+		if w&b[i]&c[i] != 0 {
+			return true
 		}
 	}
 	return false

@@ -94,7 +94,7 @@ func newDense(b denseBuild) *dense {
 // number of words.
 func readCost(words int) uint32 {
 	blocks := (words + blockWords - 1) / blockWords
-	const start, perWord, perStep, lookup = 60, 3, 1, 9 // nanoseconds
+	const start, perWord, perStep, lookup = 40, 1, 1, 6 // nanoseconds
 	ns := start + perWord*words + perStep*words*blocks
 	return uint32(min(ns/lookup, math.MaxUint32))
 }
@@ -140,9 +140,11 @@ func (b *denseBuild) sweepSources() {
 	}
 	l := lists[uint32]{at: make([]uint32, len(b.srcs.nodes)+1)}
 	for n := range uint32(len(b.srcs.nodes)) {
-		for _, set := range b.srcs.lists.of(n) {
-			if item[set] != 0 {
-				l.items = append(l.items, item[set]-1)
+		if b.srcs.crowded(n, b.dsts.deepest, b.x.limit) {
+			for _, set := range b.srcs.lists.of(n) {
+				if item[set] != 0 {
+					l.items = append(l.items, item[set]-1)
+				}
 			}
 		}
 		l.at[n+1] = uint32(len(l.items))
@@ -157,6 +159,9 @@ func (b *denseBuild) sweepSources() {
 func (b *denseBuild) sweepDestinations() {
 	l := lists[uint32]{at: make([]uint32, len(b.dsts.nodes)+1)}
 	for _, w := range b.wanted {
+		if !b.dsts.crowded(w.dst, b.srcs.deepest, b.x.limit) {
+			continue
+		}
 		if i, ok := slices.BinarySearch(b.units, uint64(w.set)<<32|uint64(w.service)); ok {
 			l.items = append(l.items, uint32(i))
 			l.at[w.dst+1] = uint32(len(l.items))

@@ -154,6 +154,7 @@ func TestIndexSaysWhatTheScanSays(t *testing.T) {
 	}{
 		{"no rules", 4, 0, 1, 1, 0},
 		{"one rule", 3, 1, 1, 1, 0},
+		{"a handful", 3, 4, 1, 1, 0},
 		{"few", 4, 10, 3, 3, 0},
 		{"many in a small space", 3, 200, 4, 4, 0},
 		{"many in a wide space", 12, 300, 3, 3, 0},
