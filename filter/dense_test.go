@@ -167,7 +167,7 @@ func TestBitmapsDoNotGrowWithTheProduct(t *testing.T) {
 // TestBitmapsOnlyWhereListsAreLong: rules that need no bitmaps do not pay.
 func TestBitmapsOnlyWhereListsAreLong(t *testing.T) {
 	for _, sh := range shapes {
-		for _, n := range []int{10, 1000, 100_000} {
+		for _, n := range []int{10, 1000, 20_000} {
 			if x := buildIndex(mustCopy(t, sh.rules(n)), readCost); x.dense != nil {
 				t.Errorf("%s, %d rules: bitmaps of %d words", sh.name, n, x.dense.words)
 			}

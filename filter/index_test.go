@@ -139,7 +139,6 @@ func compareWithScan(t *testing.T, s space, ms []Match, flows int) {
 func indexesOf(rules scan) map[string]*index {
 	return map[string]*index{
 		"as chosen":    newIndex(rules),
-		"even of few":  buildIndex(rules, readCost),
 		"by lists":     buildIndex(rules, func(int) uint32 { return math.MaxUint32 }),
 		"by bitmaps":   buildIndex(rules, func(int) uint32 { return 0 }),
 		"by some maps": buildIndex(rules, func(int) uint32 { return 30 }),
@@ -168,7 +167,7 @@ func TestIndexSaysWhatTheScanSays(t *testing.T) {
 	}
 	for i, sh := range shapes {
 		t.Run(sh.name, func(t *testing.T) {
-			for seed := range uint64(12) {
+			for seed := range uint64(6) {
 				s := space{rand.New(rand.NewPCG(seed, uint64(i))), sh.bits, sh.nested}
 				ms := s.rules(sh.rules, sh.srcs, sh.dsts)
 				if sh.name == "all on few destinations" {
@@ -276,11 +275,11 @@ func mustCopy(t *testing.T, ms []Match) scan {
 
 func FuzzIndex(f *testing.F) {
 	f.Add(uint64(1), uint8(4), uint8(10), uint8(3), uint8(3))
-	f.Add(uint64(2), uint8(9), uint8(200), uint8(60), uint8(1))
-	f.Add(uint64(3), uint8(8*14+6), uint8(200), uint8(2), uint8(2)) // nested
-	f.Add(uint64(4), uint8(3*14+6), uint8(255), uint8(20), uint8(20))
+	f.Add(uint64(2), uint8(9), uint8(99), uint8(39), uint8(0))
+	f.Add(uint64(3), uint8(8*14+6), uint8(99), uint8(1), uint8(1)) // nested
+	f.Add(uint64(4), uint8(3*14+6), uint8(80), uint8(20), uint8(20))
 	f.Fuzz(func(t *testing.T, seed uint64, bits, n, srcs, dsts uint8) {
 		s := space{rand.New(rand.NewPCG(seed, 1)), 1 + int(bits%14), int(bits / 14 % 10)}
-		compareWithScan(t, s, s.rules(int(n), 1+int(srcs%70), 1+int(dsts%70)), 300)
+		compareWithScan(t, s, s.rules(int(n%100), 1+int(srcs%40), 1+int(dsts%40)), 200)
 	})
 }
