@@ -47,6 +47,43 @@ func (s scan) match(proto ipproto.Proto, src, dst netip.Addr, port uint16) int {
 	return noRule
 }
 
+// Checks of prefixes that the scan makes in the time in which the index looks
+// two addresses up: in tables of hosts, in tries of wider prefixes.
+const (
+	checksHosts = 6
+	checksNets4 = 12
+	checksNets6 = 20
+)
+
+// isShort reports whether the scan takes no longer than the index would.
+func (s scan) isShort() bool {
+	checks, may := 0, checksHosts
+	for i := range s {
+		m := &s[i]
+		if checks += len(m.Srcs) + len(m.Dsts) + len(m.IPProto); checks > checksNets6 {
+			return false
+		}
+		for _, p := range m.Srcs {
+			may = max(may, checksFor(p))
+		}
+		for _, d := range m.Dsts {
+			may = max(may, checksFor(d.Net))
+		}
+	}
+	return len(s) > 0 && checks <= may
+}
+
+// checksFor returns how many checks take as long as to look p up.
+func checksFor(p netip.Prefix) int {
+	switch {
+	case p.IsSingleIP():
+		return checksHosts
+	case p.Addr().Is4():
+		return checksNets4
+	}
+	return checksNets6
+}
+
 func (m *Match) hasSrc(src netip.Addr) bool {
 	for _, net := range m.Srcs {
 		if net.Contains(src) {
