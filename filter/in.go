@@ -103,7 +103,7 @@ func (f *Filter) judgeIn(p *packet.Parsed, id *flow.ID, now int64, flags RunFlag
 		return ReasonFragmentOverlap, false
 	}
 	r, begins = f.judgeTransport(p, id, now, flags, peers)
-	if r = f.rememberFirst(p, peerOf(peers, p.Src.Addr()), frag, r, now); r != ReasonNone {
+	if r = f.rememberFirst(p, whose(peers, p.Src.Addr()), frag, r, now); r != ReasonNone {
 		begins = false
 	}
 	return r, begins
@@ -151,7 +151,7 @@ func (f *Filter) judgeTransport(p *packet.Parsed, id *flow.ID, now int64, flags 
 		return r, false
 	}
 	if hasFlow {
-		f.open(id, s, traits, peerOf(peers, p.Src.Addr()), now)
+		f.open(id, s, traits, whose(peers, p.Src.Addr()), now)
 	}
 	return ReasonNone, true
 }

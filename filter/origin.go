@@ -23,8 +23,8 @@ type Peers interface {
 	PeerOf(a netip.Addr) flow.PeerID
 }
 
-// peerOf asks peers, or takes the address for the peer if there are none.
-func peerOf(peers Peers, a netip.Addr) flow.PeerID {
+// whose asks peers, or takes the address for the peer if there are none.
+func whose(peers Peers, a netip.Addr) flow.PeerID {
 	if peers == nil {
 		return flow.AddrPeer(a)
 	}

@@ -120,8 +120,7 @@ func (f *Filter) beginsAnew(c *conn, s segment) bool {
 	case c.phase.over() || c.has(revoked|adopted) || f.stale(c):
 		return true
 	case c.has(byPeer) == s.byPeer:
-		// Exempt is who asks, not what goes on.
-		return c.has(exempt) && c.phase > phaseAnswered
+		return c.has(exempt) // only while the port is, not by what came before
 	case s.byPeer && c.has(crossed):
 		return false
 	}
@@ -239,7 +238,7 @@ func (f *Filter) reopen(e *flow.Entry[conn], s segment, t traits, now int64) {
 // of c. An accepted SYN of the peer does not end a connection of the host's:
 // the host answers for that.
 func (f *Filter) replaces(c *conn, s segment, t traits) bool {
-	if c.phase.over() || c.has(revoked) || f.stale(c) || t&exempt != 0 {
+	if c.phase.over() || c.has(revoked|exempt) || f.stale(c) || t&exempt != 0 {
 		return true
 	}
 	return !s.byPeer && s.opens()
