@@ -67,9 +67,6 @@ func (s *source) addresses(v *hujson.Value, n *names) (all []item) {
 // joinNets returns what items stand for, without repetition. It must not be
 // changed.
 func joinNets(items []item) []netip.Prefix {
-	if len(items) == 1 {
-		return items[0].nets // which has none
-	}
 	var all set
 	for _, i := range items {
 		all.add(i.nets)

@@ -128,18 +128,21 @@ func (r *reader) readHolder(v *hujson.Value) {
 	found := make(map[string]*hujson.Value)
 	r.members(v, "a packet filter", func(key string, _, value *hujson.Value) { found[key] = value })
 	var read string
+	var null *hujson.Value
 	for _, key := range []string{"PacketFilter", "PacketFilterRules", "packet_filter_rules", "packet_filter_matches"} {
-		value := found[key]
-		switch {
+		switch value := found[key]; {
 		case value == nil:
+		case isNull(value):
+			null = value
 		case read != "":
-			if !isNull(value) {
-				r.notef(value, "%q is passed over: %q has the rules", key, read)
-			}
-		case !isNull(value) || key == "PacketFilter" && found["PacketFilterRules"] == nil:
+			r.notef(value, "%q is passed over: %q has the rules", key, read)
+		default:
 			read = key
 			r.readFilter(value)
 		}
+	}
+	if read == "" && null != nil && found["PacketFilters"] == nil {
+		r.readFilter(null)
 	}
 	if value := found["PacketFilters"]; value != nil && !isNull(value) {
 		r.members(value, "packet filters by names", func(_ string, _, v *hujson.Value) {

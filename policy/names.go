@@ -151,12 +151,20 @@ func (d *definitions) resolve(key string, depth int) {
 // set is prefixes without repetition, in the order in which they came.
 type set struct {
 	list []netip.Prefix
-	seen map[netip.Prefix]bool
+	seen map[netip.Prefix]bool // made when prefixes are added again
 }
 
+// add adds prefixes, which have no repetition of their own and are not changed.
 func (s *set) add(prefixes []netip.Prefix) {
+	if len(s.list) == 0 {
+		s.list = prefixes[:len(prefixes):len(prefixes)]
+		return
+	}
 	if s.seen == nil {
-		s.seen = make(map[netip.Prefix]bool)
+		s.seen = make(map[netip.Prefix]bool, len(s.list)+len(prefixes))
+		for _, p := range s.list {
+			s.seen[p] = true
+		}
 	}
 	for _, p := range prefixes {
 		if !s.seen[p] {
