@@ -2,6 +2,7 @@ package policy
 
 import (
 	"net/netip"
+	"slices"
 
 	"github.com/tailscale/hujson"
 
@@ -13,23 +14,22 @@ import (
 func (r *reader) readFile(v *hujson.Value) {
 	p := r.policy
 	d := &definitions{source: r.source, names: p.names, groups: make(map[string]*group)}
-	var local []netip.Prefix
-	said := false // what is local
+	local := everywhere() // as long as nothing better is known
+	said := false         // what is local
 	r.object(v, "the policy",
 		field{key: "hosts", read: d.readHosts},
 		field{key: "groups", read: d.readGroups},
 		field{key: "permit", read: func(v *hujson.Value) { r.readPermit(v, p) }},
 		field{key: "local", read: func(v *hujson.Value) {
 			said = true
-			local = joinNets(r.addresses(v, p.names))
+			before := len(r.errs)
+			if items := r.addresses(v, p.names); len(r.errs) == before && allKnown(items) {
+				local = joinNets(items)
+			}
 		}},
 		field{read: func(v *hujson.Value) {
-			switch {
-			case said:
-			case r.host == "":
+			if !said && r.host == "" {
 				r.errorf(v, `the policy has no "local": want the addresses of the host that it is for, or, if it is for several, the one to read it for (tstun check --local HOST)`)
-			default:
-				local = everywhere()
 			}
 			r.settleLocal(local)
 		}},
@@ -47,6 +47,12 @@ func (r *reader) readFile(v *hujson.Value) {
 type item struct {
 	v    *hujson.Value
 	nets []netip.Prefix
+}
+
+// allKnown reports whether each item stands for addresses. A name that was
+// defined with errors, which were noted, stands for none.
+func allKnown(items []item) bool {
+	return !slices.ContainsFunc(items, func(i item) bool { return len(i.nets) == 0 })
 }
 
 // addresses reads names and addresses.
@@ -122,6 +128,14 @@ func (p *ruleParts) protocols() []ipproto.Proto {
 	return p.protos
 }
 
+func (p *ruleParts) allKnown() bool {
+	dsts := make([]item, len(p.dsts))
+	for i, d := range p.dsts {
+		dsts[i] = d.item
+	}
+	return allKnown(p.srcs) && allKnown(p.excepts) && allKnown(dsts)
+}
+
 // match returns the rule as a filter takes it.
 func (p *ruleParts) match() filter.Match {
 	m := filter.Match{IPProto: p.protos, Srcs: joinNets(p.srcs)}
@@ -147,7 +161,7 @@ func (r *reader) readRule(v *hujson.Value) {
 		}},
 		field{key: "except", read: func(v *hujson.Value) { parts.excepts = r.addresses(v, n) }},
 	)
-	if len(r.errs) > before || len(parts.srcs) == 0 || len(parts.dsts) == 0 {
+	if len(r.errs) > before || len(parts.srcs) == 0 || len(parts.dsts) == 0 || !parts.allKnown() {
 		return
 	}
 	var x *exception

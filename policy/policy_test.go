@@ -189,6 +189,26 @@ func TestAllErrorsAtOnce(t *testing.T) {
 	}
 }
 
+// TestNoErrorsOfErrors gives files with one error each, which spoils a name or
+// "local" for other places. These have no errors of their own.
+func TestNoErrorsOfErrors(t *testing.T) {
+	const uses = `"accept": [{"src": ["web", "10.0.0.9"], "dst": ["web:1", "10.0.0.2:1"], "except": "web"}, {"src": "g", "dst": "*:1"}, {"src": "*", "dst": "g:1"}],
+		"tests": [{"src": "web", "deny": "10.0.0.2:1"}, {"src": "*", "deny": "g:1", "except": "10.0.0.9"}]`
+	for _, in := range []string{
+		`{"hosts": {"web": "10.0.0.300"}, "groups": {"g": "web"}, "local": "*", ` + uses + `}`,
+		`{"hosts": {"web": "10.0.0.1"}, "groups": {"g": "wed"}, "local": "g", ` + uses + `}`,
+		`{"hosts": {"web": "10.0.0.1"}, "groups": {"g": "web"}, "local": ["10.0.0.300", "10.0.0.3"], ` + uses + `}`,
+		`{"hosts": {"web": "10.0.0.1"}, "groups": {"g": "web"}, ` + uses + `}`,
+		`{"hosts": {"web": "10.0.0.1"}, "groups": {"g": "g"}, "local": "*", ` + uses + `}`,
+	} {
+		_, err := policy.Parse("f", []byte(in))
+		var errs policy.Errors
+		if !errors.As(err, &errs) || len(errs) != 1 {
+			t.Errorf("%s\n%v, want one error", in, err)
+		}
+	}
+}
+
 // TestBounds gives files that stand for far more than they say.
 func TestBounds(t *testing.T) {
 	var chain strings.Builder

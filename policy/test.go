@@ -23,6 +23,7 @@ type testParts struct {
 	srcs    []netip.Prefix
 	excepts []netip.Prefix
 	found   bool // destinations
+	unknown bool // some of what it names, for an error that is noted already
 }
 
 func (r *reader) readTest(v *hujson.Value) {
@@ -36,10 +37,18 @@ func (r *reader) readTest(v *hujson.Value) {
 			})
 		}
 	}
+	read := func(to *[]netip.Prefix) func(*hujson.Value) {
+		return func(v *hujson.Value) {
+			before := len(r.errs)
+			items := r.addresses(v, n)
+			t.unknown = t.unknown || len(r.errs) > before || !allKnown(items)
+			*to = joinNets(items)
+		}
+	}
 	r.object(v, "a test",
 		field{key: "proto", read: func(v *hujson.Value) { t.protos = r.protocols(v) }},
-		field{key: "src", required: true, read: func(v *hujson.Value) { t.srcs = joinNets(r.addresses(v, n)) }},
-		field{key: "except", read: func(v *hujson.Value) { t.excepts = joinNets(r.addresses(v, n)) }},
+		field{key: "src", required: true, read: read(&t.srcs)},
+		field{key: "except", read: read(&t.excepts)},
 		field{key: "accept", read: expect(true)},
 		field{key: "deny", read: expect(false)},
 	)
@@ -52,7 +61,7 @@ func (r *reader) readTest(v *hujson.Value) {
 // accepted, or not.
 func (r *reader) readExpectation(v *hujson.Value, accept bool, t testParts, text string) {
 	d, ok := r.target(text, v, r.policy.names, t.protos)
-	if !ok || len(t.srcs) == 0 || len(t.protos) == 0 || !r.room(v, len(t.srcs)) {
+	if !ok || t.unknown || len(d.nets) == 0 || len(t.srcs) == 0 || len(t.protos) == 0 || !r.room(v, len(t.srcs)) {
 		return // for an error that is noted already
 	}
 	f := newFlows(t.protos, t.srcs, without(d.nets, t.excepts), d.ports)
