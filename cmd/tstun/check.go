@@ -15,12 +15,15 @@ const checkHelp = `check reads policy files and runs the tests in them against t
 tunnel uses. It prints what does not hold, and why. All that is wrong in the
 files is reported at once, with line and column.
 
+It notes what does nothing, such as rules that others cover, and what of a packet
+filter is passed over. With --local, a policy for several hosts is read for one.
+
 With --diff, it runs no tests, but says which new flows become allowed or denied
 when the policy OLD is replaced by NEW. It computes this on the rules, for all
 addresses, ports and protocols.
 
 Packet filters in the JSON form that Tailscale and headscale hand to nodes are
-read too. policy/doc.go in the source has the form of the file, and
+read too. policy/format.txt in the source has the form of the file, and
 examples/policy some whole ones.
 
 Exit codes:
@@ -30,6 +33,7 @@ Exit codes:
 
 func newCheckCommand(env environment) *cobra.Command {
 	var diff, asJSON bool
+	var host string
 	cmd := &cobra.Command{
 		Use:     "check FILE...",
 		Short:   "Run the tests in policy files, or tell two policies apart",
@@ -45,7 +49,7 @@ func newCheckCommand(env environment) *cobra.Command {
 			return nil
 		},
 		RunE: func(_ *cobra.Command, args []string) error {
-			policies, err := readPolicies(args)
+			policies, err := readPolicies(args, host)
 			if err != nil {
 				return err
 			}
@@ -56,17 +60,28 @@ func newCheckCommand(env environment) *cobra.Command {
 		},
 	}
 	cmd.Flags().BoolVar(&diff, "diff", false, "say what changes from the first file to the second")
+	addLocalFlag(cmd, &host)
 	cmd.Flags().BoolVar(&asJSON, "json", false, "print one JSON document instead of text")
 	return cmd
 }
 
-// readPolicies reads all files, and reports the errors of all.
-func readPolicies(files []string) ([]*policy.Policy, error) {
+// addLocalFlag adds the flag that says for which host a policy is read.
+func addLocalFlag(cmd *cobra.Command, host *string) {
+	cmd.Flags().StringVar(host, "local", "", "read policies of several hosts for this `host`, a name or an address")
+}
+
+// readPolicies reads all files, for a host if one is named, and reports the
+// errors of all.
+func readPolicies(files []string, host string) ([]*policy.Policy, error) {
 	policies := make([]*policy.Policy, len(files))
 	var errs []error
 	for i, file := range files {
 		data, err := os.ReadFile(file)
-		if err == nil {
+		switch {
+		case err != nil:
+		case host != "":
+			policies[i], err = policy.ParseFor(file, data, host)
+		default:
 			policies[i], err = policy.Parse(file, data)
 		}
 		if err != nil {
@@ -74,7 +89,7 @@ func readPolicies(files []string) ([]*policy.Policy, error) {
 		}
 	}
 	if len(errs) > 0 {
-		return nil, badInput("policy/doc.go in the source describes the file; examples/policy has some", errors.Join(errs...))
+		return nil, badInput("policy/format.txt in the source describes the file; examples/policy has some", errors.Join(errs...))
 	}
 	return policies, nil
 }
@@ -86,6 +101,7 @@ type checkedFile struct {
 	Rules    int              `json:"rules"`
 	Tests    int              `json:"tests"`
 	Failures []failedFlow     `json:"failures"`
+	Notes    []policy.Note    `json:"notes,omitempty"`
 	failures []policy.Failure // the same, for people
 }
 
@@ -94,7 +110,7 @@ type failedFlow struct {
 	policy.Position
 	policy.Flow
 	Want    string    `json:"want"`
-	More    int       `json:"more,omitempty"`
+	More    uint64    `json:"more,omitempty"` // at most 2^64-1
 	Verdict explained `json:"verdict"`
 }
 
@@ -131,7 +147,7 @@ func checkFile(file string, p *policy.Policy) (checkedFile, error) {
 	if err != nil {
 		return checkedFile{}, failf("", "%s: %w", file, err)
 	}
-	c := checkedFile{File: file, OK: len(failures) == 0, Rules: len(p.Config().Matches), Tests: p.Tests(), Failures: []failedFlow{}, failures: failures}
+	c := checkedFile{File: file, OK: len(failures) == 0, Rules: len(p.Config().Matches), Tests: p.Tests(), Failures: []failedFlow{}, Notes: p.Notes(), failures: failures}
 	for _, f := range failures {
 		want := "deny"
 		if f.Accept {
@@ -145,6 +161,9 @@ func checkFile(file string, p *policy.Policy) (checkedFile, error) {
 func printChecked(env environment, files []checkedFile) error {
 	p := newPainter(env)
 	for _, c := range files {
+		for _, n := range c.Notes {
+			p.printf("note %v\n", n)
+		}
 		for i, f := range c.failures {
 			want := "denied"
 			if f.Accept {
@@ -166,11 +185,14 @@ func printChecked(env environment, files []checkedFile) error {
 	return written(p)
 }
 
-func moreFlows(n int) string {
-	if n == 0 {
+func moreFlows(n uint64) string {
+	switch {
+	case n == 0:
 		return ""
+	case n >= 1e9:
+		return ", and more than a billion more flows"
 	}
-	return ", and " + counted(n, "more flow", "more flows")
+	return ", and " + counted(int(n), "more flow", "more flows")
 }
 
 // counted returns the number with the noun that goes with it.

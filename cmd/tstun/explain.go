@@ -2,7 +2,6 @@ package main
 
 import (
 	"errors"
-	"net/netip"
 	"strings"
 
 	"github.com/spf13/cobra"
@@ -24,8 +23,8 @@ Exit codes:
   2  the policy cannot be read or has errors, or the command line is wrong`
 
 type explainOptions struct {
-	policy, proto string
-	json          bool
+	policy, proto, host string
+	json                bool
 }
 
 func newExplainCommand(env environment) *cobra.Command {
@@ -49,6 +48,7 @@ func newExplainCommand(env environment) *cobra.Command {
 	flags := cmd.Flags()
 	flags.StringVar(&o.policy, "policy", "", "the policy `file`")
 	flags.StringVar(&o.proto, "proto", "tcp", "the `protocol`: tcp, udp, icmp or another name or number")
+	addLocalFlag(cmd, &o.host)
 	flags.BoolVar(&o.json, "json", false, "print one JSON document instead of text")
 	return cmd
 }
@@ -87,7 +87,7 @@ type explainedFlow struct {
 }
 
 func runExplain(env environment, o explainOptions, src, dst string) error {
-	policies, err := readPolicies([]string{o.policy})
+	policies, err := readPolicies([]string{o.policy}, o.host)
 	if err != nil {
 		return err
 	}
@@ -103,7 +103,7 @@ func runExplain(env environment, o explainOptions, src, dst string) error {
 	all := make([]explainedFlow, len(flows))
 	refused := 0
 	for i, flow := range flows {
-		e := f.Explain(netip.AddrPortFrom(flow.Src, 0), flow.Dst, flow.Proto)
+		e := pol.Explain(f, flow)
 		all[i] = explainedFlow{flow, explain(pol, e)}
 		if e.Response.IsDrop() {
 			refused++
