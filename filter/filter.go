@@ -43,7 +43,7 @@ func New(c Config) (*Filter, error) {
 	if err != nil {
 		return nil, err
 	}
-	logIPs, err := prefixSet("LogIPs", c.LogIPs)
+	logIPs, err := prefixSet("LogIPs", c.logIPs())
 	if err != nil {
 		return nil, err
 	}
@@ -110,6 +110,10 @@ func everywhere() []netip.Prefix {
 // State returns the state of f, to be given to its successor.
 func (f *Filter) State() *State { return f.state }
 
+// HasLocal reports whether Config.Local named any address. Without one, no
+// inbound packet but permitted multicast passes f.
+func (f *Filter) HasLocal() bool { return f.local.Size() > 0 }
+
 var epoch = time.Now()
 
 // Now returns the monotonic time that RunIn and RunOut use, in nanoseconds.
@@ -121,7 +125,7 @@ func prefixSet(field string, prefixes []netip.Prefix) (*bart.Lite, error) {
 		if err := checkPrefix(p); err != nil {
 			return nil, fmt.Errorf("filter: %s[%d]: %w", field, i, err)
 		}
-		set.Insert(p.Masked())
+		set.Insert(p)
 	}
 	return set, nil
 }

@@ -54,7 +54,7 @@ func randomPolicy(r *rand.Rand) string {
 	}
 	var rules []string
 	for range 1 + r.IntN(5) {
-		proto, ports := "", []string{"*", "0", "1-3", "2,5", "3-7", "65535", "0-65534"}
+		proto, ports := "", []string{"*", "0-1", "1-3", "2,5", "3-7", "65535", "0-65534"}
 		switch r.IntN(4) {
 		case 0:
 			proto = `"proto": ` + list(func() string { return pick([]string{"tcp", "udp", "sctp", "icmp", "icmpv4"}) }) + ", "
@@ -218,7 +218,7 @@ func TestDiffText(t *testing.T) {
 func manyRules(n int) string {
 	var b strings.Builder
 	for i := range n {
-		fmt.Fprintf(&b, `{"src": "10.1.%d.%d", "dst": "10.2.%[1]d.%d:%[2]d"},`, i>>8, i&255, i&255)
+		fmt.Fprintf(&b, `{"src": "10.1.%d.%d", "dst": "10.2.%[1]d.%d:%[3]d"},`, i>>8, i&255, 1+i&255)
 	}
 	return b.String()
 }
@@ -226,7 +226,7 @@ func manyRules(n int) string {
 func TestDiffTooLarge(t *testing.T) {
 	var b strings.Builder
 	for i := range 4000 {
-		fmt.Fprintf(&b, `{"src": "10.%d.%d.0-10.255.255.255", "dst": "*:%d"},`, i>>8, i&255, i)
+		fmt.Fprintf(&b, `{"src": "10.%d.%d.0-10.255.255.255", "dst": "*:%d"},`, i>>8, i&255, 1+i)
 	}
 	old := mustParse(t, `{"local": "*"}`)
 	next := mustParse(t, `{"local": "*", "accept": [`+b.String()+`]}`)

@@ -1,6 +1,8 @@
 package policy
 
 import (
+	"slices"
+
 	"github.com/tailscale/hujson"
 
 	"tstun/filter"
@@ -56,6 +58,10 @@ func (s *source) targets(v *hujson.Value, n names, protos []ipproto.Proto) (all 
 		t, err := parseTarget(text, n, protos)
 		if err != nil {
 			s.errorf(v, "%v", err)
+			return
+		}
+		if hasPorts(protos) && slices.Contains(t.ports, filter.PortRange{}) {
+			s.errorf(v, `port 0 alone, which no service has: want "*" for all ports`)
 			return
 		}
 		if s.room(v, len(t.nets)*len(t.ports)) {

@@ -3,6 +3,7 @@ package policy
 import (
 	"fmt"
 	"net/netip"
+	"slices"
 
 	"github.com/tailscale/hujson"
 
@@ -96,7 +97,17 @@ func (s *source) readDstPorts(v *hujson.Value, m *filter.Match) {
 		s.errorf(v, "%v has no ports: want the ports from 0 to 65535", p)
 		return
 	}
+	if ports == (filter.PortRange{}) && hasPorts(m.IPProto) {
+		s.errorf(v, "port 0 alone, which no service has: want the ports from 0 to 65535 for all")
+		return
+	}
 	m.Dsts = target{nets, []filter.PortRange{ports}}.append(m.Dsts)
+}
+
+// hasPorts reports whether any of the protocols has ports; those of a rule that
+// names none do.
+func hasPorts(protos []ipproto.Proto) bool {
+	return len(protos) == 0 || slices.ContainsFunc(protos, ipproto.Proto.HasPorts)
 }
 
 // needsAllPorts returns the first of the protocols that cannot go with a part
