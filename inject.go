@@ -145,6 +145,7 @@ func (w *Wrapper) inject(i injection, atMost int) error {
 	err := w.queue.push(i, atMost)
 	if err == ErrQueueFull {
 		w.tally.dropOut(filter.ReasonQueueFull, 1)
+		w.noteQueueFull()
 	}
 	return err
 }

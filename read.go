@@ -10,6 +10,8 @@ import (
 type inbox struct {
 	segments  segments // what is left of an injected super-packet
 	hostsTurn bool     // the last call served injections: look at the host first
+	read      bool     // Read was called
+	silence   silence
 	batch     batch
 }
 
@@ -26,6 +28,7 @@ func (w *Wrapper) Read(bufs [][]byte, sizes []int, offset int) (int, error) {
 	}
 	w.readMu.Lock()
 	defer w.endRead()
+	w.inbox.read = true
 	for {
 		if w.isClosed() {
 			return 0, ErrClosed
@@ -87,6 +90,7 @@ func (w *Wrapper) readHost(bufs [][]byte, sizes []int, offset int, wait bool) (i
 	for i := range n {
 		sizes[i] = w.sendHost(b, bufs[i], sizes[i], offset)
 	}
+	w.watchSilence(sizes[:n], b.now)
 	b.tally()
 	b.end()
 	return n, err
@@ -117,6 +121,7 @@ func (w *Wrapper) sendHost(b *batch, buf []byte, size, offset int) int {
 	o := b.outbound()
 	if o.fate == dropped {
 		w.tally.dropOut(o.reason, 1)
+		w.noteDrop(b.cfg.filter, o.reason)
 		return 0
 	}
 	size = len(b.p.Buffer())
@@ -145,6 +150,7 @@ func (w *Wrapper) readInjected(bufs [][]byte, sizes []int, offset int) (n int) {
 		sizes[n] = w.sendInjected(b, bufs[n][offset:offset+size])
 		n++
 	}
+	w.watchSilence(sizes[:n], b.now)
 	b.tally()
 	b.end()
 	return n

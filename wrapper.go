@@ -102,12 +102,15 @@ type Wrapper struct {
 	tally  tally
 	linkIO linkErrors
 
+	mistakes mistakes
+
 	lanes   lanes
 	answers *rate.Limiter // of what peers provoke
 
 	clock        clock
 	lastActivity atomic.Int64 // the clock's time of the last packet from or to the device
 
+	heard     atomic.Bool   // Write was called with packets
 	closed    atomic.Bool   // set by Close, before done
 	done      chan struct{} // closed by Close
 	closeOnce sync.Once

@@ -31,6 +31,9 @@ func (w *Wrapper) write(b *batch, bufs [][]byte, offset int) (int, error) {
 	if offset < 0 {
 		return 0, fmt.Errorf("tstun: write: offset %d", offset)
 	}
+	if len(bufs) > 0 {
+		w.noteHeard()
+	}
 	for _, buf := range bufs {
 		w.receive(b, buf, offset)
 	}
@@ -61,6 +64,7 @@ func (w *Wrapper) receive(b *batch, buf []byte, offset int) {
 	case dropped:
 		b.drops++
 		w.tally.dropIn(o.reason, 1)
+		w.noteDrop(b.cfg.filter, o.reason)
 	}
 	if b.reply != nil {
 		w.answer(b.reply)
