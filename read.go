@@ -21,8 +21,12 @@ type inbox struct {
 // not go through leaves a size of 0. len(sizes) must be at least len(bufs).
 // One Read runs at a time; hooks that it calls must not call it.
 //
-// Errors are the device's own, and ErrClosed after Close.
+// Errors are the device's own, ErrClosed once it or the Wrapper is closed, and
+// what is wrong with the arguments.
 func (w *Wrapper) Read(bufs [][]byte, sizes []int, offset int) (int, error) {
+	if w.isClosed() {
+		return 0, ErrClosed
+	}
 	if offset < 0 || len(sizes) < len(bufs) {
 		return 0, fmt.Errorf("tstun: read: offset %d, %d buffers, %d sizes", offset, len(bufs), len(sizes))
 	}
@@ -37,8 +41,8 @@ func (w *Wrapper) Read(bufs [][]byte, sizes []int, offset int) (int, error) {
 			return 0, nil
 		}
 		n, err := w.readOnce(bufs, sizes, offset)
-		if n > 0 || err != nil && !w.isClosed() {
-			return n, err
+		if n > 0 || err != nil {
+			return n, w.orClosed(err)
 		}
 	}
 }
