@@ -10,8 +10,9 @@ import (
 
 // InjectInboundDirect writes the packet in buf from offset on to the device,
 // as if a peer had sent it, past all filters and hooks. offset must be at
-// least PacketStartOffset; the bytes before it are overwritten. The caller
-// keeps buf. The packet is counted. It blocks as long as the device does.
+// least PacketStartOffset; the bytes before it may be overwritten. The caller
+// keeps buf. The packet is counted, an empty one is a no-op. It blocks as long
+// as the device does. A link that is down loses the packet without an error.
 func (w *Wrapper) InjectInboundDirect(buf []byte, offset int) error {
 	if w.isClosed() {
 		return ErrClosed
@@ -38,9 +39,12 @@ func tooLarge(way string, size int) error {
 }
 
 // InjectInboundCopy is InjectInboundDirect for a packet without space before
-// it, which it copies. An empty packet is a no-op.
+// it, which it copies.
 func (w *Wrapper) InjectInboundCopy(packet []byte) error {
-	if len(packet) > MaxPacketSize {
+	switch {
+	case w.isClosed():
+		return ErrClosed
+	case len(packet) > MaxPacketSize:
 		return tooLarge("inbound", len(packet))
 	}
 	buf := make([]byte, PacketStartOffset+len(packet))
@@ -102,7 +106,7 @@ func (w *Wrapper) InjectOutbound(packet []byte) error {
 // InjectOutboundPacketBuffer is InjectOutbound for a packet of gVisor's,
 // which may be a GSO super-packet; that is cut into segments. It takes over
 // one reference to pkt, also on an error, and drops it once the packet was
-// read.
+// read, or the Wrapper is closed.
 func (w *Wrapper) InjectOutboundPacketBuffer(pkt *stack.PacketBuffer) error {
 	i := injection{pkt: pkt}
 	if err := w.checkPacketBuffer("outbound", pkt); err != nil {
@@ -144,6 +148,7 @@ func (w *Wrapper) inject(i injection) error {
 	err := w.queue.push(i)
 	if err == ErrQueueFull {
 		w.tally.dropOut(filter.ReasonQueueFull, 1)
+		w.noteQueueFull()
 	}
 	return err
 }

@@ -69,7 +69,7 @@ func TestManyGroups(t *testing.T) {
 	ms := make([]Match, n)
 	for i := range ms {
 		ms[i] = groups(inGroup(peerOf, i), host(hostOf))
-		ms[i].Dsts[0].Ports = PortRange{uint16(2 * i), uint16(2 * i)}
+		ms[i].Dsts[0].Ports = PortRange{uint16(2*i + 1), uint16(2*i + 1)}
 		ms[i].IPProto = []ipproto.Proto{ipproto.TCP, ipproto.SCTP}
 	}
 	ms[7].IPProto, ms[7].Dsts[0].Ports = []ipproto.Proto{ipproto.TCP, ipproto.GRE}, AllPorts
@@ -80,7 +80,7 @@ func TestManyGroups(t *testing.T) {
 	}
 	for i := range 2*n + 100 {
 		for _, proto := range []ipproto.Proto{ipproto.TCP, ipproto.UDP, ipproto.SCTP, ipproto.GRE} {
-			want := i%2 == 0 && i < 2*n && i != 14 && (proto == ipproto.TCP || proto == ipproto.SCTP)
+			want := i%2 == 1 && i < 2*n && i != 15 && (proto == ipproto.TCP || proto == ipproto.SCTP)
 			if got := x.allows(proto, addr4(peerOf), addr4(hostOf), uint16(i)); got != want {
 				t.Fatalf("%v to port %d: %v, want %v", proto, i, got, want)
 			}
@@ -136,8 +136,8 @@ func TestBitmapsDoNotGrowWithTheProduct(t *testing.T) {
 		ms = append(ms, Match{
 			Srcs: []netip.Prefix{nested4(0, i%8), host(30<<24 | uint32(i)), host(spread(i))},
 			Dsts: []NetPortRange{
-				{nested4(1, i%8), PortRange{uint16(i), uint16(2 * i)}},
-				{host(31<<24 | uint32(i)), PortRange{uint16(i), uint16(2 * i)}},
+				{nested4(1, i%8), PortRange{uint16(i), uint16(2*i + 1)}},
+				{host(31<<24 | uint32(i)), PortRange{uint16(i), uint16(2*i + 1)}},
 			},
 		})
 	}

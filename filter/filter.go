@@ -48,7 +48,7 @@ func New(c Config) (*Filter, error) {
 	if err != nil {
 		return nil, err
 	}
-	logIPs, err := prefixSet("LogIPs", c.LogIPs)
+	logIPs, err := prefixSet("LogIPs", c.logIPs())
 	if err != nil {
 		return nil, err
 	}
@@ -118,6 +118,10 @@ func everywhere() []netip.Prefix {
 // State returns the state of f, to be given to its successor.
 func (f *Filter) State() *State { return f.state }
 
+// HasLocal reports whether Config.Local named any address. Without one, no
+// inbound packet but permitted multicast passes f.
+func (f *Filter) HasLocal() bool { return f.local.Size() > 0 }
+
 // keptFrom returns the keepFrom of a filter that follows f, which may be nil.
 func (f *Filter) keptFrom() uint32 {
 	switch {
@@ -160,7 +164,7 @@ func prefixSet(field string, prefixes []netip.Prefix) (*bart.Lite, error) {
 		if err := checkPrefix(p); err != nil {
 			return nil, fmt.Errorf("filter: %s[%d]: %w", field, i, err)
 		}
-		set.Insert(p.Masked())
+		set.Insert(p)
 	}
 	return set, nil
 }

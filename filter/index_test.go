@@ -42,7 +42,7 @@ func (s space) prefix(v6 bool) netip.Prefix {
 	if s.r.IntN(20) == 0 || s.r.IntN(10) < s.nested {
 		bits = s.r.IntN(a.BitLen() + 1)
 	}
-	return netip.PrefixFrom(a, bits) // host bits may be set, as people write it
+	return netip.PrefixFrom(a, bits).Masked()
 }
 
 func (s space) ports() PortRange {
@@ -50,11 +50,11 @@ func (s space) ports() PortRange {
 	case 0:
 		return AllPorts
 	case 1:
-		p := uint16(s.r.IntN(6))
+		p := 1 + uint16(s.r.IntN(5)) // port 0 alone is refused
 		return PortRange{p, p}
 	default:
 		a, b := uint16(s.r.IntN(6)), uint16(s.r.IntN(6))
-		return PortRange{min(a, b), max(a, b)}
+		return PortRange{min(a, b), max(a, b, 1)}
 	}
 }
 
@@ -239,7 +239,7 @@ func TestIndexIsCompact(t *testing.T) {
 	for i := range n {
 		srcs[i] = host(spread(i))
 		dsts[i] = NetPortRange{host(spread(i) ^ 1), PortRange{80, 80}}
-		ports[i] = NetPortRange{host(1), PortRange{uint16(2 * i), uint16(2 * i)}}
+		ports[i] = NetPortRange{host(1), PortRange{uint16(2*i + 1), uint16(2*i + 1)}}
 		twice = append(twice, one(srcs[0], host(9), 80))
 	}
 	manySrcs = []Match{{Srcs: srcs, Dsts: dsts}}
@@ -254,7 +254,7 @@ func TestIndexIsCompact(t *testing.T) {
 		t.Errorf("one rule with %d ports: %d nodes, %d services", n, len(x.dstNodes), len(x.services))
 	}
 	for i := range uint16(2 * n) {
-		if got := x.allows(ipproto.TCP, srcs[0].Addr(), host(1).Addr(), i); got != (i%2 == 0) {
+		if got := x.allows(ipproto.TCP, srcs[0].Addr(), host(1).Addr(), i); got != (i%2 == 1) {
 			t.Fatalf("port %d: %v", i, got)
 		}
 	}

@@ -201,8 +201,15 @@ func (m *Match) checkDst(d NetPortRange) error {
 	if d.Ports.First > d.Ports.Last {
 		return fmt.Errorf("port range %d-%d is empty", d.Ports.First, d.Ports.Last)
 	}
-	if d.Ports.First == 0 && d.Ports.Last == 65535 {
+	switch d.Ports {
+	case AllPorts:
 		return nil
+	case PortRange{}:
+		for _, p := range m.protocols() {
+			if p.HasPorts() {
+				return fmt.Errorf("no Ports, and %v has ports: set them, or AllPorts", p)
+			}
+		}
 	}
 	for _, p := range m.IPProto {
 		if !p.HasPorts() && !p.IsICMP() {
@@ -218,6 +225,11 @@ func checkPrefix(p netip.Prefix) error {
 		return errors.New("the prefix is not valid")
 	case p.Addr().Is4In6():
 		return fmt.Errorf("%v maps IPv4 addresses: name the IPv4 prefix instead", p)
+	case p != p.Masked():
+		return fmt.Errorf("%v has bits behind its length: name %v or %v", p, p.Masked(), hostPrefix(p.Addr()))
 	}
 	return nil
 }
+
+// hostPrefix is the prefix of one address.
+func hostPrefix(a netip.Addr) netip.Prefix { return netip.PrefixFrom(a, a.BitLen()) }

@@ -393,3 +393,20 @@ func TestWriteWhileDown(t *testing.T) {
 		}
 	})
 }
+
+// The MTU is known after Close also where it was never asked for before, and is
+// the interface's own where Create did not set it.
+func TestMTUAfterClose(t *testing.T) {
+	inNamespace(t, func(*netns.NS) {
+		for _, tt := range []struct{ asked, want int }{{0, 1500}, {1280, 1280}} {
+			dev, _, err := tundev.Create(nil, "mtu%d", tt.asked)
+			if err != nil {
+				t.Fatal(err)
+			}
+			dev.Close()
+			if mtu, err := dev.MTU(); mtu != tt.want || err != nil {
+				t.Errorf("asked for %d: MTU %d, %v; want %d", tt.asked, mtu, err, tt.want)
+			}
+		}
+	})
+}
