@@ -41,13 +41,14 @@ apt_in() { # LISTS PROGRAM ARGUMENT...
 	[ "$lists" = system ] || own=(-o "Dir::Etc::sourcelist=$work/$lists/sources.list" -o Dir::Etc::sourceparts=/dev/null)
 	"$program" -q -o "Dir::State::lists=$work/$lists/lists" -o "Dir::Cache=$work/$lists/cache" \
 		-o Acquire::Languages=none -o Acquire::IndexTargets::deb::DEP-11::DefaultEnabled=false \
+		-o Dir::Cache::pkgcache=pkgcache.bin -o Dir::Cache::srcpkgcache=srcpkgcache.bin \
 		-o Acquire::Retries=3 "${own[@]}" "$@"
 }
 
-# debian is where the system has its packages from, other than security updates.
-debian() {
+# mirror is where the system has its packages from, or its security updates.
+mirror() { # SUITE
 	apt_in system apt-get indextargets --format '$(REPO_URI) $(CODENAME)' 'Created-By: Packages' |
-		awk '$2 !~ /-/ { print $1; exit }'
+		awk -v wanted="$1" '($2 ~ /-security$/) == (wanted ~ /-security$/) { print $1; exit }'
 }
 
 # update fetches the lists: of the system's own sources, or of all of Debian's
@@ -57,8 +58,8 @@ update() { # LISTS
 	mkdir -p "$work/$1"
 	if [ "$1" = releases ]; then
 		local suite
-		for suite in bullseye bookworm bookworm-backports trixie trixie-backports sid; do
-			echo "deb [signed-by=/usr/share/keyrings/debian-archive-keyring.gpg] $(debian) $suite main"
+		for suite in {bullseye,bookworm,trixie}{,-security} {bookworm,trixie}-backports sid; do
+			echo "deb [signed-by=/usr/share/keyrings/debian-archive-keyring.gpg] $(mirror "$suite") $suite main"
 		done >"$work/releases/sources.list"
 	fi
 	apt_in "$1" apt-get update >"$work/$1/log" 2>&1 || tail -n 3 "$work/$1/log" >&2
