@@ -3,6 +3,7 @@ package main
 import (
 	"context"
 	"encoding/json"
+	"fmt"
 	"net"
 	"sync"
 	"sync/atomic"
@@ -92,13 +93,20 @@ func say(t *testing.T, from, to *node, n int) {
 	}
 }
 
-// untilRead waits until the link has read n packets.
-func (l *badLink) untilRead(t *testing.T, n int64) {
-	t.Helper()
-	ctx, cancel := context.WithTimeout(t.Context(), promptly)
+// awaitRead waits until the link has read n packets.
+func (l *badLink) awaitRead(ctx context.Context, n int64) error {
+	ctx, cancel := context.WithTimeout(ctx, settleTime)
 	defer cancel()
 	if err := eventually(ctx, func() (bool, error) { return l.read.Load() >= n, nil }); err != nil {
-		t.Fatalf("%d packets were read, not %d", l.read.Load(), n)
+		return fmt.Errorf("%d packets were read, not %d: %w", l.read.Load(), n, err)
+	}
+	return nil
+}
+
+func (l *badLink) untilRead(t *testing.T, n int64) {
+	t.Helper()
+	if err := l.awaitRead(t.Context(), n); err != nil {
+		t.Fatal(err)
 	}
 }
 
@@ -129,11 +137,15 @@ func TestBooksWaitForASlowNode(t *testing.T) {
 	before := client.read.Load()
 	say(t, d.client, d.server, 3)
 	client.untilRead(t, before+3)
-	go func() {
+	var releasing sync.WaitGroup
+	defer releasing.Wait()
+	releasing.Go(func() {
+		defer release()
 		// The ping behind them says that the books are found incomplete.
-		client.untilRead(t, before+4)
-		release()
-	}()
+		if err := client.awaitRead(t.Context(), before+4); err != nil {
+			t.Error(err)
+		}
+	})
 	p, err := d.settle(t.Context(), time.Minute)
 	if err != nil {
 		t.Fatal(err)
