@@ -14,25 +14,32 @@ import (
 // Nothing waits for its end but a machine that is too busy to carry them.
 const settleTime = 10 * time.Second
 
+// accountant is what counts: a Wrapper.
+type accountant interface {
+	ExtractStatistics() map[netlogtype.Connection]netlogtype.Counts
+	Counters() tstun.Counters
+}
+
 // books is what one node has counted.
 type books struct {
 	node        *node
+	of          accountant
 	connections map[netlogtype.Connection]netlogtype.Counts
 	sum         netlogtype.Counts // over connections
 	counters    tstun.Counters
 }
 
 func newBooks(n *node) *books {
-	return &books{node: n, connections: make(map[netlogtype.Connection]netlogtype.Counts)}
+	return &books{node: n, of: n.wrapper, connections: make(map[netlogtype.Connection]netlogtype.Counts)}
 }
 
 // read adds what the node has counted since the last call.
 func (b *books) read() {
-	for c, v := range b.node.wrapper.ExtractStatistics() {
+	for c, v := range b.of.ExtractStatistics() {
 		b.connections[c] = b.connections[c].Add(v)
 		b.sum = b.sum.Add(v)
 	}
-	b.counters = b.node.wrapper.Counters()
+	b.counters = b.of.Counters()
 }
 
 // balanced reports whether the connections add up to the counters. They do not
@@ -41,7 +48,7 @@ func (b *books) balanced() bool { return b.sum == passed(b.counters) }
 
 // current reports whether the node has counted nothing since read.
 func (b *books) current() bool {
-	now := b.node.wrapper.Counters()
+	now := b.of.Counters()
 	return passed(now) == passed(b.counters) &&
 		now.In.Dropped() == b.counters.In.Dropped() && now.Out.Dropped() == b.counters.Out.Dropped()
 }

@@ -11,6 +11,8 @@ import (
 	"time"
 
 	"golang.zx2c4.com/wireguard/tun"
+
+	"tstun/netlogtype"
 )
 
 // badLink is between a node's Wrapper and its WireGuard.
@@ -209,5 +211,45 @@ func TestBooksAreOfOneMoment(t *testing.T) {
 	b.counters = d.client.wrapper.Counters()
 	if b.balanced() {
 		t.Error("the counters are newer than the connections, and the books are said to be balanced")
+	}
+}
+
+// interrupted is an accountant before whom something happens when he is asked.
+type interrupted struct {
+	accountant
+	before func()
+}
+
+func (i interrupted) ExtractStatistics() map[netlogtype.Connection]netlogtype.Counts {
+	i.before()
+	return i.accountant.ExtractStatistics()
+}
+
+// A packet that arrives after the one node's books were read and before the
+// other's is in the latter alone: these are not books of one moment.
+func TestBooksReadWhileAPacketComes(t *testing.T) {
+	d, client, _ := newLinkedDemo(t)
+	p := accountPair{newBooks(d.client), newBooks(d.server)}
+	taken := func() uint64 { in := d.server.wrapper.Counters().In; return in.Packets + in.Dropped() }
+	p.server.of = interrupted{d.server.wrapper, func() {
+		sent, came := client.read.Load(), taken()
+		say(t, d.client, d.server, 1)
+		client.untilRead(t, sent+1)
+		ctx, cancel := context.WithTimeout(t.Context(), settleTime)
+		defer cancel()
+		if err := eventually(ctx, func() (bool, error) { return taken() > came, nil }); err != nil {
+			t.Fatal(err)
+		}
+	}}
+	for range 20 {
+		if p.read() {
+			t.Fatalf("the client sent %+v, the server counted %+v, at one moment", p.client.sum, p.server.sum)
+		}
+	}
+	p.server.of = d.server.wrapper
+	ctx, cancel := context.WithTimeout(t.Context(), settleTime)
+	defer cancel()
+	if err := eventually(ctx, func() (bool, error) { return p.read() && p.complete(), nil }); err != nil {
+		t.Error(err)
 	}
 }
