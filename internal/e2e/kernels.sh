@@ -82,6 +82,24 @@ find_kernel() { # SERIES; sets package and lists
 	return 1
 }
 
+# fetch unpacks a kernel's package, and those of the same version that it needs:
+# from 7 on, kernel and modules are in packages of their own.
+fetch() { # LISTS PACKAGE
+	rm -rf "$work/kernel"
+	mkdir "$work/kernel"
+	(
+		cd "$work/kernel"
+		parts=$(apt_in "$1" apt-cache depends "$2" |
+			awk -v version="${2#linux-image-}" '$1 == "Depends:" && $2 ~ /^linux-/ && index($2, version) { print $2 }')
+		# shellcheck disable=SC2086
+		apt_in "$1" apt-get download "$2" $parts >"$work/log" 2>&1 || return
+		for part in ./*.deb; do
+			dpkg -x "$part" . || return
+			rm "$part"
+		done
+	)
+}
+
 # add copies a program with its libraries into the root of the machine.
 add() { # FILE [PLACE]
 	local file
@@ -175,6 +193,7 @@ write_init() {
 build_initrd() { # VERSION
 	local from=$work/kernel/lib/modules/$1 to=$root/lib/modules/$1
 	[ -d "$from" ] || from=$work/kernel/usr/lib/modules/$1
+	[ -d "$from/kernel" ] || return 1
 	rm -rf "$root/lib/modules"
 	mkdir -p "$to"
 	cp "$from"/modules.{builtin,order} "$to/"
@@ -207,22 +226,24 @@ boot() { # IMAGE
 unexpected() { grep '^skip ' "$1" | grep -v -e 'needs nmap' -e 'needs scapy' || true; }
 
 try() { # SERIES; one line about it goes to the summary
-	local package='' lists version began=$SECONDS result=FAILED
+	local package='' lists version image began=$SECONDS result=FAILED
 	if ! find_kernel "$1"; then
 		echo "$1: no package" | tee -a "$work/summary"
 		return 1
 	fi
 	version=${package#linux-image-}
 	echo "== $1: $package"
-	rm -rf "$work/kernel"
-	mkdir "$work/kernel"
-	(cd "$work/kernel" && apt_in "$lists" apt-get download "$package" >"$work/log" 2>&1 && dpkg -x ./*.deb .) || {
+	fetch "$lists" "$package" || {
 		tail -n 3 "$work/log"
 		echo "$1: $package: not fetched" | tee -a "$work/summary"
 		return 1
 	}
-	build_initrd "$version"
-	boot "$(find "$work/kernel" -name 'vmlinuz*' -type f)" | tee "$work/said" || true
+	image=$(find "$work/kernel" -name 'vmlinuz*' -type f | head -n 1)
+	if [ -z "$image" ] || ! build_initrd "$version"; then
+		echo "$1: $package: has no kernel or no modules where they are looked for" | tee -a "$work/summary"
+		return 1
+	fi
+	boot "$image" | tee "$work/said" || true
 	if grep -q '^RESULT 0' "$work/said" && [ -z "$(unexpected "$work/said")" ]; then
 		result=passed
 	elif ! grep -q '^RESULT' "$work/said"; then
