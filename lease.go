@@ -1,18 +1,25 @@
 package tstun
 
 import (
+	"time"
+
 	"tstun/flow"
 	"tstun/ipproto"
 	"tstun/packet"
 )
 
+// leaseTime is how long a lease lasts. Meanwhile packets that it covers do not
+// put off the expiry of their flow: little beside idle timeouts, which are
+// seconds and minutes.
+const leaseTime = 5 * time.Millisecond
+
 // lease is what the last packet that passed tells about the next ones of its
-// flow: while it holds, the filter would only repeat itself. It lasts for one
-// reading of the clock and one configuration, so that also packets that come
-// one by one share it.
+// flow: while it holds, the filter would only repeat itself. It lasts for a
+// short time and one configuration, so that also packets that come one by one
+// share it.
 type lease struct {
 	serial uint64 // of the configuration, which is not kept: a lane may idle for long
-	now    int64
+	made   int64  // when, as filter.Now tells
 	like   packet.Run
 	stamp  flow.Stamp
 	ports  uint32 // of the last packet that it did not cover
@@ -35,7 +42,7 @@ func (l *lease) cover(pkt []byte) int {
 // renew begins the next call with the lease, if it is still good.
 func (b *batch) renewLease() {
 	b.lease.run = -1
-	if b.lease.serial != b.cfg.serial || b.lease.now != b.now {
+	if b.lease.serial != b.cfg.serial || b.now-b.lease.made > int64(leaseTime) {
 		b.lease.stamp = flow.Stamp{}
 	}
 }
@@ -57,7 +64,7 @@ func (b *batch) takeLease(whole bool, run int) {
 	if b.p.IPProto == ipproto.UDP && b.cfg.disco != nil {
 		whole = false
 	}
-	b.lease = lease{serial: b.cfg.serial, now: b.now, like: like, stamp: b.stamp, ports: ports, id: b.id, run: run, whole: whole}
+	b.lease = lease{serial: b.cfg.serial, made: b.now, like: like, stamp: b.stamp, ports: ports, id: b.id, run: run, whole: whole}
 	if b.cfg.stats != nil {
 		before := b.ledger.follow(&b.id)
 		b.cfg.stats.add(&before, b.way, b.now)
