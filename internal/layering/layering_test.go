@@ -48,6 +48,7 @@ var may = map[string][]string{
 	"tstun/internal/netns":    {"github.com/vishvananda/netlink", "github.com/vishvananda/netns", "golang.org/x/sys/"},
 	"tstun/internal/layering": {},
 	"tstun/internal/attack":   {},
+	"tstun/internal/e2e":      {},
 }
 
 // testsOnly are packages that no code outside of tests may import.
