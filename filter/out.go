@@ -41,7 +41,7 @@ func (f *Filter) Record(p *packet.Parsed, now int64) {
 
 // RecordRun is Record for a caller that expects more of the same, and knows
 // the ID of flow.Out(p), which is not kept. The stamp is as InRun's: while it
-// holds, further packets like p need neither Out nor Record at now.
+// holds, further packets like p need neither Out nor Record.
 func (f *Filter) RecordRun(p *packet.Parsed, id *flow.ID, now int64) flow.Stamp {
 	if formReason(p) != ReasonNone || p.IPProto == ipproto.Fragment || !tracked(p) {
 		return flow.Stamp{}
