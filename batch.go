@@ -3,6 +3,7 @@ package tstun
 import (
 	"errors"
 
+	"tstun/filter"
 	"tstun/flow"
 	"tstun/packet"
 	"tstun/tundev"
@@ -14,7 +15,7 @@ import (
 type batch struct {
 	w   *Wrapper
 	cfg *config
-	now int64 // the clock's, the same for all packets
+	now int64 // when the call began, as filter.Now tells; the same for all packets
 	way direction
 	p   packet.Parsed
 	id  flow.ID // of p, as the host sees it; zero for none
@@ -76,7 +77,7 @@ func (w *Wrapper) begin() *lane {
 }
 
 func (b *batch) begin(w *Wrapper, way direction) {
-	b.w, b.way, b.cfg, b.now = w, way, w.config.Load(), w.clock.read()
+	b.w, b.way, b.cfg, b.now = w, way, w.config.Load(), filter.Now()
 	b.renewLease()
 }
 
@@ -159,6 +160,7 @@ func (b *batch) unsend(s sent) {
 
 // tally enters what the call has carried into the books.
 func (b *batch) tally() {
+	b.noteActivity()
 	b.ledger.enter(b.n, b.leased())
 	for i := range b.runs {
 		if i != b.lease.run {

@@ -90,7 +90,6 @@ func (w *Wrapper) readHost(bufs [][]byte, sizes []int, offset int, wait bool) (i
 	}
 	b := &w.inbox.batch
 	b.begin(w, dirOut)
-	w.noteActivity(b.now)
 	for i := range n {
 		sizes[i] = w.sendHost(b, bufs[i], sizes[i], offset)
 	}

@@ -110,8 +110,7 @@ type Wrapper struct {
 	lanes   lanes
 	answers answerLimit // of what peers provoke
 
-	clock        clock
-	lastActivity atomic.Int64 // the clock's time of the last packet from or to the device
+	activity activity
 
 	heard     atomic.Bool   // Write was called with packets
 	closed    atomic.Bool   // set by Close, before done
@@ -175,7 +174,7 @@ func wrap(logf logger.Logf, dev, ip tun.Device) *Wrapper {
 	}
 	w.config.Store(new(config))
 	w.events.init(ip.Events, w.done)
-	w.noteActivity(filter.Now())
+	w.activity.last.Store(filter.Now())
 	return w
 }
 
@@ -208,19 +207,6 @@ func (w *Wrapper) Name() (string, error) {
 // one call. It is constant.
 func (w *Wrapper) BatchSize() int { return w.ip.BatchSize() }
 
-// IdleDuration returns the time since a packet was last read from the device
-// or written to it, or since Wrap if there was none. It is accurate to about
-// 10 ms.
-func (w *Wrapper) IdleDuration() time.Duration {
-	return time.Duration(filter.Now() - w.lastActivity.Load())
-}
-
-func (w *Wrapper) noteActivity(now int64) {
-	if w.lastActivity.Load() != now {
-		w.lastActivity.Store(now)
-	}
-}
-
 // Close closes the device and ends everything that the Wrapper started. It
 // wakes blocked readers, refuses injectors and releases what they queued. It
 // may be called at any time, any number of times, and also from a hook;
@@ -231,7 +217,6 @@ func (w *Wrapper) Close() error {
 		close(w.done)
 		w.tally.dropOut(filter.ReasonClosed, w.queue.close())
 		w.closeErr = w.closeDevice()
-		w.clock.close()
 		w.events.close()
 		w.abandonReading()
 	})

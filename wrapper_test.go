@@ -9,7 +9,6 @@ import (
 	"sync/atomic"
 	"testing"
 	"testing/synctest"
-	"time"
 
 	"golang.zx2c4.com/wireguard/tun"
 
@@ -154,28 +153,6 @@ func TestFlushReachesADeviceThatHasIt(t *testing.T) {
 	if err := u.Flush(); err != dev.err {
 		t.Errorf("Flush = %v, want the device's error", err)
 	}
-}
-
-func TestIdleDuration(t *testing.T) {
-	synctest.Test(t, func(t *testing.T) {
-		r := newRig(t, 1)
-		r.w.SetFilter(filter.NewAllowAll(nil))
-		idle := func(want time.Duration) {
-			t.Helper()
-			if got := r.w.IdleDuration(); got != want {
-				t.Errorf("IdleDuration = %v, want %v", got, want)
-			}
-		}
-		time.Sleep(3 * time.Second)
-		idle(3 * time.Second)
-		r.fromHost(udp(host4, 2, peer4, 1, "x"))
-		idle(0)
-		time.Sleep(time.Minute)
-		idle(time.Minute)
-		r.fromPeer(udp(peer4, 1, host4, 2, "x"))
-		idle(0)
-		r.w.Close()
-	})
 }
 
 func TestDestIPActivityFuncs(t *testing.T) {

@@ -137,8 +137,8 @@ func (f *Filter) keptFrom() uint32 {
 // that have its State. Without it, f begins with the first packet that it is
 // asked about.
 func (f *Filter) Begin(now int64) {
-	if f.begun.Load() || f.begun.Swap(true) {
-		return
+	if f.state.born.Load() == 0 || f.begun.Load() || f.begun.Swap(true) {
+		return // for its State, time begins with the first packet
 	}
 	if !f.keep {
 		f.state.past.close(now)
@@ -147,10 +147,10 @@ func (f *Filter) Begin(now int64) {
 
 // judges notes that f judges a packet at now.
 func (f *Filter) judges(now int64) {
-	f.Begin(now)
 	if f.state.born.Load() == 0 {
 		f.state.born.CompareAndSwap(0, max(now, 1))
 	}
+	f.Begin(now)
 }
 
 var epoch = time.Now()

@@ -24,10 +24,10 @@ func (f *Filter) In(p *packet.Parsed, now int64, flags RunFlags) Verdict {
 
 // InRun is In for a caller that expects more of the same, and knows the ID of
 // flow.In(p), which is not kept, and whose the addresses are; with nil peers,
-// an address is all that is known of a peer. While the stamp holds, further whole packets
-// with p's protocol, addresses, ports and control bits, PSH aside, need not be
-// judged at the same now and with the same flags: they would get the same
-// verdict, and change nothing.
+// an address is all that is known of a peer. While the stamp holds, further
+// whole packets with p's protocol, addresses, ports and control bits, PSH aside, need not be
+// judged with the same flags: until it expires they would get the same verdict,
+// and change nothing but when their flow expires.
 func (f *Filter) InRun(p *packet.Parsed, id *flow.ID, now int64, flags RunFlags, peers Peers) (Verdict, flow.Stamp) {
 	if stamp, ok := f.inOpen(p, id, now, flags); ok {
 		return Verdict{Response: Accept}, stamp

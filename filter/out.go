@@ -41,8 +41,8 @@ func (f *Filter) Record(p *packet.Parsed, now int64) {
 
 // RecordRun is Record for a caller that expects more of the same, and knows
 // the ID of flow.Out(p), which is not kept, whether the peer that p goes to is
-// Jailed, of which flags tell, and whose the addresses are. The stamp is as InRun's: while it
-// holds, further packets like p need neither Out nor Record at now.
+// Jailed, of which flags tell, and whose the addresses are. The stamp is as
+// InRun's: while it holds, further packets like p need neither Out nor Record.
 func (f *Filter) RecordRun(p *packet.Parsed, id *flow.ID, now int64, flags RunFlags, peers Peers) flow.Stamp {
 	if formReason(p) != ReasonNone || p.IPProto == ipproto.Fragment || !tracked(p) {
 		return flow.Stamp{}

@@ -20,7 +20,9 @@ type shard[V any] struct {
 }
 
 // stamp is that of this moment.
-func (s *shard[V]) stamp() Stamp { return Stamp{&s.changes, s.changes.Load()} }
+func (s *shard[V]) stamp(expires int64) Stamp {
+	return Stamp{&s.changes, s.changes.Load(), expires}
+}
 
 // empty takes all out of s, memory and all.
 func (s *shard[V]) empty() store[V] {

@@ -114,10 +114,15 @@ const (
 type Stamp struct {
 	changes *atomic.Uint32
 	seen    uint32
+	expires int64
 }
 
 // Holds reports whether nothing has changed since.
 func (s Stamp) Holds() bool { return s.changes != nil && s.changes.Load() == s.seen }
+
+// Expires returns when the entry that the stamp was given for is gone, unless
+// it is used meanwhile: a stamp may hold longer.
+func (s Stamp) Expires() int64 { return s.expires }
 
 // Stats is a snapshot of a Table's counters.
 type Stats struct {
@@ -216,7 +221,7 @@ func (t *Table[V]) UpdateID(id *ID, now int64, f func(*Entry[V]) Action) (Stamp,
 	}
 	var stamp Stamp
 	if a == Touch || a == Leave {
-		stamp = s.stamp()
+		stamp = s.stamp(e.Expires)
 	}
 	s.mu.Unlock()
 	return stamp, true

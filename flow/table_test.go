@@ -556,6 +556,13 @@ func TestStamps(t *testing.T) {
 		t.Error("a stamp holds that never can")
 	}
 	s := stamp(flow.Touch)
+	if at := s.Expires(); at != 100 {
+		t.Errorf("the stamp's entry expires at %d, want 100", at)
+	}
+	later, _ := table.Update(key(2), 0, func(e *flow.Entry[int]) flow.Action { e.Expires = 300; return flow.Touch })
+	if at := later.Expires(); at != 300 {
+		t.Errorf("the stamp's entry expires at %d, want 300, as was set", at)
+	}
 	table.Peek(key(2), 0)
 	table.Update(key(2), 0, func(*flow.Entry[int]) flow.Action { return flow.Leave })
 	table.Upsert(key(2), flow.Claim{}, 0, func(*flow.Entry[int], bool) flow.Action { return flow.Touch })
