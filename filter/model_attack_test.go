@@ -162,6 +162,9 @@ func TestModelAttacks(t *testing.T) {
 			peerSends(udp), rulesNow(webKept), hostAnswers(udp), passes(3 * minute), peerSends(udp),
 			passes(8 * minute), hostAnswers(udp), rulesNow(none), peerSends(udp),
 		}},
+		{"a new connection in the place of one that PeerAPIPort let in", modelConfig{peerAPI: true}, filter.Limits{}, []move{
+			peerTCP(api, connects), rulesNow(none), hostTCP(api, closes), passes(2 * minute), forges(api, syn, inOrder, rightAck),
+		}},
 		{"what PeerAPIPort let in lives on", modelConfig{peerAPI: true}, filter.Limits{}, []move{
 			peerTCP(api, connects), rulesNow(none), peerTCP(api, writes), jails(api), peerTCP(api, writes),
 		}},
