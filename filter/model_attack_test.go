@@ -124,6 +124,14 @@ func TestModelAttacks(t *testing.T) {
 			forges(tcp, syn, inOrder, rightAck), forges(tcp, ack, inOrder, rightAck),
 			floods(hostile4, 80, 2, 2*fewFlows), hostTCP(tcp, writes), rulesNow(none), hostTCP(tcp, writes), forges(tcp, ack, inOrder, rightAck),
 		}},
+		{"a request evicted, and granted after the rule has gone", both, few, []move{
+			forges(tcp, syn, inOrder, rightAck), floods(hostile4, 80, 2, 2*fewFlows), rulesNow(none),
+			hostTCP(tcp, repeats), forges(tcp, ack, inOrder, rightAck),
+		}},
+		{"a request granted after the rule has gone and a restart", both, filter.Limits{}, []move{
+			forges(tcp, syn, inOrder, rightAck), rulesNow(none), {deed: doRestart},
+			hostTCP(tcp, repeats), forges(tcp, ack, inOrder, rightAck),
+		}},
 		{"a revoked connection evicted", both, few, []move{
 			forges(tcp, syn, inOrder, rightAck), forges(tcp, ack, inOrder, rightAck), rulesNow(modelConfig{rules: rules53And80, shields: true}),
 			hostTCP(tcp, writes), rulesNow(both), floods(hostile4, 80, 3, 2*fewFlows), rulesNow(none), hostTCP(tcp, writes), forges(tcp, ack, inOrder, rightAck),
@@ -153,6 +161,9 @@ func TestModelAttacks(t *testing.T) {
 		{"Keep, and then a late answer", both, filter.Limits{}, []move{
 			peerSends(udp), rulesNow(webKept), hostAnswers(udp), passes(3 * minute), peerSends(udp),
 			passes(8 * minute), hostAnswers(udp), rulesNow(none), peerSends(udp),
+		}},
+		{"a new connection in the place of one that PeerAPIPort let in", modelConfig{peerAPI: true}, filter.Limits{}, []move{
+			peerTCP(api, connects), rulesNow(none), hostTCP(api, closes), passes(2 * minute), forges(api, syn, inOrder, rightAck),
 		}},
 		{"what PeerAPIPort let in lives on", modelConfig{peerAPI: true}, filter.Limits{}, []move{
 			peerTCP(api, connects), rulesNow(none), peerTCP(api, writes), jails(api), peerTCP(api, writes),

@@ -3,7 +3,6 @@ package filter_test
 import (
 	"fmt"
 	"math/rand/v2"
-	"strings"
 	"time"
 
 	"tstun/filter"
@@ -350,14 +349,4 @@ func (a *author) talk() move {
 		m.deed = doPeerTCP
 	}
 	return m
-}
-
-// story prints a history.
-func story(s setup, moves []move) string {
-	var b strings.Builder
-	fmt.Fprintf(&b, "at first: %v; limits %+v\n", s.modelConfig, s.limits)
-	for i, m := range moves {
-		fmt.Fprintf(&b, "%3d  %v\n", i, m)
-	}
-	return b.String()
 }

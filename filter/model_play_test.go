@@ -145,7 +145,10 @@ func (w *world) icmpError(k flowName, from uint8, flags packet.TCPFlag) {
 	}
 	jailed := w.jailed[from]
 	t := w.truth(k)
-	right := w.may(k, tcpSegment{flags: syn}, jailed) // LooseTCP is not for errors
+	right := w.may(k, tcpSegment{flags: ack}, jailed)
+	if right == "LooseTCP" { // which is not for errors
+		right = w.may(k, tcpSegment{flags: syn}, jailed)
+	}
 	known := t.lastSeen != 0 && w.now < t.lastSeen+w.longestIdle(k.proto)
 	if !known {
 		right = ""

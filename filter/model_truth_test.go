@@ -121,8 +121,8 @@ func (w *world) may(k flowName, s tcpSegment, jailed bool) string {
 		return "allowed"
 	case t.byHost && live:
 		return "answers the host"
-	case t.exempt && live:
-		return "exempt"
+	case t.exempt && live && !(s.isSyn() && w.vacant(k)):
+		return "exempt" // but no new connection in the place of the old
 	case jailed:
 		return ""
 	case w.loose && !w.shields && k.proto == ipproto.TCP && !s.isSyn():
