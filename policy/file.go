@@ -12,7 +12,10 @@ func (s *source) readFile(v *hujson.Value, p *Policy) {
 	d := &definitions{source: s, names: p.names, groups: make(map[string]*group)}
 	s.object(v, "the policy",
 		field{key: "hosts", read: d.readHosts},
-		field{key: "groups", read: d.readGroups},
+		field{key: "groups", read: func(v *hujson.Value) {
+			d.readGroups(v)
+			p.groups = d.groupNames()
+		}},
 		field{key: "local", required: true, read: func(v *hujson.Value) { p.local = s.addresses(v, p.names).list }},
 		field{key: "accept", read: func(v *hujson.Value) {
 			s.elements(v, "rules", func(v *hujson.Value) { s.readRule(v, p) })
@@ -82,5 +85,6 @@ func (s *source) readRule(v *hujson.Value, p *Policy) {
 	)
 	if len(s.errs) == before && len(m.Srcs) > 0 && len(m.Dsts) > 0 {
 		s.addRule(p, v, m)
+		s.noteWords(p, v)
 	}
 }

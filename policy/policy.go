@@ -16,6 +16,8 @@ type Policy struct {
 	local   []netip.Prefix
 	places  []Position // of the rules
 	names   names
+	groups  map[string]bool    // which of the names are groups'
+	words   map[Position]Words // of the rules, by place
 	tests   []expectation
 }
 

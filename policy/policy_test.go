@@ -41,9 +41,9 @@ func TestExamples(t *testing.T) {
 	}
 }
 
-// TestDocuments runs the policies that README.md and doc.go show.
+// TestDocuments runs the policies that README.md and format.txt show.
 func TestDocuments(t *testing.T) {
-	for file, prefix := range map[string]string{"../README.md": "", "doc.go": "//\t"} {
+	for file, prefix := range map[string]string{"../README.md": "", "format.txt": "\t"} {
 		data, err := os.ReadFile(file)
 		if err != nil {
 			t.Fatal(err)
