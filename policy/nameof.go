@@ -2,6 +2,7 @@ package policy
 
 import (
 	"cmp"
+	"maps"
 	"net/netip"
 	"slices"
 )
@@ -14,11 +15,12 @@ type Names struct {
 }
 
 // Names returns the names of hosts and groups by address. Of several names for
-// one prefix it knows a host's before a group's, then the one that stands for
-// the fewest addresses, then the first in the alphabet.
-func (p *Policy) Names() Names {
+// one prefix it knows a host's before a group's, then one that is preferred,
+// then the one that stands for the fewest addresses, then the first in the
+// alphabet.
+func (p *Policy) Names(prefer ...string) Names {
 	n := Names{byPrefix: make(map[netip.Prefix]string)}
-	for _, name := range p.namesInOrder() {
+	for _, name := range p.namesInOrder(prefer) {
 		for _, prefix := range p.names[name] {
 			if _, known := n.byPrefix[prefix]; known {
 				continue
@@ -35,35 +37,31 @@ func (p *Policy) Names() Names {
 	return n
 }
 
-// namesInOrder returns the names, those to prefer first.
-func (p *Policy) namesInOrder() []string {
-	type named struct {
-		name  string
-		group bool
-		size  uint64
-	}
-	all := make([]named, 0, len(p.names))
+// namesInOrder returns the names, those to take first in front.
+func (p *Policy) namesInOrder(prefer []string) []string {
+	sizes := make(map[string]uint64, len(p.names))
 	for name, prefixes := range p.names {
-		n := named{name: name, group: p.groups[name]}
 		for _, prefix := range prefixes {
-			n.size += size(prefix)
+			sizes[name] += size(prefix)
 		}
-		all = append(all, n)
 	}
-	slices.SortFunc(all, func(a, b named) int {
-		switch {
-		case a.group != b.group && a.group:
-			return 1
-		case a.group != b.group:
-			return -1
-		}
-		return cmp.Or(cmp.Compare(a.size, b.size), cmp.Compare(a.name, b.name))
+	return slices.SortedFunc(maps.Keys(p.names), func(a, b string) int {
+		return cmp.Or(
+			falseFirst(p.groups[a], p.groups[b]),
+			falseFirst(!slices.Contains(prefer, a), !slices.Contains(prefer, b)),
+			cmp.Compare(sizes[a], sizes[b]),
+			cmp.Compare(a, b))
 	})
-	names := make([]string, len(all))
-	for i, n := range all {
-		names[i] = n.name
+}
+
+func falseFirst(a, b bool) int {
+	switch {
+	case a == b:
+		return 0
+	case a:
+		return 1
 	}
-	return names
+	return -1
 }
 
 // Of returns the name that stands for a: the one with the longest prefix that

@@ -22,7 +22,12 @@ const maxWords = 8
 // String returns a form such as "tcp from admins, office to web:22". Of long
 // lists it shows the beginning and how many more there are.
 func (w Words) String() string {
-	text := someWords(w.Protos, ",") + " from " + someWords(w.Srcs, ", ") + " to " + someWords(w.Dsts, ", ")
+	return someWords(w.Protos, ",") + " from " + someWords(w.Srcs, ", ") + " to " + w.targets()
+}
+
+// targets returns the destinations, without those that are left out.
+func (w Words) targets() string {
+	text := someWords(w.Dsts, ", ")
 	if len(w.Except) > 0 {
 		text += " except " + someWords(w.Except, ", ")
 	}
