@@ -86,14 +86,7 @@ func start(t *testing.T, args []string) *signalled {
 	if s.stdin, err = s.cmd.StdinPipe(); err != nil {
 		t.Fatal(err)
 	}
-	stdout, err := s.cmd.StdoutPipe()
-	if err != nil {
-		t.Fatal(err)
-	}
-	s.out = int(stdout.(*os.File).Fd())
-	if _, err := unix.FcntlInt(uintptr(s.out), unix.F_SETPIPE_SZ, os.Getpagesize()); err != nil {
-		t.Fatal(err)
-	}
+	s.pipe(t)
 	if s.cmd.Stderr, err = os.Create(s.errs); err != nil {
 		t.Fatal(err)
 	}
@@ -101,6 +94,27 @@ func start(t *testing.T, args []string) *signalled {
 		t.Fatal(err)
 	}
 	return s
+}
+
+// pipe makes stdout a pipe of one page. The demo, which writes little more than
+// that, finds half of it full.
+func (s *signalled) pipe(t *testing.T) {
+	t.Helper()
+	r, w, err := os.Pipe()
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { r.Close(); w.Close() })
+	s.out = int(r.Fd())
+	if _, err := unix.FcntlInt(r.Fd(), unix.F_SETPIPE_SZ, os.Getpagesize()); err != nil {
+		t.Fatal(err)
+	}
+	if s.cmd.Args[1] == "demo" {
+		if _, err := w.Write(make([]byte, os.Getpagesize()/2)); err != nil {
+			t.Fatal(err)
+		}
+	}
+	s.cmd.Stdout = w
 }
 
 // end sends the signal and checks how the tool ends.

@@ -13,7 +13,7 @@ func newVersionCommand(env environment) *cobra.Command {
 	return &cobra.Command{
 		Use:   "version",
 		Short: "Print the version",
-		Long:  "version prints the version of tstun and of the Go that it was built with, and the\nsystem that it was built for, as tstun --version does.",
+		Long:  "version prints the version of tstun and of the Go that it was built with, and\nthe system that it was built for, as tstun --version does.",
 		Args:  cobra.NoArgs,
 		RunE: func(*cobra.Command, []string) error {
 			if _, err := io.WriteString(env.stdout, versionLine()); err != nil {
