@@ -13,7 +13,7 @@ import (
 const stdinFile = "-"
 
 // maxPolicy bounds a policy file, so that one that never ends does end.
-const maxPolicy = 256 << 20
+const maxPolicy = 64 << 20
 
 // policyHint is the next step after an error in a file or of reading it.
 func policyHint(err error) string {

@@ -157,7 +157,7 @@ func TestEndlessFile(t *testing.T) {
 		t.Skip("it reads as much as a policy may have")
 	}
 	env := environment{stdin: zeros{}}
-	if _, err := readFile(env, stdinFile); err == nil || !strings.Contains(err.Error(), "stdin: more than 256 MiB") {
+	if _, err := readFile(env, stdinFile); err == nil || !strings.Contains(err.Error(), "stdin: more than 64 MiB") {
 		t.Errorf("err = %v", err)
 	}
 }
