@@ -9,7 +9,6 @@ import (
 	"strings"
 
 	"github.com/spf13/cobra"
-	"github.com/spf13/pflag"
 
 	"tstun/filter"
 	"tstun/policy"
@@ -38,7 +37,8 @@ const explainUse = "explain --policy FILE SRC DST:PORT"
 
 type explainOptions struct {
 	policy, proto string
-	out           *pflag.Flag
+	out           bool
+	outIsGiven    bool // else the addresses tell
 }
 
 func newExplainCommand(env environment, doc *document) *cobra.Command {
@@ -49,13 +49,15 @@ func newExplainCommand(env environment, doc *document) *cobra.Command {
 		Long:    explainHelp,
 		Example: "  tstun explain --policy policy.hujson laptop web:22\n  tstun explain --policy policy.hujson 10.0.0.1 web --proto icmp\n  tstun explain --policy policy.hujson --out web 8.8.8.8:53 --proto udp",
 		Args:    func(_ *cobra.Command, args []string) error { return o.check(args) },
-		RunE:    func(_ *cobra.Command, args []string) error { return runExplain(env, doc, o, args[0], args[1]) },
+		RunE: func(cmd *cobra.Command, args []string) error {
+			o.outIsGiven = cmd.Flags().Changed("out")
+			return runExplain(env, doc, o, args[0], args[1])
+		},
 	}
 	flags := cmd.Flags()
 	flags.StringVar(&o.policy, "policy", "", "the policy `file`, or - for standard input")
 	flags.StringVar(&o.proto, "proto", "tcp", "the `protocol`: tcp, udp, icmp, another name, or a number")
-	flags.Bool("out", false, "the flow is outbound: the host's own")
-	o.out = flags.Lookup("out")
+	flags.BoolVar(&o.out, "out", false, "the flow is outbound: the host's own")
 	flags.BoolVar(&doc.wanted, "json", false, "print one JSON document instead of text")
 	return cmd
 }
@@ -139,8 +141,8 @@ func explainFlow(pol *policy.Policy, f *filter.Filter, o explainOptions, flow na
 	e := explainedFlow{namedFlow: flow, Direction: "in"}
 	src := netip.AddrPortFrom(flow.Src, 0)
 	local := pol.Config().Local
-	out := o.out.Value.String() == "true"
-	if !o.out.Changed {
+	out := o.out
+	if !o.outIsGiven {
 		out = isIn(local, flow.Src) && !isIn(local, flow.Dst.Addr())
 		e.assumed = out
 	}

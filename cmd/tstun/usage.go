@@ -3,10 +3,10 @@ package main
 import (
 	"errors"
 	"fmt"
+	"regexp"
 	"strings"
 
 	"github.com/spf13/cobra"
-	"github.com/spf13/pflag"
 )
 
 // unknownCommand returns the error of a command line whose first word is no
@@ -27,15 +27,20 @@ func unknownWord(cmd *cobra.Command, word string) error {
 	return badInput(hint, fmt.Errorf("unknown command %q for %q", word, cmd.CommandPath()))
 }
 
+// flagName is a flag in what cobra says of a command's flags.
+var flagName = regexp.MustCompile(`--([a-z][a-z-]*)`)
+
 // flagError adds to the error of a flag that does not exist which one does.
 func flagError(cmd *cobra.Command, err error) error {
-	var unknown *pflag.NotExistError
-	if !errors.As(err, &unknown) {
+	unknown, ok := strings.CutPrefix(err.Error(), "unknown flag: --")
+	if !ok {
 		return err
 	}
 	var known []string
-	cmd.Flags().VisitAll(func(f *pflag.Flag) { known = append(known, f.Name) })
-	if near := nearest(unknown.GetSpecifiedName(), known); near != "" {
+	for _, m := range flagName.FindAllStringSubmatch(cmd.Flags().FlagUsages(), -1) {
+		known = append(known, m[1])
+	}
+	if near := nearest(unknown, known); near != "" {
 		return badInput(fmt.Sprintf("did you mean --%s?", near), err)
 	}
 	return err
