@@ -20,18 +20,6 @@ const (
 	dimDst
 )
 
-// list returns the index of a normal list, which it keeps.
-func (d *differ) list(spans []span) int {
-	key := string(appendSpans(nil, spans))
-	i, ok := d.intern[key]
-	if !ok {
-		i = len(d.lists)
-		d.lists = append(d.lists, spans)
-		d.intern[key] = i
-	}
-	return i
-}
-
 // orders are those in which dimensions are merged. Which gives fewest boxes
 // depends on the boxes.
 var orders = [][]int{
@@ -139,21 +127,39 @@ func (d *differ) mergeAll(boxes []box, order []int) ([]box, error) {
 
 // merge makes one of the boxes that differ in one dimension only.
 func (d *differ) merge(boxes []box, dim int) ([]box, error) {
-	alike := newGroups[box]()
+	alike := newGroups[box, int]() // lists in that dimension
 	for _, b := range boxes {
-		spans := d.lists[b.dims[dim]]
-		if !d.work.take(8 + len(spans)) {
+		if !d.work.take(2) {
 			return nil, ErrTooLarge
 		}
+		list := b.dims[dim]
 		b.dims[dim] = 0
-		alike.add(b, spans...)
+		alike.add(b, list)
 	}
-	var all []box
-	for b, spans := range alike.all() {
-		b.dims[dim] = d.list(normal(spans))
+	all := make([]box, 0, len(alike.keys))
+	for b, lists := range alike.all() {
+		var err error
+		if b.dims[dim], err = d.union(lists); err != nil {
+			return nil, err
+		}
 		all = append(all, b)
 	}
 	return all, nil
+}
+
+// union returns the list of what is in any of the lists.
+func (d *differ) union(lists []int) (int, error) {
+	if len(lists) == 1 {
+		return lists[0], nil
+	}
+	var spans []span
+	for _, list := range lists {
+		if !d.work.take(1 + len(d.lists[list])) {
+			return 0, ErrTooLarge
+		}
+		spans = append(spans, d.lists[list]...)
+	}
+	return d.list(normal(spans)), nil
 }
 
 // change returns a box as a Change.

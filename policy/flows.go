@@ -1,9 +1,11 @@
 package policy
 
 import (
+	"cmp"
 	"errors"
 	"fmt"
 	"iter"
+	"math"
 	"net/netip"
 	"slices"
 
@@ -32,53 +34,46 @@ func (f Flow) target() string {
 	return f.Dst.Addr().String()
 }
 
-// Bounds of the flows that all tests of a file stand for, and of those that
-// Policy.Flows returns.
-const (
-	maxTested = 1 << 22
-	maxListed = 1 << 16
-)
+// compare orders flows by IP version, source, destination and protocol.
+func (f Flow) compare(g Flow) int {
+	return cmp.Or(f.Src.Compare(g.Src), f.Dst.Compare(g.Dst), int(f.Proto)-int(g.Proto))
+}
 
-// flows are those of the protocols from srcs to dsts of the same IP version.
-// They may repeat where srcs or dsts overlap.
+// flows are those of the protocols from all sources to all destinations of the
+// same IP version, each once.
 type flows struct {
 	versions [2]versionFlows // IPv4, IPv6
 }
 
-// versionFlows are flows of one IP version.
+// versionFlows are flows of one IP version. The lists are normal.
 type versionFlows struct {
-	protos []ipproto.Proto
-	srcs   []netip.Prefix
-	dsts   []filter.NetPortRange
+	protos          []ipproto.Proto
+	src, dst, ports []span
 }
 
-func newFlows(protos []ipproto.Proto, srcs []netip.Prefix, dsts []filter.NetPortRange) (f flows) {
+func newFlows(protos []ipproto.Proto, srcs, dsts []netip.Prefix, ports []filter.PortRange) (f flows) {
 	for _, p := range protos {
-		if p != ipproto.ICMPv6 {
-			f.versions[0].protos = append(f.versions[0].protos, p)
-		}
-		if p != ipproto.ICMPv4 {
-			f.versions[1].protos = append(f.versions[1].protos, p)
+		for i, has := range versionsOf([]ipproto.Proto{p}) {
+			if has {
+				f.versions[i].protos = append(f.versions[i].protos, p)
+			}
 		}
 	}
-	for _, p := range srcs {
-		v := &f.versions[version(p)]
-		v.srcs = append(v.srcs, p)
-	}
-	for _, d := range dsts {
-		v := &f.versions[version(d.Net)]
-		v.dsts = append(v.dsts, d)
+	for i := range f.versions {
+		v, sp := &f.versions[i], space{version: i}
+		v.src, v.dst, v.ports = sp.spans(srcs), sp.spans(dsts), portSpans(ports)
 	}
 	return f
 }
 
-// all yields the flows.
+// all yields the flows, in the order of Flow.compare but for protocols, which
+// are in their own.
 func (f flows) all() iter.Seq[Flow] {
 	return func(yield func(Flow) bool) {
-		for _, v := range f.versions {
-			for _, srcs := range v.srcs {
-				for src := range addresses(srcs) {
-					if !v.from(src, yield) {
+		for i, v := range f.versions {
+			for src := range points(v.src) {
+				for dst := range points(v.dst) {
+					if !v.between(src.addr(i), dst.addr(i), yield) {
 						return
 					}
 				}
@@ -87,17 +82,12 @@ func (f flows) all() iter.Seq[Flow] {
 	}
 }
 
-// from yields the flows from src, and reports whether to go on.
-func (f versionFlows) from(src netip.Addr, yield func(Flow) bool) bool {
-	for _, dsts := range f.dsts {
-		for dst := range addresses(dsts.Net) {
-			for _, proto := range f.protos {
-				ports := portsOf(proto, dsts.Ports)
-				for port := int(ports.First); port <= int(ports.Last); port++ {
-					if !yield(Flow{proto, src, netip.AddrPortFrom(dst, uint16(port))}) {
-						return false
-					}
-				}
+// between yields the flows from src to dst, and reports whether to go on.
+func (v versionFlows) between(src, dst netip.Addr, yield func(Flow) bool) bool {
+	for _, proto := range v.protos {
+		for port := range points(portsOf(proto, v.ports)) {
+			if !yield(Flow{proto, src, netip.AddrPortFrom(dst, uint16(port.lo))}) {
+				return false
 			}
 		}
 	}
@@ -105,59 +95,52 @@ func (f versionFlows) from(src netip.Addr, yield func(Flow) bool) bool {
 }
 
 // portsOf returns ports, or just 0 for a protocol without.
-func portsOf(proto ipproto.Proto, ports filter.PortRange) filter.PortRange {
+func portsOf(proto ipproto.Proto, ports []span) []span {
 	if !proto.HasPorts() {
-		return filter.PortRange{}
+		return []span{{}}
 	}
 	return ports
 }
 
-// addresses yields the addresses in p.
-func addresses(p netip.Prefix) iter.Seq[netip.Addr] {
-	return func(yield func(netip.Addr) bool) {
-		for a := p.Addr(); p.Contains(a); a = a.Next() {
-			if !yield(a) {
-				return
+// points yields the points in spans.
+func points(spans []span) iter.Seq[point] {
+	return func(yield func(point) bool) {
+		for _, s := range spans {
+			for p := s.first; ; p = p.next() {
+				if !yield(p) {
+					return
+				}
+				if p == s.last {
+					break
+				}
 			}
 		}
 	}
 }
 
-// count returns the number of flows, or some number above most if that is less.
-func (f flows) count(most uint64) uint64 {
-	var n uint64
+// count returns the number of flows, at most math.MaxUint64.
+func (f flows) count() (n uint64) {
 	for _, v := range f.versions {
-		var srcs, dsts uint64
-		for _, p := range v.srcs {
-			srcs = min(srcs+size(p), most+1)
-		}
-		for _, d := range v.dsts {
-			for _, proto := range v.protos {
-				ports := portsOf(proto, d.Ports)
-				dsts = min(dsts+size(d.Net)*(1+uint64(ports.Last-ports.First)), most+1)
-			}
-		}
-		n += srcs * dsts
+		n = plus(n, times(times(size(v.src), size(v.dst)), v.countServices()))
 	}
 	return n
 }
 
-// size returns the number of addresses in p, or 1<<32 if that is less.
-func size(p netip.Prefix) uint64 { return 1 << min(p.Addr().BitLen()-p.Bits(), 32) }
-
-// check returns why there are no flows, or more than most.
-func (f flows) check(most uint64) (n uint64, err error) {
-	switch n = f.count(most); {
-	case n > most:
-		return n, fmt.Errorf("stands for more than %d flows: want fewer addresses or ports", most)
-	case n == 0:
-		return n, errors.New("stands for no flow: want a source, a destination and a protocol of one IP version")
+// countServices returns the number of protocols with their ports.
+func (v versionFlows) countServices() (n uint64) {
+	for _, p := range v.protos {
+		n = plus(n, size(portsOf(p, v.ports)))
 	}
-	return n, nil
+	return n
 }
 
-// Flows returns the flows that src, dst and proto stand for as in a test. No
-// proto is tcp. More than 65536 are an error.
+var errNoFlow = errors.New("stands for no flow: want a source, a destination and a protocol of one IP version")
+
+// maxListed bounds the flows that Policy.Flows returns.
+const maxListed = 1 << 16
+
+// Flows returns the flows that src, dst and proto stand for as in a test, in
+// the order of their addresses. No proto is tcp. More than 65536 are an error.
 func (p *Policy) Flows(src, dst, proto string) ([]Flow, error) {
 	if proto == "" {
 		proto = "tcp"
@@ -174,9 +157,28 @@ func (p *Policy) Flows(src, dst, proto string) ([]Flow, error) {
 	if err != nil {
 		return nil, fmt.Errorf("destination %q: %w", dst, err)
 	}
-	f := newFlows(protos, srcs, t.append(nil))
-	if _, err := f.check(maxListed); err != nil {
-		return nil, fmt.Errorf("%v from %v to %v: %w", proto, src, dst, err)
+	f := newFlows(protos, srcs, t.nets, t.ports)
+	switch n := f.count(); {
+	case n == 0:
+		err = errNoFlow
+	case n > maxListed:
+		err = fmt.Errorf("stands for more than %d flows: want fewer addresses or ports", maxListed)
+	default:
+		return slices.Collect(f.all()), nil
 	}
-	return slices.Collect(f.all()), nil
+	return nil, fmt.Errorf("%v from %v to %v: %w", proto, src, dst, err)
+}
+
+// inWordsMore says how many flows there are beside one, or nothing if there are
+// none.
+func inWordsMore(n uint64) string {
+	switch {
+	case n == 0:
+		return ""
+	case n == 1:
+		return " (and 1 more flow)"
+	case n == math.MaxUint64:
+		return " (and more than 10^19 more flows)"
+	}
+	return fmt.Sprintf(" (and %d more flows)", n)
 }

@@ -19,6 +19,9 @@ func (p *Policy) Nearest(f Flow, e filter.Explanation) string {
 
 // lack says what a rule lacks to allow a flow.
 func (w Words) lack(f Flow, l filter.Lack) string {
+	if l == 0 { // it allows the flow but for what it excepts
+		return fmt.Sprintf(`%v is in its "except"`, f.Dst.Addr())
+	}
 	var why []string
 	if l.Has(filter.LackSource) {
 		why = append(why, fmt.Sprintf("source %v is not in %s", f.Src, someWords(w.Srcs, ", ")))

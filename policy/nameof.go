@@ -20,8 +20,11 @@ type Names struct {
 // alphabet.
 func (p *Policy) Names(prefer ...string) Names {
 	n := Names{byPrefix: make(map[netip.Prefix]string)}
+	if p.names == nil {
+		return n
+	}
 	for _, name := range p.namesInOrder(prefer) {
-		for _, prefix := range p.names[name] {
+		for _, prefix := range p.names.prefixes[name] {
 			if _, known := n.byPrefix[prefix]; known {
 				continue
 			}
@@ -39,13 +42,13 @@ func (p *Policy) Names(prefer ...string) Names {
 
 // namesInOrder returns the names, those to take first in front.
 func (p *Policy) namesInOrder(prefer []string) []string {
-	sizes := make(map[string]uint64, len(p.names))
-	for name, prefixes := range p.names {
+	sizes := make(map[string]uint64, len(p.names.prefixes))
+	for name, prefixes := range p.names.prefixes {
 		for _, prefix := range prefixes {
-			sizes[name] += size(prefix)
+			sizes[name] += addressesIn(prefix)
 		}
 	}
-	return slices.SortedFunc(maps.Keys(p.names), func(a, b string) int {
+	return slices.SortedFunc(maps.Keys(p.names.prefixes), func(a, b string) int {
 		return cmp.Or(
 			falseFirst(p.groups[a], p.groups[b]),
 			falseFirst(!slices.Contains(prefer, a), !slices.Contains(prefer, b)),
@@ -53,6 +56,9 @@ func (p *Policy) namesInOrder(prefer []string) []string {
 			cmp.Compare(a, b))
 	})
 }
+
+// addressesIn returns the number of addresses in p, or 1<<32 if that is less.
+func addressesIn(p netip.Prefix) uint64 { return 1 << min(p.Addr().BitLen()-p.Bits(), 32) }
 
 func falseFirst(a, b bool) int {
 	switch {

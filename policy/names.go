@@ -3,15 +3,23 @@ package policy
 import (
 	"errors"
 	"net/netip"
-	"slices"
 	"strings"
 	"unicode"
 
 	"github.com/tailscale/hujson"
 )
 
-// names is what hosts and groups stand for.
-type names map[string][]netip.Prefix
+// names is what hosts and groups stand for. The zero value knows none.
+type names struct {
+	prefixes map[string][]netip.Prefix
+	known    []string // all that the file defines, well or not
+}
+
+func newNames() *names { return &names{prefixes: make(map[string][]netip.Prefix)} }
+
+// wantNoCapability is what there is to say to the sources of Tailscale's packet
+// filters that are no addresses.
+const wantNoCapability = "a capability of peers, which their addresses do not tell"
 
 // isName reports whether text is in the form of a name. No address, prefix or
 // range is.
@@ -25,7 +33,10 @@ func isName(text string) bool {
 }
 
 // lookUp returns the addresses that text, a name or not, stands for.
-func (n names) lookUp(text string) ([]netip.Prefix, error) {
+func (n *names) lookUp(text string) ([]netip.Prefix, error) {
+	if strings.HasPrefix(text, "cap:") {
+		return nil, errors.New(wantNoCapability)
+	}
 	if !isName(text) {
 		p, err := parseAddresses(text)
 		if err != nil && err.Error() == wantAddress {
@@ -33,55 +44,19 @@ func (n names) lookUp(text string) ([]netip.Prefix, error) {
 		}
 		return p, err
 	}
-	if p, ok := n[text]; ok {
+	if p, ok := n.prefixes[text]; ok {
 		return p, nil
 	}
-	if near := n.nearest(text); near != "" {
+	if near := nearest(n.known, text); near != "" {
 		return nil, errors.New("no host or group has this name: want one that has, such as " + near)
 	}
 	return nil, errors.New("no host or group has this name: want one that has, or an address")
 }
 
-// nearest returns a known name that differs from text in case or by one
-// letter.
-func (n names) nearest(text string) string {
-	known := make([]string, 0, len(n))
-	for name := range n {
-		known = append(known, name)
-	}
-	slices.Sort(known)
-	for _, name := range known {
-		if strings.EqualFold(name, text) || oneApart(name, text) {
-			return name
-		}
-	}
-	return ""
-}
-
-// oneApart reports whether one byte put in, left out or changed, or two
-// neighbours swapped, makes a of b.
-func oneApart(a, b string) bool {
-	if len(a) < len(b) {
-		a, b = b, a
-	}
-	i := 0
-	for i < len(b) && a[i] == b[i] {
-		i++
-	}
-	switch {
-	case len(a) == len(b)+1:
-		return a[i+1:] == b[i:]
-	case len(a) != len(b) || i == len(b):
-		return false
-	}
-	swapped := i+1 < len(a) && a[i] == b[i+1] && a[i+1] == b[i] && a[i+2:] == b[i+2:]
-	return swapped || a[i+1:] == b[i+1:]
-}
-
 // definitions are the names of a file while they are read.
 type definitions struct {
 	*source
-	names  names
+	names  *names
 	groups map[string]*group
 }
 
@@ -99,6 +74,7 @@ const maxGroupDepth = 64
 func (d *definitions) readHosts(v *hujson.Value) {
 	d.members(v, `"hosts"`, func(key string, name, value *hujson.Value) {
 		d.checkName(key, name)
+		d.names.known = append(d.names.known, key)
 		var all set
 		d.texts(value, "an address", func(text string, v *hujson.Value) {
 			p, err := parseAddresses(text)
@@ -109,7 +85,7 @@ func (d *definitions) readHosts(v *hujson.Value) {
 			all.add(p)
 		})
 		if d.room(value, len(all.list)) {
-			d.names[key] = all.list
+			d.names.prefixes[key] = all.list
 		}
 	})
 }
@@ -119,11 +95,12 @@ func (d *definitions) readGroups(v *hujson.Value) {
 	var order []string
 	d.members(v, `"groups"`, func(key string, name, value *hujson.Value) {
 		d.checkName(key, name)
-		if _, host := d.names[key]; host {
+		if _, host := d.names.prefixes[key]; host {
 			d.errorf(name, "a host has this name too: want another")
 			return
 		}
 		d.groups[key] = &group{name: name, members: value}
+		d.names.known = append(d.names.known, key)
 		order = append(order, key)
 	})
 	for _, key := range order {
@@ -176,19 +153,27 @@ func (d *definitions) resolve(key string, depth int) {
 	})
 	g.open = false
 	if d.room(g.members, len(all.list)) {
-		d.names[key] = all.list
+		d.names.prefixes[key] = all.list
 	}
 }
 
 // set is prefixes without repetition, in the order in which they came.
 type set struct {
 	list []netip.Prefix
-	seen map[netip.Prefix]bool
+	seen map[netip.Prefix]bool // made when prefixes are added again
 }
 
+// add adds prefixes, which have no repetition of their own and are not changed.
 func (s *set) add(prefixes []netip.Prefix) {
+	if len(s.list) == 0 {
+		s.list = prefixes[:len(prefixes):len(prefixes)]
+		return
+	}
 	if s.seen == nil {
-		s.seen = make(map[netip.Prefix]bool)
+		s.seen = make(map[netip.Prefix]bool, len(s.list)+len(prefixes))
+		for _, p := range s.list {
+			s.seen[p] = true
+		}
 	}
 	for _, p := range prefixes {
 		if !s.seen[p] {

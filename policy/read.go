@@ -6,7 +6,8 @@ import (
 	"github.com/tailscale/hujson"
 )
 
-// field is a key that an object may have, and what reads its value.
+// field is a key that an object may have, and what reads its value. Without a
+// key, it is a step of its own, and reads the object.
 type field struct {
 	key      string
 	required bool
@@ -17,9 +18,11 @@ type field struct {
 // They are read in the order of fields, not of the file. what names v in
 // errors.
 func (s *source) object(v *hujson.Value, what string, fields ...field) {
-	keys := make([]string, len(fields))
-	for i, f := range fields {
-		keys[i] = f.key
+	var keys []string
+	for _, f := range fields {
+		if f.key != "" {
+			keys = append(keys, f.key)
+		}
 	}
 	values := make(map[string]*hujson.Value)
 	s.members(v, what, func(key string, name, value *hujson.Value) {
@@ -37,6 +40,8 @@ func (s *source) object(v *hujson.Value, what string, fields ...field) {
 	for _, f := range fields {
 		if value, ok := values[f.key]; ok {
 			f.read(value)
+		} else if f.key == "" {
+			f.read(v)
 		} else if f.required {
 			s.errorf(v, "%s has no %q", what, f.key)
 		}
@@ -67,7 +72,15 @@ func (s *source) members(v *hujson.Value, what string, each func(key string, nam
 	}
 }
 
-// elements calls each for the elements of v, which is to be a list of what.
+// anyElements is elements for a list that can be empty.
+func (s *source) anyElements(v *hujson.Value, what string, each func(v *hujson.Value)) {
+	if a, ok := v.Value.(*hujson.Array); !ok || len(a.Elements) > 0 {
+		s.elements(v, what, each)
+	}
+}
+
+// elements calls each for the elements of v, which is to be a list of what, with
+// one at least.
 func (s *source) elements(v *hujson.Value, what string, each func(v *hujson.Value)) {
 	a, ok := v.Value.(*hujson.Array)
 	if !ok {
@@ -88,11 +101,15 @@ func (s *source) elements(v *hujson.Value, what string, each func(v *hujson.Valu
 // texts calls each for the strings of v, which is to be a list of strings or
 // one string.
 func (s *source) texts(v *hujson.Value, what string, each func(text string, v *hujson.Value)) {
-	one := func(v *hujson.Value) {
+	s.oneOrMore(v, what, func(v *hujson.Value) {
 		if text, ok := s.text(v, what); ok {
 			each(text, v)
 		}
-	}
+	})
+}
+
+// oneOrMore calls one for the elements of v, or for v if it is no list.
+func (s *source) oneOrMore(v *hujson.Value, what string, one func(v *hujson.Value)) {
 	if _, list := v.Value.(*hujson.Array); list {
 		s.elements(v, what, one)
 	} else {
@@ -108,6 +125,15 @@ func (s *source) text(v *hujson.Value, what string) (string, bool) {
 		return "", false
 	}
 	return l.String(), true
+}
+
+// textOrNumber returns the string that v is to be, or the number that it may be,
+// as it is written.
+func (s *source) textOrNumber(v *hujson.Value, what string) (string, bool) {
+	if l, ok := v.Value.(hujson.Literal); ok && l.Kind() == '0' {
+		return string(l), true
+	}
+	return s.text(v, what)
 }
 
 // number returns the integer from low to high that v is to be.

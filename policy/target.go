@@ -31,7 +31,7 @@ func (t target) append(all []filter.NetPortRange) []filter.NetPortRange {
 }
 
 // parseTarget reads HOST:PORTS for the protocols.
-func parseTarget(text string, n names, protos []ipproto.Proto) (target, error) {
+func parseTarget(text string, n *names, protos []ipproto.Proto) (target, error) {
 	host, portText, err := splitTarget(text)
 	if err != nil {
 		return target{}, err
@@ -44,7 +44,7 @@ func parseTarget(text string, n names, protos []ipproto.Proto) (target, error) {
 	if portText == "" && portless {
 		return t, nil
 	}
-	if t.ports, err = parsePorts(portText); err != nil {
+	if t.ports, err = parsePorts(portText, protos); err != nil {
 		return t, err
 	}
 	for _, p := range protos {
@@ -55,7 +55,7 @@ func parseTarget(text string, n names, protos []ipproto.Proto) (target, error) {
 	return t, nil
 }
 
-const wantTarget = `want HOST:PORTS, such as web:22,8000-8999 or [fd7a::1]:* (brackets where HOST has colons)`
+const wantTarget = `want HOST:PORTS, such as web:22,8000-8999, web:https or [fd7a::1]:* (brackets where HOST has colons)`
 
 // splitTarget cuts HOST:PORTS in two. Without ports, ports is empty.
 func splitTarget(text string) (host, ports string, err error) {
@@ -73,9 +73,9 @@ func splitTarget(text string) (host, ports string, err error) {
 	return host, ports, nil
 }
 
-// parsePorts reads "*" or a list such as 22,8000-8999, and returns it in
+// parsePorts reads "*" or a list such as 22,8000-8999,https, and returns it in
 // order, without overlap.
-func parsePorts(text string) ([]filter.PortRange, error) {
+func parsePorts(text string, protos []ipproto.Proto) ([]filter.PortRange, error) {
 	if text == "*" {
 		return []filter.PortRange{filter.AllPorts}, nil
 	}
@@ -84,21 +84,37 @@ func parsePorts(text string) ([]filter.PortRange, error) {
 	}
 	var all []filter.PortRange
 	for part := range strings.SplitSeq(text, ",") {
-		first, last, isRange := strings.Cut(part, "-")
-		if !isRange {
-			last = first
+		r, err := parsePortRange(part, protos)
+		if err != nil {
+			return nil, err
 		}
-		from, ok1 := parsePort(first)
-		to, ok2 := parsePort(last)
-		switch {
-		case !ok1 || !ok2:
-			return nil, fmt.Errorf(`ports %q: want "*", or ports from 0 to 65535 and ranges of them, such as 22,8000-8999`, part)
-		case from > to:
-			return nil, fmt.Errorf("ports %q: an empty range: want %d-%d", part, to, from)
-		}
-		all = append(all, filter.PortRange{First: from, Last: to})
+		all = append(all, r)
 	}
-	return joinPorts(all), nil
+	if all = joinPorts(all); all[0] == (filter.PortRange{}) {
+		return nil, errPortZero
+	}
+	return all, nil
+}
+
+// parsePortRange reads a port, a range of ports or the name of a service.
+func parsePortRange(text string, protos []ipproto.Proto) (filter.PortRange, error) {
+	if isService(text) {
+		port, err := servicePort(text, protos)
+		return filter.PortRange{First: port, Last: port}, err
+	}
+	first, last, isRange := strings.Cut(text, "-")
+	if !isRange {
+		last = first
+	}
+	from, ok1 := parsePort(first)
+	to, ok2 := parsePort(last)
+	switch {
+	case !ok1 || !ok2:
+		return filter.PortRange{}, fmt.Errorf(`ports %q: want "*", or ports from 0 to 65535, ranges of them and services, such as 22,8000-8999,https`, text)
+	case from > to:
+		return filter.PortRange{}, fmt.Errorf("ports %q: an empty range: want %d-%d", text, to, from)
+	}
+	return filter.PortRange{First: from, Last: to}, nil
 }
 
 func parsePort(text string) (uint16, bool) {

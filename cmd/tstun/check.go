@@ -13,6 +13,10 @@ const checkHelp = `check reads policy files and runs the tests in them against t
 tunnel uses. It prints what does not hold, and why. All that is wrong in the
 files is reported at once, with line and column.
 
+It notes what does nothing, such as rules that others cover, and what of a
+packet filter is passed over. With --local, a policy for several hosts is read
+for one.
+
 With --diff, it runs no tests, but says which new flows become allowed or denied
 when the policy OLD is replaced by NEW. It computes this on the rules, for all
 addresses, ports and protocols.
@@ -29,6 +33,7 @@ Exit codes:
 
 func newCheckCommand(env environment, doc *document) *cobra.Command {
 	var diff bool
+	var host string
 	cmd := &cobra.Command{
 		Use:     "check FILE...",
 		Short:   "Run the tests in policy files, or tell two policies apart",
@@ -45,23 +50,25 @@ func newCheckCommand(env environment, doc *document) *cobra.Command {
 		},
 		RunE: func(_ *cobra.Command, args []string) error {
 			if diff {
-				return runDiff(env, doc, args[0], args[1])
+				return runDiff(env, doc, args[0], args[1], host)
 			}
-			return runCheck(env, doc, args)
+			return runCheck(env, doc, args, host)
 		},
 	}
 	cmd.Flags().BoolVar(&diff, "diff", false, "say what changes from the first file to the second")
+	addLocalFlag(cmd, &host)
 	cmd.Flags().BoolVar(&doc.wanted, "json", false, "print one JSON document instead of text")
 	return cmd
 }
 
 // checkedFile is a file in the JSON document of check.
 type checkedFile struct {
-	File     string       `json:"file"`
-	OK       bool         `json:"ok"`
-	Rules    int          `json:"rules"`
-	Tests    int          `json:"tests"`
-	Failures []failedFlow `json:"failures"`
+	File     string        `json:"file"`
+	OK       bool          `json:"ok"`
+	Rules    int           `json:"rules"`
+	Tests    int           `json:"tests"`
+	Failures []failedFlow  `json:"failures"`
+	Notes    []policy.Note `json:"notes,omitempty"`
 }
 
 // failedFlow is a policy.Failure in JSON.
@@ -69,7 +76,7 @@ type failedFlow struct {
 	policy.Position
 	namedFlow
 	Want    string    `json:"want"`
-	More    int       `json:"more,omitempty"`
+	More    uint64    `json:"more,omitempty"` // at most 2^64-1
 	Verdict explained `json:"verdict"`
 }
 
@@ -79,10 +86,10 @@ type checkResult struct {
 	Files []checkedFile `json:"files"`
 }
 
-func runCheck(env environment, doc *document, files []string) error {
+func runCheck(env environment, doc *document, files []string, host string) error {
 	result := checkResult{Files: []checkedFile{}}
 	doc.body = &result
-	policies, err := readPolicies(env, files)
+	policies, err := readPolicies(env, files, host)
 	if err != nil {
 		return err
 	}
@@ -111,7 +118,7 @@ func checkFile(file string, p *policy.Policy) (checkedFile, error) {
 	if err != nil {
 		return checkedFile{}, failf("", "%s: %w", file, err)
 	}
-	c := checkedFile{File: file, OK: len(failures) == 0, Rules: len(p.Config().Matches), Tests: p.Tests(), Failures: []failedFlow{}}
+	c := checkedFile{File: file, OK: len(failures) == 0, Rules: len(p.Config().Matches), Tests: p.Tests(), Failures: []failedFlow{}, Notes: p.Notes()}
 	names := p.Names()
 	for _, f := range failures {
 		want := "deny"
@@ -126,6 +133,9 @@ func checkFile(file string, p *policy.Policy) (checkedFile, error) {
 func printChecked(env environment, files []checkedFile) error {
 	p := newPainter(env)
 	for _, c := range files {
+		for _, n := range c.Notes {
+			p.printf("note %v\n", n)
+		}
 		for _, f := range c.Failures {
 			want := "denied"
 			if f.Want == "accept" {
@@ -147,11 +157,14 @@ func printChecked(env environment, files []checkedFile) error {
 	return written(p)
 }
 
-func moreFlows(n int) string {
-	if n == 0 {
+func moreFlows(n uint64) string {
+	switch {
+	case n == 0:
 		return ""
+	case n >= 1e9:
+		return ", and more than a billion more flows"
 	}
-	return ", and " + counted(n, "more flow", "more flows")
+	return ", and " + counted(int(n), "more flow", "more flows")
 }
 
 // counted returns the number with the noun that goes with it.

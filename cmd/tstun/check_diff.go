@@ -21,10 +21,10 @@ type diffResult struct {
 	Changes []changedFlows `json:"changes"`
 }
 
-func runDiff(env environment, doc *document, oldFile, newFile string) error {
+func runDiff(env environment, doc *document, oldFile, newFile, host string) error {
 	result := diffResult{Changes: []changedFlows{}}
 	doc.body = &result
-	policies, err := readPolicies(env, []string{oldFile, newFile})
+	policies, err := readPolicies(env, []string{oldFile, newFile}, host)
 	if err != nil {
 		return err
 	}

@@ -37,6 +37,7 @@ const explainUse = "explain --policy FILE SRC DST:PORT"
 
 type explainOptions struct {
 	policy, proto string
+	host          string // that the policy is read for
 	out           bool
 	outIsGiven    bool // else the addresses tell
 }
@@ -57,6 +58,7 @@ func newExplainCommand(env environment, doc *document) *cobra.Command {
 	flags := cmd.Flags()
 	flags.StringVar(&o.policy, "policy", "", "the policy `file`, or - for standard input")
 	flags.StringVar(&o.proto, "proto", "tcp", "the `protocol`: tcp, udp, icmp, another name, or a number")
+	addLocalFlag(cmd, &o.host)
 	flags.BoolVar(&o.out, "out", false, "the flow is outbound: the host's own")
 	flags.BoolVar(&doc.wanted, "json", false, "print one JSON document instead of text")
 	return cmd
@@ -101,7 +103,7 @@ type explainedFlow struct {
 func runExplain(env environment, doc *document, o explainOptions, src, dst string) error {
 	result := explainResult{Flows: []explainedFlow{}}
 	doc.body = &result
-	policies, err := readPolicies(env, []string{o.policy})
+	policies, err := readPolicies(env, []string{o.policy}, o.host)
 	if err != nil {
 		return err
 	}
@@ -153,7 +155,7 @@ func explainFlow(pol *policy.Policy, f *filter.Filter, o explainOptions, flow na
 		e.Answered = &x.Answered
 		return e
 	}
-	e.explained = explain(pol, flow.Flow, f.Explain(src, flow.Dst, flow.Proto))
+	e.explained = explain(pol, flow.Flow, pol.Explain(f, flow.Flow))
 	return e
 }
 

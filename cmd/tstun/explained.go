@@ -45,7 +45,9 @@ func explain(p *policy.Policy, flow policy.Flow, e filter.Explanation) explained
 	}
 	if e.NearestRule >= 0 {
 		x.NearestRule = newRuleAt(p, e.NearestRule)
-		x.NearestRule.Lacks = strings.Split(e.Lacks.String(), ",")
+		if e.Lacks != 0 {
+			x.NearestRule.Lacks = strings.Split(e.Lacks.String(), ",")
+		}
 		x.Nearest = p.Nearest(flow, e)
 	}
 	return x

@@ -6,6 +6,8 @@ import (
 	"io"
 	"os"
 
+	"github.com/spf13/cobra"
+
 	"tstun/policy"
 )
 
@@ -31,8 +33,14 @@ func fileName(file string) string {
 	return file
 }
 
-// readPolicies reads all files, and reports the errors of all.
-func readPolicies(env environment, files []string) ([]*policy.Policy, error) {
+// addLocalFlag adds the flag that says for which host a policy is read.
+func addLocalFlag(cmd *cobra.Command, host *string) {
+	cmd.Flags().StringVar(host, "local", "", "read policies of several hosts for this `host`, a name or an address")
+}
+
+// readPolicies reads all files, for a host if one is named, and reports the
+// errors of all.
+func readPolicies(env environment, files []string, host string) ([]*policy.Policy, error) {
 	policies := make([]*policy.Policy, len(files))
 	var errs []error
 	fromStdin := false
@@ -42,7 +50,11 @@ func readPolicies(env environment, files []string) ([]*policy.Policy, error) {
 		}
 		fromStdin = fromStdin || file == stdinFile
 		data, err := readFile(env, file)
-		if err == nil {
+		switch {
+		case err != nil:
+		case host != "":
+			policies[i], err = policy.ParseFor(fileName(file), data, host)
+		default:
 			policies[i], err = policy.Parse(fileName(file), data)
 		}
 		if err != nil {

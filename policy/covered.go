@@ -1,0 +1,176 @@
+package policy
+
+import (
+	"encoding/binary"
+	"fmt"
+	"maps"
+	"slices"
+)
+
+// maxCovering is how much is done to find rules that others cover: less than a
+// second.
+const maxCovering work = 1 << 22
+
+// noteCovered notes the rules that allow nothing that others do not. Without
+// all of these together, the policy would allow the same.
+func (p *Policy) noteCovered(n *notes) {
+	var rules [2][]*rule
+	w := maxCovering
+	c := covering{work: &w, needed: make([]bool, len(p.matches)), cells: make(map[string][]int32)}
+	for number := range c.needed {
+		c.needed[number] = true // until something is found that it allows
+	}
+	scopes := p.scopes()
+	for i := range scopes {
+		rules[i] = scopes[i].rules(p.matches)
+		for _, r := range rules[i] {
+			c.needed[r.number] = false
+		}
+	}
+	for i := range scopes {
+		if err := walk(rules[i], &w, &c); err != nil {
+			n.add(func() Note {
+				return Note{Position{p.file, 1, 1}, "", "too many rules overlap to look for those that others cover"}
+			})
+			return
+		}
+	}
+	spare := c.spare()
+	for _, number := range slices.Backward(spare) {
+		at := p.places[number]
+		n.add(func() Note { return Note{at, "", "the rule does nothing: " + p.coverOf(number, rules, spare)} })
+	}
+}
+
+// coverOf says what covers the rule of that number.
+func (p *Policy) coverOf(number int, rules [2][]*rule, spare []int) string {
+	for i := range p.matches {
+		if _, is := slices.BinarySearchFunc(spare, i, func(a, b int) int { return b - a }); i != number && !is && covers(i, number, rules) {
+			return fmt.Sprintf("the one in line %d allows all of it", p.places[i].Line)
+		}
+	}
+	return "others together allow all of it"
+}
+
+// covers reports whether the rule of number a plainly allows what that of
+// number b does.
+func covers(a, b int, rules [2][]*rule) bool {
+	for _, all := range rules {
+		r, s := find(all, a), find(all, b)
+		if s != nil && (r == nil || !r.covers(s)) {
+			return false
+		}
+	}
+	return true
+}
+
+// find returns the rule of that number, or nil.
+func find(rules []*rule, number int) *rule {
+	i, ok := slices.BinarySearchFunc(rules, number, func(r *rule, n int) int { return r.number - n })
+	if !ok {
+		return nil
+	}
+	return rules[i]
+}
+
+// covers reports whether each part of s is in one part of r.
+func (r *rule) covers(s *rule) bool {
+	if !subset(s.protos, r.protos) || !subset(s.src, r.src) {
+		return false
+	}
+	portless := !overlap(s.protos, withPorts)
+	for _, p := range s.parts {
+		if !slices.ContainsFunc(r.parts, func(q part) bool {
+			return subset(p.dst, q.dst) && (portless || subset(p.ports, q.ports))
+		}) {
+			return false
+		}
+	}
+	return true
+}
+
+// covering finds the rules that are alone in allowing something. It is a
+// visitor of the rules.
+type covering struct {
+	work   *work
+	needed []bool             // by number of rule
+	cells  map[string][]int32 // rules that allow the same flows and were not known to be needed, ascending
+}
+
+// skip notes the rule that is alone in what it allows.
+func (c *covering) skip(here []clause) bool {
+	for _, cl := range here[1:] {
+		if cl.number != here[0].number {
+			return false
+		}
+	}
+	c.needed[here[0].number] = true
+	return true
+}
+
+func (c *covering) sources([]span) bool { return true }
+
+func (c *covering) cell(_ []span, here []clause) error {
+	s, err := servicesOf(here, c.work)
+	if err != nil {
+		return err
+	}
+	holders := make([][]int32, len(s.protos)*len(s.ports))
+	s.each(func(i, q, p int32) {
+		h := &holders[int(q)*len(s.ports)+int(p)]
+		number := int32(here[i].number) // ascending, as the clauses are
+		if n := len(*h); n == 0 || (*h)[n-1] != number {
+			*h = append(*h, number)
+		}
+	})
+	for _, h := range holders {
+		switch {
+		case len(h) == 1:
+			c.needed[h[0]] = true
+		case len(h) > 1 && !slices.ContainsFunc(h, func(n int32) bool { return c.needed[n] }):
+			if !c.work.take(1 + len(h)/8) {
+				return ErrTooLarge
+			}
+			c.cells[cellKey(h)] = h
+		}
+	}
+	return nil
+}
+
+// cellKey is the same for the same rules.
+func cellKey(rules []int32) string {
+	b := make([]byte, 0, 4*len(rules))
+	for _, n := range rules {
+		b = binary.BigEndian.AppendUint32(b, uint32(n))
+	}
+	return string(b)
+}
+
+// spare returns the rules that the others make up for, the last first. It gives
+// up rules from the last to the first, as long as each flow has one left.
+func (c *covering) spare() []int {
+	of := make(map[int32][]int) // cells by rule
+	var left []int              // rules of each cell that are not given up
+	for _, key := range slices.Sorted(maps.Keys(c.cells)) {
+		h := c.cells[key]
+		if slices.ContainsFunc(h, func(n int32) bool { return c.needed[n] }) {
+			continue
+		}
+		for _, n := range h {
+			of[n] = append(of[n], len(left))
+		}
+		left = append(left, len(h))
+	}
+	var spare []int
+	for number := len(c.needed) - 1; number >= 0; number-- {
+		cells := of[int32(number)]
+		if c.needed[number] || slices.ContainsFunc(cells, func(i int) bool { return left[i] == 1 }) {
+			continue
+		}
+		spare = append(spare, number)
+		for _, i := range cells {
+			left[i]--
+		}
+	}
+	return spare
+}
