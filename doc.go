@@ -1,8 +1,8 @@
 // Package tstun puts a packet layer between WireGuard and the operating
 // system: a stateful packet filter, hooks, injection of packets both ways,
-// exact counters and statistics, and the creation of TUN devices on every
-// system. Wrap takes any tun.Device of golang.zx2c4.com/wireguard/tun, and
-// the Wrapper goes into wireguard-go's device.NewDevice in its place.
+// exact counters and statistics, and the creation of TUN devices. Wrap takes
+// any tun.Device of golang.zx2c4.com/wireguard/tun, and the Wrapper goes into
+// wireguard-go's device.NewDevice in its place.
 //
 // # Words
 //

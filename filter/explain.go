@@ -22,9 +22,10 @@ const (
 	StageFlow                 // a flow is open, or revoked
 	StageShields              // shields are up
 	StageRules                // a rule allows it, or none does
+	StageOut                  // it goes out, which needs no rule
 )
 
-var stageNames = [...]string{"form", "address", "local", "flow", "shields", "rules"}
+var stageNames = [...]string{"form", "address", "local", "flow", "shields", "rules", "out"}
 
 // String returns the stage's name, such as "rules".
 func (s Stage) String() string {
@@ -48,8 +49,16 @@ type Explanation struct {
 	// Text is that rule, or else the grounds, in words.
 	Text string
 	// Nearest says, if no rule allows the flow, which rule comes nearest and
-	// what it lacks. Empty if there is no rule that matches in any respect.
+	// what it lacks. Empty if there is no rule for that source or that
+	// destination.
 	Nearest string
+	// NearestRule is the index of the rule that Nearest tells of, or -1.
+	NearestRule int
+	// Lacks is in which respects that rule does not allow the flow.
+	Lacks Lack
+	// Answered reports, of an outbound packet that passes, whether answers to
+	// it come in. It is false for inbound packets.
+	Answered bool
 }
 
 // String returns the explanation in one or two lines.
@@ -81,7 +90,7 @@ func (f *Filter) Check(src, dst netip.Addr, dstPort uint16, proto ipproto.Proto)
 func (f *Filter) Explain(src, dst netip.AddrPort, proto ipproto.Proto) Explanation {
 	src, dst = withoutZone(src), withoutZone(dst)
 	reason, stage := f.judgeStateless(src.Addr(), dst.Addr(), dst.Port(), proto)
-	e := Explanation{Reason: reason, Stage: stage, Rule: noRule, Text: reason.Explain()}
+	e := Explanation{Reason: reason, Stage: stage, Rule: noRule, Text: reason.Explain(), NearestRule: noRule}
 	if stage > StageLocal && !f.explainFlow(&e, src, dst, proto) {
 		f.explainRules(&e, src.Addr(), dst, proto)
 	}
@@ -93,14 +102,20 @@ func withoutZone(a netip.AddrPort) netip.AddrPort {
 	return netip.AddrPortFrom(a.Addr().WithZone(""), a.Port())
 }
 
-// judgeStateless judges a packet that begins a flow.
-func (f *Filter) judgeStateless(src, dst netip.Addr, port uint16, proto ipproto.Proto) (Reason, Stage) {
+// judgeEnds judges what holds of packets in both directions: their form and
+// their addresses.
+func (f *Filter) judgeEnds(src, dst netip.Addr, proto ipproto.Proto) (Reason, Stage) {
 	if !src.IsValid() || !dst.IsValid() || src.Is4() != dst.Is4() ||
 		proto == ipproto.Unknown || proto == ipproto.Fragment {
 		return ReasonMalformed, StageForm
 	}
-	if r := f.permit.addressReason(src, dst); r != ReasonNone {
-		return r, StageAddress
+	return f.permit.addressReason(src, dst), StageAddress
+}
+
+// judgeStateless judges a packet that begins a flow.
+func (f *Filter) judgeStateless(src, dst netip.Addr, port uint16, proto ipproto.Proto) (Reason, Stage) {
+	if r, stage := f.judgeEnds(src, dst, proto); r != ReasonNone {
+		return r, stage
 	}
 	if !f.isLocal(dst) {
 		return ReasonNotLocal, StageLocal
@@ -119,6 +134,18 @@ func (f *Filter) explainFlow(e *Explanation, src, dst netip.AddrPort, proto ippr
 	if proto.IsICMP() {
 		k = echoKey(proto, dst.Addr(), src.Addr(), src.Port(), peerAsks)
 	}
+	if !f.explainOpen(e, k) {
+		return false
+	}
+	if e.Reason == ReasonRevoked {
+		e.Text = ReasonRevoked.Explain()
+	}
+	return true
+}
+
+// explainOpen fills e in if there is a flow with the key k: with
+// ReasonRevoked and no text if its packets do not come in.
+func (f *Filter) explainOpen(e *Explanation, k flow.Key) bool {
 	now := Now()
 	c, ok := f.state.flows.Peek(k, now)
 	if !ok {
@@ -126,7 +153,7 @@ func (f *Filter) explainFlow(e *Explanation, src, dst netip.AddrPort, proto ippr
 	}
 	e.Stage = StageFlow
 	if !f.isOpen(k, now, false) {
-		e.Reason, e.Text = ReasonRevoked, ReasonRevoked.Explain()
+		e.Reason = ReasonRevoked
 		return true
 	}
 	e.Reason, e.Text = ReasonNone, "The packet belongs to an open flow, which the host opened."
@@ -145,7 +172,7 @@ func (f *Filter) explainRules(e *Explanation, src netip.Addr, dst netip.AddrPort
 		return
 	}
 	if e.Reason != ReasonNone {
-		e.Nearest = f.nearest(src.Unmap(), netip.AddrPortFrom(dst.Addr().Unmap(), dst.Port()), proto)
+		f.explainNearest(e, src.Unmap(), netip.AddrPortFrom(dst.Addr().Unmap(), dst.Port()), proto)
 		return
 	}
 	e.Rule = f.rules.match(proto, src.Unmap(), dst.Addr().Unmap(), dst.Port())

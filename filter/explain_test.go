@@ -34,13 +34,13 @@ func TestExplain(t *testing.T) {
 			Text: "tcp from 100.64.0.0/10 to 100.64.0.1/32:80, 100.64.0.1/32:443"}},
 		{"port", f, "100.64.0.2:1", "100.64.0.1:22", ipproto.TCP, filter.Explanation{
 			Reason: filter.ReasonNoRule, Stage: filter.StageRules, Rule: -1,
-			Nearest: "rule 1 comes nearest: port 22 is not in 80,443"}},
+			Nearest: "rule 1 comes nearest: port 22 is not in 80,443", NearestRule: 1, Lacks: filter.LackPort}},
 		{"protocol", f, "100.64.0.2:1", "100.64.0.1:80", ipproto.UDP, filter.Explanation{
 			Reason: filter.ReasonNoRule, Stage: filter.StageRules, Rule: -1,
-			Nearest: "rule 1 comes nearest: protocol udp is not in tcp"}},
+			Nearest: "rule 1 comes nearest: protocol udp is not in tcp", NearestRule: 1, Lacks: filter.LackProtocol}},
 		{"source", f, "192.0.2.1:1", "10.0.0.1:80", ipproto.TCP, filter.Explanation{
 			Reason: filter.ReasonNoRule, Stage: filter.StageRules, Rule: -1,
-			Nearest: "rule 0 comes nearest: source 192.0.2.1 is not in 10.0.0.0/8"}},
+			Nearest: "rule 0 comes nearest: source 192.0.2.1 is not in 10.0.0.0/8", NearestRule: 0, Lacks: filter.LackSource}},
 		{"destination", f, "10.1.1.1:1", "[fd7a::1]:80", ipproto.TCP, filter.Explanation{
 			Response: filter.DropSilently, Reason: filter.ReasonMalformed, Stage: filter.StageForm, Rule: -1}},
 		{"nothing near", f, "[fd7a::2]:1", "[fd7a::1]:80", ipproto.TCP, filter.Explanation{
@@ -60,6 +60,9 @@ func TestExplain(t *testing.T) {
 	for _, tt := range tests {
 		t.Run(tt.name, func(t *testing.T) {
 			src, dst := netip.MustParseAddrPort(tt.src), netip.MustParseAddrPort(tt.dst)
+			if tt.want.Nearest == "" {
+				tt.want.NearestRule = -1
+			}
 			if tt.want.Text == "" {
 				tt.want.Text = tt.want.Reason.Explain()
 			}

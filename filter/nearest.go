@@ -2,6 +2,7 @@ package filter
 
 import (
 	"fmt"
+	"math/bits"
 	"net/netip"
 	"slices"
 	"strings"
@@ -23,67 +24,111 @@ func joined[T fmt.Stringer](items []T, sep string) string {
 	return strings.Join(texts, sep)
 }
 
-// fit is in which respects a rule allows a flow. The port counts only where
-// the destination fits.
-type fit struct{ src, dst, port, proto bool }
+// maxNamed is how many of a rule's sources, destinations or ports are named
+// where it is said what the rule lacks.
+const maxNamed = 8
 
-// score orders fits: a rule that lacks only the port is nearer than one that
-// lacks only the protocol, that nearer than one for another source.
-func (t fit) score() int {
-	n := 0
-	for _, part := range []struct {
-		ok     bool
-		weight int
-	}{{t.dst, 8}, {t.src, 4}, {t.proto, 2}, {t.port, 1}} {
-		if part.ok {
-			n += part.weight
-		}
+// someOf joins items and says how many more there are than it names.
+func someOf[T fmt.Stringer](items []T, sep string) string {
+	if len(items) <= maxNamed {
+		return joined(items, sep)
 	}
-	return n
+	return fmt.Sprintf("%s and %d more", joined(items[:maxNamed], sep), len(items)-maxNamed)
 }
 
-// nearest says which rule comes nearest to allowing a flow and what it lacks.
-// It is empty if no rule is for that source or that destination.
-func (f *Filter) nearest(src netip.Addr, dst netip.AddrPort, proto ipproto.Proto) string {
-	best, bestFit := noRule, fit{}
+// Lack is a set of respects in which a rule does not allow a flow. The zero
+// value is none.
+type Lack uint8
+
+// Respects, the hardest to overlook first: of two rules that lack one thing
+// each, the one that lacks the later is nearer.
+const (
+	LackDestination Lack = 1 << iota
+	LackSource
+	LackProtocol
+	LackPort
+)
+
+var lackNames = [...]string{"destination", "source", "protocol", "port"}
+
+// Has reports whether all of what is in l.
+func (l Lack) Has(what Lack) bool { return l&what == what }
+
+// String returns the respects in the form "source,port".
+func (l Lack) String() string {
+	var names []string
+	for i, name := range lackNames {
+		if l.Has(1 << i) {
+			names = append(names, name)
+		}
+	}
+	return strings.Join(names, ",")
+}
+
+// nearer reports whether a rule that lacks l is nearer than one that lacks o:
+// it lacks less, or as much but nothing so grave.
+func (l Lack) nearer(o Lack) bool {
+	if n, m := bits.OnesCount8(uint8(l)), bits.OnesCount8(uint8(o)); n != m {
+		return n < m
+	}
+	return graveness(l) < graveness(o)
+}
+
+// graveness orders sets of one size by the gravest respect, then the next.
+func graveness(l Lack) uint8 { return bits.Reverse8(uint8(l)) }
+
+// explainNearest fills in which rule comes nearest to allowing a flow and what
+// it lacks: the first of those that lack least. It does nothing if no rule is
+// for that source or that destination.
+func (f *Filter) explainNearest(e *Explanation, src netip.Addr, dst netip.AddrPort, proto ipproto.Proto) {
 	for i := range f.rules {
-		t := f.rules[i].fit(src, dst, proto)
-		if (t.src || t.dst) && (best == noRule || t.score() > bestFit.score()) {
-			best, bestFit = i, t
+		l := f.rules[i].lack(src, dst, proto)
+		if !l.Has(LackSource|LackDestination) && (e.NearestRule == noRule || l.nearer(e.Lacks)) {
+			e.NearestRule, e.Lacks = i, l
 		}
 	}
-	if best == noRule {
-		return ""
+	if e.NearestRule != noRule {
+		e.Nearest = fmt.Sprintf("rule %d comes nearest: %s", e.NearestRule, f.rules[e.NearestRule].lacks(e.Lacks, src, dst, proto))
 	}
-	return fmt.Sprintf("rule %d comes nearest: %s", best, f.rules[best].lacks(bestFit, src, dst, proto))
 }
 
-func (m *Match) fit(src netip.Addr, dst netip.AddrPort, proto ipproto.Proto) fit {
-	t := fit{
-		src:   slices.ContainsFunc(m.Srcs, func(n netip.Prefix) bool { return n.Contains(src) }),
-		proto: slices.Contains(m.protocols(), proto),
+// lack returns what of m does not fit the flow. The port is looked for with
+// the destinations that fit, or if none does, with any.
+func (m *Match) lack(src netip.Addr, dst netip.AddrPort, proto ipproto.Proto) Lack {
+	l := LackDestination | LackSource | LackProtocol
+	if slices.ContainsFunc(m.Srcs, func(n netip.Prefix) bool { return n.Contains(src) }) {
+		l &^= LackSource
 	}
+	if slices.Contains(m.protocols(), proto) {
+		l &^= LackProtocol
+	}
+	fitting, any := false, false // whether the port is there
 	for _, d := range m.Dsts {
+		has := !proto.HasPorts() || d.Ports.contains(dst.Port())
+		any = any || has
 		if d.Net.Contains(dst.Addr()) {
-			t.dst = true
-			t.port = t.port || !proto.HasPorts() || d.Ports.contains(dst.Port())
+			l &^= LackDestination
+			fitting = fitting || has
 		}
 	}
-	return t
+	if !fitting && (!l.Has(LackDestination) || !any) {
+		l |= LackPort
+	}
+	return l
 }
 
 // lacks says in words which respects are missing.
-func (m *Match) lacks(t fit, src netip.Addr, dst netip.AddrPort, proto ipproto.Proto) string {
+func (m *Match) lacks(l Lack, src netip.Addr, dst netip.AddrPort, proto ipproto.Proto) string {
 	var why []string
-	if !t.src {
-		why = append(why, fmt.Sprintf("source %v is not in %s", src, joined(m.Srcs, ", ")))
+	if l.Has(LackSource) {
+		why = append(why, fmt.Sprintf("source %v is not in %s", src, someOf(m.Srcs, ", ")))
 	}
-	if !t.dst {
-		why = append(why, fmt.Sprintf("destination %v is not in %s", dst.Addr(), joined(m.Dsts, ", ")))
-	} else if !t.port {
-		why = append(why, fmt.Sprintf("port %d is not in %s", dst.Port(), joined(m.portsFor(dst.Addr()), ",")))
+	if l.Has(LackDestination) {
+		why = append(why, fmt.Sprintf("destination %v is not in %s", destination(dst, proto), someOf(m.Dsts, ", ")))
+	} else if l.Has(LackPort) {
+		why = append(why, fmt.Sprintf("port %d is not in %s", dst.Port(), someOf(m.portsFor(dst.Addr()), ",")))
 	}
-	if !t.proto {
+	if l.Has(LackProtocol) {
 		why = append(why, fmt.Sprintf("protocol %v is not in %s", proto, joined(m.protocols(), ",")))
 	}
 	return strings.Join(why, "; ")
@@ -98,4 +143,13 @@ func (m *Match) portsFor(dst netip.Addr) []PortRange {
 		}
 	}
 	return ports
+}
+
+// destination is the destination of a flow in words, with the port if the
+// protocol has ports.
+func destination(dst netip.AddrPort, proto ipproto.Proto) string {
+	if proto.HasPorts() {
+		return dst.String()
+	}
+	return dst.Addr().String()
 }

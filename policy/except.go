@@ -76,6 +76,7 @@ func (p *Policy) Explain(f *filter.Filter, flow Flow) filter.Explanation {
 	}
 	for i := range p.matches {
 		if x := p.excepts[i]; x != nil && x.takes(flow) {
+			e.NearestRule, e.Lacks = i, 0 // the rule lacks nothing
 			e.Nearest = fmt.Sprintf(`rule %d comes nearest: %v is in its "except"`, i, flow.Dst.Addr())
 			return e
 		}

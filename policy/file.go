@@ -18,7 +18,10 @@ func (r *reader) readFile(v *hujson.Value) {
 	said := false         // what is local
 	r.object(v, "the policy",
 		field{key: "hosts", read: d.readHosts},
-		field{key: "groups", read: d.readGroups},
+		field{key: "groups", read: func(v *hujson.Value) {
+			d.readGroups(v)
+			p.groups = d.groupNames()
+		}},
 		field{key: "permit", read: func(v *hujson.Value) { r.readPermit(v, p) }},
 		field{key: "local", read: func(v *hujson.Value) {
 			said = true
@@ -175,7 +178,12 @@ func (r *reader) readRule(v *hujson.Value) {
 		r.errorf(why.v, "%s", why.message)
 		return
 	}
-	if number, added := r.addRule(v, parts.match()); added && x != nil {
+	number, added := r.addRule(v, parts.match())
+	if !added {
+		return
+	}
+	r.noteWords(r.policy, v)
+	if x != nil {
 		r.policy.excepts[number] = x
 	}
 }

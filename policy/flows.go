@@ -23,10 +23,15 @@ type Flow struct {
 
 // String returns a form such as "tcp from 100.64.0.1 to 100.64.0.2:80".
 func (f Flow) String() string {
+	return fmt.Sprintf("%v from %v to %s", f.Proto, f.Src, f.target())
+}
+
+// target is the destination, with the port if the protocol has ports.
+func (f Flow) target() string {
 	if f.Proto.HasPorts() {
-		return fmt.Sprintf("%v from %v to %v", f.Proto, f.Src, f.Dst)
+		return f.Dst.String()
 	}
-	return fmt.Sprintf("%v from %v to %v", f.Proto, f.Src, f.Dst.Addr())
+	return f.Dst.Addr().String()
 }
 
 // compare orders flows by IP version, source, destination and protocol.

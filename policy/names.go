@@ -108,6 +108,15 @@ func (d *definitions) readGroups(v *hujson.Value) {
 	}
 }
 
+// groupNames returns the names that are groups'.
+func (d *definitions) groupNames() map[string]bool {
+	all := make(map[string]bool, len(d.groups))
+	for name := range d.groups {
+		all[name] = true
+	}
+	return all
+}
+
 func (d *definitions) checkName(key string, name *hujson.Value) {
 	if !isName(key) {
 		d.errorf(name, `want a name: a letter, then letters, digits, "-", "_", "." and "@"`)

@@ -20,6 +20,8 @@ type Policy struct {
 	places  []Position         // of the rules
 	excepts map[int]*exception // by rule
 	names   *names
+	groups  map[string]bool    // which of the names are groups'
+	words   map[Position]Words // of the rules, by place
 	tests   []expectation
 	notes   notes
 	written bool // by people, so that it is told what rules are of no use

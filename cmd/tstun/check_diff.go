@@ -15,16 +15,31 @@ type changedFlows struct {
 	Text    string          `json:"text"`
 }
 
-func runDiff(env environment, old, next *policy.Policy, asJSON bool) error {
-	changes, err := policy.Diff(old, next)
+// diffResult is what check --diff prints with --json.
+type diffResult struct {
+	report
+	Changes []changedFlows `json:"changes"`
+}
+
+func runDiff(env environment, doc *document, oldFile, newFile, host string) error {
+	result := diffResult{Changes: []changedFlows{}}
+	doc.body = &result
+	policies, err := readPolicies(env, []string{oldFile, newFile}, host)
+	if err != nil {
+		return err
+	}
+	changes, err := policy.Diff(policies[0], policies[1])
 	if err != nil {
 		return failf("compare in smaller steps", "%w", err)
 	}
-	if asJSON {
-		return writeJSON(env, struct {
-			Changes []changedFlows `json:"changes"`
-		}{changesForJSON(changes)})
+	if doc.wanted {
+		result.Changes = changesForJSON(changes)
+		return nil
 	}
+	return printChanges(env, changes)
+}
+
+func printChanges(env environment, changes []policy.Change) error {
 	p := newPainter(env)
 	for _, c := range changes {
 		hue := red

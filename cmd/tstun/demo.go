@@ -2,7 +2,6 @@ package main
 
 import (
 	"context"
-	"encoding/json"
 	"errors"
 	"fmt"
 	"time"
@@ -10,13 +9,14 @@ import (
 	"github.com/spf13/cobra"
 )
 
-const demoHelp = `demo brings two WireGuard nodes up on this machine, each a wireguard-go device on
-a tstun Wrapper, connects them over loopback, and sends real traffic through:
+const demoHelp = `demo brings two WireGuard nodes up on this machine, each a wireguard-go device
+on a tstun Wrapper, connects them over loopback, and sends real traffic through:
 handshake, pings, an HTTP request, a connection that the rules refuse, a UDP
 exchange that is allowed as a reply only, a TSMP ping and a bulk transfer. Then
 it shows what each connection carried and what was dropped, and why.
 
-Each step is checked. The exit code is 0 only if all that is shown happened.
+Each step is checked. The exit code is 0 only if all that is shown happened, 1
+if it did not or a signal ended it, and 2 if the command line is wrong.
 
 Without --tun, the nodes have network stacks of their own and need no root.
 With --tun (Linux, root), they have real interfaces in two network namespaces,
@@ -24,12 +24,11 @@ which are made for the demo and removed after it.`
 
 type demoOptions struct {
 	size    byteSize
-	json    bool
 	tun     bool
 	timeout time.Duration
 }
 
-func newDemoCommand(env environment) *cobra.Command {
+func newDemoCommand(env environment, doc *document) *cobra.Command {
 	o := demoOptions{size: 256 << 20}
 	cmd := &cobra.Command{
 		Use:     "demo",
@@ -41,41 +40,32 @@ func newDemoCommand(env environment) *cobra.Command {
 			if o.timeout <= 0 {
 				return fmt.Errorf("--timeout %v: want more than 0", o.timeout)
 			}
-			return runDemo(cmd.Context(), env, o)
+			return runDemo(cmd.Context(), env, doc, o)
 		},
 	}
 	flags := cmd.Flags()
 	flags.Var(&o.size, "size", "bytes to transfer, such as 10MB or 1GiB")
-	flags.BoolVar(&o.json, "json", false, "print one JSON document instead of text")
+	flags.BoolVar(&doc.wanted, "json", false, "print one JSON document instead of text")
 	flags.BoolVar(&o.tun, "tun", false, "use real TUN interfaces in network namespaces (Linux, root)")
 	flags.DurationVar(&o.timeout, "timeout", time.Minute, "give up after this time")
 	return cmd
 }
 
 // runDemo runs the demo and prints it, as it goes or in one document.
-func runDemo(ctx context.Context, env environment, o demoOptions) error {
+func runDemo(ctx context.Context, env environment, doc *document, o demoOptions) error {
 	ctx, cancel := context.WithTimeoutCause(ctx, o.timeout, errDemoTimeout)
 	defer cancel()
-	p := newPainter(env)
-	if o.json {
-		p = nil
-	}
 	mode := "userspace"
 	if o.tun {
 		mode = "tun"
 	}
-	d := &demo{options: o, p: p, result: newDemoResult(mode)}
+	d := &demo{options: o, result: newDemoResult(mode)}
+	if doc.body = &d.result; !doc.wanted {
+		d.p = newPainter(env)
+	}
 	err := d.run(ctx)
-	d.result.OK = err == nil
-	if o.json {
-		d.result.explain(err)
-		enc := json.NewEncoder(env.stdout)
-		enc.SetIndent("", "  ")
-		if writeErr := enc.Encode(d.result); writeErr != nil && err == nil {
-			err = failf("", "write: %w", writeErr)
-		}
-	} else if p.err != nil && err == nil {
-		err = failf("", "write: %w", p.err)
+	if d.p != nil && err == nil {
+		err = written(d.p)
 	}
 	return err
 }

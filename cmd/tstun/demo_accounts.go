@@ -3,6 +3,8 @@ package main
 import (
 	"cmp"
 	"context"
+	"fmt"
+	"math"
 	"slices"
 	"strconv"
 
@@ -75,8 +77,8 @@ func (d *demo) printAccounts() {
 	d.p.printf("\n")
 	for i, t := range d.result.Totals {
 		peer := d.result.Totals[1-i]
-		d.p.printf("   the %s sent %s packets: the %s took %s and dropped %s, %s were lost on the way\n",
-			t.Node, number(t.TxPackets), t.Peer, number(peer.RxPackets), number(peer.DroppedIn), number(t.Lost))
+		d.p.wrapped("   ", fmt.Sprintf("%s sent %s packets: %s took %s and dropped %s, %s got lost",
+			t.Node, number(t.TxPackets), t.Peer, number(peer.RxPackets), number(peer.DroppedIn), number(t.Lost)))
 	}
 	d.p.printf("   at both nodes, the connections add up to what the Wrapper counted\n")
 }
@@ -107,7 +109,16 @@ func ends(c netlogtype.Connection) []string {
 }
 
 func countCells(c netlogtype.Counts) []string {
-	return []string{number(c.TxPackets), number(c.TxBytes), number(c.RxPackets), number(c.RxBytes)}
+	return []string{number(c.TxPackets), shortBytes(c.TxBytes), number(c.RxPackets), shortBytes(c.RxBytes)}
+}
+
+// shortBytes is a number of bytes in at most eight columns: exact below a
+// million, else in a unit. With --json all are exact.
+func shortBytes(n uint64) string {
+	if n < 1e6 {
+		return number(n)
+	}
+	return byteSize(min(n, math.MaxInt64)).short()
 }
 
 func dropTable(rows []dropInfo) *table {

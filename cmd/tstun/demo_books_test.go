@@ -123,7 +123,7 @@ func wantBooks(t *testing.T, d *demo, p accountPair, lostByClient, lostByServer 
 	if err != nil {
 		t.Fatal(err)
 	}
-	var doc document
+	var doc demoDocument
 	if err := json.Unmarshal(text, &doc); err != nil {
 		t.Fatal(err)
 	}

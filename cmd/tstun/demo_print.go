@@ -2,6 +2,7 @@ package main
 
 import (
 	"fmt"
+	"strings"
 	"time"
 )
 
@@ -13,7 +14,7 @@ func (d *demo) hello() {
 	t := &table{right: make([]bool, 5)}
 	t.add("node", "addresses", "public key", "WireGuard at", "on")
 	for _, n := range d.result.Nodes {
-		t.add(n.Name, fmt.Sprintf("%v %v", n.Addresses[0], n.Addresses[1]), n.PublicKey[:12]+d.p.pick("…", "..."),
+		t.add(n.Name, fmt.Sprintf("%v %v", n.Addresses[0], n.Addresses[1]), n.PublicKey[:8]+d.p.pick("…", "..."),
 			n.Endpoint.String(), n.Interface)
 	}
 	d.p.draw(t)
@@ -24,7 +25,7 @@ func (d *demo) hello() {
 		}
 		d.p.printf("   %s allows:\n", n.Name)
 		for i, r := range n.Rules {
-			d.p.printf("     rule %d: %s\n", i, r)
+			d.p.wrapped("     ", fmt.Sprintf("rule %d: %s", i, r))
 		}
 	}
 	d.p.printf("\n")
@@ -40,7 +41,7 @@ func (d *demo) printStep(s step, lines []string, took time.Duration, err error) 
 	}
 	d.p.printf("%s %s  %s\n", mark, d.p.paint(bold, s.title), d.p.paint(dim, short(took)))
 	for _, l := range lines {
-		d.p.printf("   %s\n", l)
+		d.p.wrapped("   "+l[:len(l)-len(strings.TrimLeft(l, " "))], l)
 	}
 	if err == nil && s.name == "accounts" {
 		d.printAccounts()

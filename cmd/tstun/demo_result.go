@@ -1,7 +1,6 @@
 package main
 
 import (
-	"errors"
 	"net/netip"
 
 	"tstun/filter"
@@ -10,7 +9,7 @@ import (
 
 // demoResult is what --json prints.
 type demoResult struct {
-	OK          bool             `json:"ok"`
+	report
 	Mode        string           `json:"mode"` // userspace or tun
 	Nodes       []nodeInfo       `json:"nodes"`
 	Steps       []stepResult     `json:"steps"`
@@ -18,8 +17,6 @@ type demoResult struct {
 	Drops       []dropInfo       `json:"drops"`
 	Totals      []totalInfo      `json:"totals"`
 	Seconds     float64          `json:"seconds"`
-	Error       string           `json:"error,omitempty"`
-	Hint        string           `json:"hint,omitempty"`
 }
 
 // newDemoResult has no list that is null in JSON.
@@ -31,18 +28,6 @@ func newDemoResult(mode string) demoResult {
 		Connections: []connectionInfo{},
 		Drops:       []dropInfo{},
 		Totals:      []totalInfo{},
-	}
-}
-
-// explain notes the error that ended the demo.
-func (r *demoResult) explain(err error) {
-	if err == nil {
-		return
-	}
-	r.Error = err.Error()
-	var f *failure
-	if errors.As(err, &f) {
-		r.Hint = f.hint
 	}
 }
 

@@ -26,8 +26,8 @@ func runTool(args ...string) (code int, stdout, stderr string) {
 	return code, out.String(), errs.String()
 }
 
-// document is what a reader of --json relies on.
-type document struct {
+// demoDocument is what a reader of --json relies on.
+type demoDocument struct {
 	OK    bool
 	Mode  string
 	Nodes []struct {
@@ -62,7 +62,7 @@ func TestDemoJSON(t *testing.T) {
 	if code != exitOK || stderr != "" {
 		t.Fatalf("exit code %d, %s", code, stderr)
 	}
-	var d document
+	var d demoDocument
 	if err := json.Unmarshal([]byte(stdout), &d); err != nil {
 		t.Fatal(err)
 	}
@@ -82,8 +82,8 @@ func TestDemoJSON(t *testing.T) {
 	checkSums(t, d)
 }
 
-// checkSums adds the document up once more.
-func checkSums(t *testing.T, d document) {
+// checkSums adds the demoDocument up once more.
+func checkSums(t *testing.T, d demoDocument) {
 	t.Helper()
 	for _, total := range d.Totals {
 		var sum netlogtype.Counts

@@ -45,8 +45,8 @@ func (w *watch) result(ctx context.Context) ([]string, dropData, error) {
 	if err != nil {
 		return nil, w.data, fmt.Errorf("%s: dropped no packet for %v: %w", w.node.name, w.why.Reason, err)
 	}
-	lines := []string{fmt.Sprintf("dropped by the %s's filter, %d packet(s), at stage %q for reason %q:",
-		w.node.name, w.data.Dropped, w.why.Stage, w.why.Reason)}
+	lines := []string{fmt.Sprintf("the %s's filter dropped %s at stage %q for reason %q:",
+		w.node.name, counted(int(w.data.Dropped), "packet", "packets"), w.why.Stage, w.why.Reason)}
 	for l := range strings.Lines(w.data.Explanation) {
 		lines = append(lines, "  "+strings.TrimSpace(l))
 	}

@@ -1,6 +1,7 @@
 package main
 
 import (
+	"context"
 	"io"
 	"os"
 	"strings"
@@ -10,14 +11,21 @@ import (
 
 // environment is what the tool knows of where it runs.
 type environment struct {
+	stdin          io.Reader
 	stdout, stderr io.Writer
 	getenv         func(string) string
 	terminal       bool // stdout is one
 	columns        int  // its width, 0 if unknown
 }
 
-func systemEnvironment() environment {
-	e := environment{stdout: os.Stdout, stderr: os.Stderr, getenv: os.Getenv}
+// systemEnvironment is that of the process. No write lasts longer than ctx.
+func systemEnvironment(ctx context.Context) environment {
+	e := environment{
+		stdin:  os.Stdin,
+		stdout: newStream(ctx, os.Stdout),
+		stderr: newStream(ctx, os.Stderr),
+		getenv: os.Getenv,
+	}
 	fd := int(os.Stdout.Fd())
 	e.terminal = term.IsTerminal(fd)
 	if e.terminal {

@@ -33,22 +33,36 @@ func failf(hint, format string, args ...any) error {
 // badInput makes a failure of what a user wrote in a file, or said of it.
 func badInput(hint string, err error) error { return &failure{err, hint, exitUsage} }
 
+// isFailure reports whether err is a failure with that exit code.
+func isFailure(err error, code int) bool {
+	var f *failure
+	return errors.As(err, &f) && f.code == code
+}
+
+// hintOf returns the next step that err tells, if it tells one.
+func hintOf(err error) string {
+	var f *failure
+	if errors.As(err, &f) {
+		return f.hint
+	}
+	return ""
+}
+
 // finish writes what is to be said of err to stderr and returns the exit code.
-// An error that no command returned is the command line's. Of several errors,
+// An error that is no failure is the command line's. Of several errors,
 // each has a line of its own.
 func finish(stderr io.Writer, err error) int {
 	if err == nil {
 		return exitOK
 	}
-	code, hint := exitUsage, "tstun help tells the commands, tstun help COMMAND their flags"
-	var f *failure
-	if errors.As(err, &f) {
-		code, hint = f.code, f.hint
+	code := exitUsage
+	if f := (*failure)(nil); errors.As(err, &f) {
+		code = f.code
 	}
 	for line := range strings.SplitSeq(err.Error(), "\n") {
 		fmt.Fprintf(stderr, "error: %s\n", line)
 	}
-	if hint != "" {
+	if hint := hintOf(err); hint != "" {
 		fmt.Fprintf(stderr, "hint: %s\n", hint)
 	}
 	return code

@@ -2,6 +2,10 @@ package main
 
 import (
 	"errors"
+	"fmt"
+	"net/netip"
+	"os"
+	"slices"
 	"strings"
 
 	"github.com/spf13/cobra"
@@ -10,84 +14,96 @@ import (
 	"tstun/policy"
 )
 
-const explainHelp = `explain says what the filter does with a new inbound flow from SRC to DST:PORT
-under a policy, and why: the rule that allows it, or what comes nearest.
+const explainHelp = `explain says what the filter does with a new flow from SRC to DST:PORT under a
+policy, and why: the rule that allows it, or the one that comes nearest and what
+it lacks.
 
 SRC and DST are addresses or names out of the policy. Where they stand for
 several addresses, each flow is explained. DST needs no port if the protocol
 has none.
 
+A flow is inbound, from a peer to the host, unless SRC is one of the host's
+addresses ("local" in the policy) and DST is not: then it is the host's own, and
+outbound. Rules are about inbound flows. The host's own pass, but for what the
+filter never lets out, and are answered. --out and --out=false say which way it
+is, whatever the addresses are.
+
 Exit codes:
   0  all flows are accepted
-  1  a flow is refused
+  1  a flow is refused, or a signal ended it
   2  the policy cannot be read or has errors, or the command line is wrong`
 
+const explainUse = "explain --policy FILE SRC DST:PORT"
+
 type explainOptions struct {
-	policy, proto, host string
-	json                bool
+	policy, proto string
+	host          string // that the policy is read for
+	out           bool
+	outIsGiven    bool // else the addresses tell
 }
 
-func newExplainCommand(env environment) *cobra.Command {
+func newExplainCommand(env environment, doc *document) *cobra.Command {
 	var o explainOptions
 	cmd := &cobra.Command{
-		Use:     "explain --policy FILE SRC DST:PORT",
+		Use:     explainUse,
 		Short:   "Say what a policy does with a flow, and why",
 		Long:    explainHelp,
-		Example: "  tstun explain --policy policy.hujson laptop web:22\n  tstun explain --policy policy.hujson 10.0.0.1 web --proto icmp",
-		Args: func(_ *cobra.Command, args []string) error {
-			switch {
-			case len(args) != 2:
-				return errors.New("want SRC and DST:PORT")
-			case o.policy == "":
-				return errors.New("no --policy: want the file")
-			}
-			return nil
+		Example: "  tstun explain --policy policy.hujson laptop web:22\n  tstun explain --policy policy.hujson 10.0.0.1 web --proto icmp\n  tstun explain --policy policy.hujson --out web 8.8.8.8:53 --proto udp",
+		Args:    func(_ *cobra.Command, args []string) error { return o.check(args) },
+		RunE: func(cmd *cobra.Command, args []string) error {
+			o.outIsGiven = cmd.Flags().Changed("out")
+			return runExplain(env, doc, o, args[0], args[1])
 		},
-		RunE: func(_ *cobra.Command, args []string) error { return runExplain(env, o, args[0], args[1]) },
 	}
 	flags := cmd.Flags()
-	flags.StringVar(&o.policy, "policy", "", "the policy `file`")
-	flags.StringVar(&o.proto, "proto", "tcp", "the `protocol`: tcp, udp, icmp or another name or number")
+	flags.StringVar(&o.policy, "policy", "", "the policy `file`, or - for standard input")
+	flags.StringVar(&o.proto, "proto", "tcp", "the `protocol`: tcp, udp, icmp, another name, or a number")
 	addLocalFlag(cmd, &o.host)
-	flags.BoolVar(&o.json, "json", false, "print one JSON document instead of text")
+	flags.BoolVar(&o.out, "out", false, "the flow is outbound: the host's own")
+	flags.BoolVar(&doc.wanted, "json", false, "print one JSON document instead of text")
 	return cmd
 }
 
-// explained is a filter.Explanation in JSON.
-type explained struct {
-	Response filter.Response `json:"response"`
-	Stage    filter.Stage    `json:"stage"`
-	Reason   string          `json:"reason,omitempty"` // of a drop
-	Rule     *ruleAt         `json:"rule,omitempty"`
-	Text     string          `json:"text"`
-	Nearest  string          `json:"nearest,omitempty"`
+// check says all that the command line lacks.
+func (o explainOptions) check(args []string) error {
+	var errs []error
+	hint := "as in: tstun " + explainUse
+	if o.policy == "" {
+		errs = append(errs, errors.New("no --policy: want the file"))
+		if len(args) == 3 {
+			if _, err := os.Stat(args[0]); err == nil {
+				hint = fmt.Sprintf("did you mean tstun explain --policy %s %s %s?", args[0], args[1], args[2])
+				args = args[1:]
+			}
+		}
+	}
+	if len(args) != 2 {
+		errs = append(errs, fmt.Errorf("%s: want two, SRC and DST:PORT", counted(len(args), "argument", "arguments")))
+	}
+	if len(errs) == 0 {
+		return nil
+	}
+	return badInput(hint, errors.Join(errs...))
 }
 
-// ruleAt is a rule and where it is.
-type ruleAt struct {
-	Index int `json:"index"`
-	policy.Position
-}
-
-func explain(p *policy.Policy, e filter.Explanation) explained {
-	x := explained{Response: e.Response, Stage: e.Stage, Text: e.Text, Nearest: e.Nearest}
-	if e.Reason != filter.ReasonNone {
-		x.Reason = e.Reason.String()
-	}
-	if e.Rule >= 0 {
-		x.Rule = &ruleAt{e.Rule, p.Rule(e.Rule)}
-	}
-	return x
+// explainResult is what explain prints with --json.
+type explainResult struct {
+	report
+	Flows []explainedFlow `json:"flows"`
 }
 
 // explainedFlow is a flow and what becomes of it.
 type explainedFlow struct {
-	policy.Flow
+	namedFlow
+	Direction string `json:"direction"` // in or out
 	explained
+	assumed bool // it is taken as outbound for its addresses
 }
 
-func runExplain(env environment, o explainOptions, src, dst string) error {
-	policies, err := readPolicies([]string{o.policy}, o.host)
+func runExplain(env environment, doc *document, o explainOptions, src, dst string) error {
+	result := explainResult{Flows: []explainedFlow{}}
+	doc.body = &result
+	policies, err := readPolicies(env, []string{o.policy}, o.host)
 	if err != nil {
 		return err
 	}
@@ -98,55 +114,63 @@ func runExplain(env environment, o explainOptions, src, dst string) error {
 	}
 	f, err := filter.New(pol.Config())
 	if err != nil {
-		return failf("", "%s: %w", o.policy, err)
+		return failf("", "%s: %w", fileName(o.policy), err)
 	}
-	all := make([]explainedFlow, len(flows))
 	refused := 0
-	for i, flow := range flows {
-		e := pol.Explain(f, flow)
-		all[i] = explainedFlow{flow, explain(pol, e)}
+	host, _, _ := strings.Cut(dst, ":")
+	names := pol.Names(src, host)
+	for _, flow := range flows {
+		e := explainFlow(pol, f, o, newNamedFlow(names, flow))
+		result.Flows = append(result.Flows, e)
 		if e.Response.IsDrop() {
 			refused++
 		}
 	}
-	if err := printExplanations(env, o, all); err != nil {
-		return err
+	if !doc.wanted {
+		if err := printExplanations(env, result.Flows); err != nil {
+			return err
+		}
 	}
 	if refused > 0 {
-		return failf("", "%s of %d refused", counted(refused, "flow", "flows"), len(flows))
+		return failf("", "%s of %s refused", counted(refused, "flow", "flows"), number(uint64(len(flows))))
 	}
 	return nil
 }
 
-func printExplanations(env environment, o explainOptions, all []explainedFlow) error {
-	if o.json {
-		return writeJSON(env, struct {
-			Flows []explainedFlow `json:"flows"`
-		}{all})
+// explainFlow explains one flow, in the direction that is asked for or that
+// its addresses tell.
+func explainFlow(pol *policy.Policy, f *filter.Filter, o explainOptions, flow namedFlow) explainedFlow {
+	e := explainedFlow{namedFlow: flow, Direction: "in"}
+	src := netip.AddrPortFrom(flow.Src, 0)
+	local := pol.Config().Local
+	out := o.out
+	if !o.outIsGiven {
+		out = isIn(local, flow.Src) && !isIn(local, flow.Dst.Addr())
+		e.assumed = out
 	}
+	if out {
+		e.Direction = "out"
+		x := f.ExplainOut(src, flow.Dst, flow.Proto)
+		e.explained = explain(pol, flow.Flow, x)
+		e.Answered = &x.Answered
+		return e
+	}
+	e.explained = explain(pol, flow.Flow, pol.Explain(f, flow.Flow))
+	return e
+}
+
+func isIn(all []netip.Prefix, a netip.Addr) bool {
+	return slices.ContainsFunc(all, func(p netip.Prefix) bool { return p.Contains(a) })
+}
+
+func printExplanations(env environment, all []explainedFlow) error {
 	p := newPainter(env)
 	for _, e := range all {
-		p.printf("%v\n", e.Flow)
+		p.printf("%v\n", e.namedFlow)
+		if e.assumed {
+			p.printf("   outbound, since its source alone is local; --out=false takes it as inbound\n")
+		}
 		p.printExplained(e.explained)
 	}
 	return written(p)
-}
-
-// printExplained prints an explanation behind an indent.
-func (p *painter) printExplained(e explained) {
-	hue := green
-	if e.Response.IsDrop() {
-		hue = red
-	}
-	p.printf("   %s at stage %q", p.paint(hue, e.Response.String()), e.Stage)
-	if e.Reason != "" {
-		p.printf(" for reason %q", e.Reason)
-	}
-	if e.Rule != nil {
-		p.printf(" by rule %d, %v", e.Rule.Index, e.Rule.Position)
-	}
-	p.printf("\n   %s\n", e.Text)
-	if e.Nearest != "" {
-		p.printf("   %s\n", strings.ReplaceAll(e.Nearest, "\n", "\n   "))
-	}
 }

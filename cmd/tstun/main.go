@@ -7,15 +7,36 @@ import (
 	"os"
 	"os/signal"
 	"syscall"
+	"time"
 )
 
 func main() { os.Exit(realMain()) }
 
-// realMain ends at the first SIGINT or SIGTERM in an orderly way, and at the
-// second at once.
+// takedown bounds how long a command that is to end may take to remove what it
+// made.
+const takedown = 3 * time.Second
+
+// realMain ends at the first SIGINT or SIGTERM: every command at once, the
+// demo after it has taken down its nodes. At the second, or when takedown is
+// over, it ends whatever is still going on.
 func realMain() int {
-	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
-	defer stop()
-	context.AfterFunc(ctx, stop)
-	return run(ctx, systemEnvironment(), os.Args[1:])
+	signals := make(chan os.Signal, 2)
+	signal.Notify(signals, os.Interrupt, syscall.SIGTERM)
+	ctx, cancel := context.WithCancel(context.Background())
+	defer cancel()
+	done := make(chan int, 1)
+	go func() { done <- run(ctx, systemEnvironment(ctx), os.Args[1:]) }() // until the process ends
+	select {
+	case code := <-done:
+		return code
+	case <-signals:
+		cancel()
+	}
+	select {
+	case code := <-done:
+		return code
+	case <-signals:
+	case <-time.After(takedown):
+	}
+	return exitFailed
 }

@@ -131,7 +131,7 @@ func TestFinish(t *testing.T) {
 		want string
 	}{
 		{"fine", nil, exitOK, ""},
-		{"usage", errors.New("what?"), exitUsage, "error: what?\nhint: tstun help"},
+		{"usage", errors.New("what?"), exitUsage, "error: what?\n"},
 		{"failure", failf("do that", "no %s", "way"), exitFailed, "error: no way\nhint: do that\n"},
 		{"no hint", failf("", "no"), exitFailed, "error: no\n"},
 	}

@@ -2,6 +2,7 @@ package main
 
 import (
 	"context"
+	"strings"
 
 	"github.com/spf13/cobra"
 )
@@ -10,33 +11,66 @@ const rootHelp = `tstun puts a packet filter, counters and injection between Wir
 operating system, and needs no root where a userspace network stack will do.
 
 Data goes to stdout. Errors go to stderr, as "error: ..." and "hint: ...", the
-next step to take.
+next step to take. With --json, stdout has one JSON document, whatever happens,
+which carries the errors too: "ok", "errors", "hint", and what was asked for.
+
+SIGINT and SIGTERM end every command at once.
 
 Exit codes:
   0  all that was asked for was done
-  1  something was not done or refused, or did not happen as it should
+  1  something was not done or refused, did not happen as it should, or was
+     ended by a signal
   2  the command line, or a file that it names, is wrong`
 
 // run executes one command line.
 func run(ctx context.Context, env environment, args []string) int {
-	root := newRoot(env)
+	var doc document
+	root := newRoot(env, &doc)
 	root.SetArgs(args)
-	return finish(env.stderr, root.ExecuteContext(ctx))
+	cmd, err := root, unknownCommand(root, args)
+	if err == nil {
+		cmd, err = root.ExecuteContextC(ctx)
+	}
+	err = called(cmd, err)
+	if doc.wanted || err != nil && !isFailure(err, exitFailed) && asksForJSON(args) {
+		err = doc.write(env.stdout, err)
+	}
+	return finish(env.stderr, err)
 }
 
-func newRoot(env environment) *cobra.Command {
+func newRoot(env environment, doc *document) *cobra.Command {
 	root := &cobra.Command{
 		Use:           "tstun",
 		Short:         "WireGuard tunnels with policy and visibility",
 		Long:          rootHelp,
 		Args:          cobra.NoArgs,
+		Version:       version(),
 		SilenceErrors: true,
 		SilenceUsage:  true,
 		RunE:          func(cmd *cobra.Command, _ []string) error { return cmd.Help() },
 	}
-	root.CompletionOptions.HiddenDefaultCmd = true
+	root.SetIn(env.stdin)
 	root.SetOut(env.stdout)
 	root.SetErr(env.stderr)
-	root.AddCommand(newCheckCommand(env), newDemoCommand(env), newExplainCommand(env), newVersionCommand(env))
+	root.SetVersionTemplate(versionLine())
+	root.Flags().BoolP("version", "v", false, "print the version")
+	root.SetUsageTemplate(usageTemplate(root.UsageTemplate()))
+	root.SetFlagErrorFunc(flagError)
+	demo := newDemoCommand(env, doc)
+	root.AddCommand(newCheckCommand(env, doc), newExplainCommand(env, doc), newVersionCommand(env), newPolicyTopic())
+	root.SetHelpCommand(newHelpCommand(root))
+	root.InitDefaultHelpCmd()
+	addCompletion(root)
+	interruptible(root)
+	root.AddCommand(demo) // which takes its nodes down when its context ends
 	return root
+}
+
+// usageTemplate is cobra's, but that it keeps to 80 columns and names topics
+// as they are asked for.
+func usageTemplate(template string) string {
+	return strings.NewReplacer(
+		"Flags.FlagUsages ", "Flags.FlagUsagesWrapped 80 ",
+		"{{rpad .CommandPath .CommandPathPadding}}", "tstun help {{.Name}}  ",
+	).Replace(template)
 }

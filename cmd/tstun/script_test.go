@@ -1,25 +1,37 @@
 package main
 
 import (
+	"encoding/json"
 	"errors"
 	"fmt"
+	"io"
 	"os/exec"
 	"strconv"
+	"strings"
 	"testing"
 
 	"github.com/rogpeppe/go-internal/testscript"
 
 	"tstun/internal/netns"
+	"tstun/policy"
 )
 
-// TestScript runs the tool as its users do. The scripts know one more command,
-// "exits CODE ARGS...", which runs tstun and wants that exit code.
+// TestScript runs the tool as its users do. The scripts know some more
+// commands:
+//
+//	exits CODE ARGS...  runs tstun and wants that exit code
+//	fits                no line of stdout takes more than 80 columns
+//	document ERRORS     stdout is one JSON document with as many errors, of
+//	                    which stderr says each
+//	cmpformat           stdout is policy.Format
 func TestScript(t *testing.T) {
 	testscript.Run(t, testscript.Params{
 		Dir:                 "testdata/script",
 		RequireExplicitExec: true,
 		Condition:           condition,
-		Cmds:                map[string]func(*testscript.TestScript, bool, []string){"exits": exits},
+		Cmds: map[string]func(*testscript.TestScript, bool, []string){
+			"exits": exits, "fits": fits, "document": isDocument, "cmpformat": cmpFormat,
+		},
 	})
 }
 
@@ -39,6 +51,49 @@ func exits(ts *testscript.TestScript, neg bool, args []string) {
 	}
 	if got != want {
 		ts.Fatalf("exit code %d, want %d", got, want)
+	}
+}
+
+func fits(ts *testscript.TestScript, _ bool, _ []string) {
+	for line := range strings.Lines(ts.ReadFile("stdout")) {
+		if line = strings.TrimRight(line, "\n"); width(line) > maxColumns || strings.Contains(line, "\t") {
+			ts.Fatalf("%d columns: %s", width(line), line)
+		}
+	}
+}
+
+func isDocument(ts *testscript.TestScript, _ bool, args []string) {
+	var doc struct {
+		OK     *bool
+		Errors []struct{ File, Message string }
+		Hint   string
+	}
+	out := strings.NewReader(ts.ReadFile("stdout"))
+	dec := json.NewDecoder(out)
+	ts.Check(dec.Decode(&doc))
+	if rest, err := io.ReadAll(io.MultiReader(dec.Buffered(), out)); err != nil || strings.TrimSpace(string(rest)) != "" {
+		ts.Fatalf("behind the document: %q, %v", rest, err)
+	}
+	if got := strconv.Itoa(len(doc.Errors)); got != args[0] || doc.OK == nil || *doc.OK != (got == "0") {
+		ts.Fatalf("%s errors, want %s; ok: %v", got, args[0], doc.OK)
+	}
+	said := ts.ReadFile("stderr")
+	for _, e := range doc.Errors {
+		if e.Message == "" || !strings.Contains(said, e.Message) || !strings.Contains(said, e.File) {
+			ts.Fatalf("stderr does not say %+v", e)
+		}
+	}
+	if got := strings.Count(said, "error: "); got != len(doc.Errors) {
+		ts.Fatalf("stderr says %d errors, the document %d", got, len(doc.Errors))
+	}
+	if doc.Hint != "" && !strings.Contains(said, "hint: "+doc.Hint+"\n") {
+		ts.Fatalf("stderr does not say the hint %q", doc.Hint)
+	}
+}
+
+func cmpFormat(ts *testscript.TestScript, _ bool, _ []string) {
+	if got := strings.TrimSpace(ts.ReadFile("stdout")); got != strings.TrimSpace(strings.ReplaceAll(policy.Format, "\t", "    ")) {
+		ts.Fatalf("not policy.Format: %s", got)
 	}
 }
 

@@ -43,13 +43,28 @@ func parseSize(s string) (byteSize, error) {
 
 // String returns the shortest binary form with at most two decimals.
 func (b byteSize) String() string {
+	f, unit := b.scaled()
+	text := strconv.FormatFloat(f, 'f', 2, 64)
+	return strings.TrimRight(strings.TrimRight(text, "0"), ".") + " " + unit
+}
+
+// short returns the binary form with three digits or four, such as "10.0 MiB".
+func (b byteSize) short() string {
+	f, unit := b.scaled()
+	if f < 100 {
+		return strconv.FormatFloat(f, 'f', 1, 64) + " " + unit
+	}
+	return strconv.FormatFloat(f, 'f', 0, 64) + " " + unit
+}
+
+// scaled returns b in the largest unit of which it is at least one.
+func (b byteSize) scaled() (f float64, unit string) {
 	units := []string{"B", "KiB", "MiB", "GiB", "TiB"}
 	f, i := float64(b), 0
 	for f >= 1024 && i < len(units)-1 {
 		f, i = f/1024, i+1
 	}
-	text := strconv.FormatFloat(f, 'f', 2, 64)
-	return strings.TrimRight(strings.TrimRight(text, "0"), ".") + " " + units[i]
+	return f, units[i]
 }
 
 // Set and Type make it a flag.

@@ -2,6 +2,7 @@ package main
 
 import (
 	"fmt"
+	"io"
 	"runtime"
 	"runtime/debug"
 
@@ -12,15 +13,19 @@ func newVersionCommand(env environment) *cobra.Command {
 	return &cobra.Command{
 		Use:   "version",
 		Short: "Print the version",
+		Long:  "version prints the version of tstun and of the Go that it was built with, and\nthe system that it was built for, as tstun --version does.",
 		Args:  cobra.NoArgs,
 		RunE: func(*cobra.Command, []string) error {
-			_, err := fmt.Fprintf(env.stdout, "tstun %s %s %s/%s\n", version(), runtime.Version(), runtime.GOOS, runtime.GOARCH)
-			if err != nil {
+			if _, err := io.WriteString(env.stdout, versionLine()); err != nil {
 				return failf("", "write: %w", err)
 			}
 			return nil
 		},
 	}
+}
+
+func versionLine() string {
+	return fmt.Sprintf("tstun %s %s %s/%s\n", version(), runtime.Version(), runtime.GOOS, runtime.GOARCH)
 }
 
 // version returns the module's version, or the revision that it was built

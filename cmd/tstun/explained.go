@@ -1,0 +1,76 @@
+package main
+
+import (
+	"fmt"
+	"strings"
+
+	"tstun/filter"
+	"tstun/policy"
+)
+
+// explained is a filter.Explanation in JSON.
+type explained struct {
+	Response    filter.Response `json:"response"`
+	Stage       filter.Stage    `json:"stage"`
+	Reason      string          `json:"reason,omitempty"`   // of a drop
+	Answered    *bool           `json:"answered,omitempty"` // of an outbound flow
+	Rule        *ruleAt         `json:"rule,omitempty"`     // that allows it
+	Text        string          `json:"text"`
+	Nearest     string          `json:"nearest,omitempty"`
+	NearestRule *ruleAt         `json:"nearestRule,omitempty"`
+}
+
+// ruleAt is a rule, where it is, and how it reads there.
+type ruleAt struct {
+	Index int `json:"index"`
+	policy.Position
+	Text  string   `json:"text"`
+	Lacks []string `json:"lacks,omitempty"` // what it lacks to allow a flow
+}
+
+func (r *ruleAt) String() string { return fmt.Sprintf("rule %d, %v", r.Index, r.Position) }
+
+func newRuleAt(p *policy.Policy, i int) *ruleAt {
+	return &ruleAt{Index: i, Position: p.Rule(i), Text: p.Words(i).String()}
+}
+
+func explain(p *policy.Policy, flow policy.Flow, e filter.Explanation) explained {
+	x := explained{Response: e.Response, Stage: e.Stage, Text: e.Text}
+	if e.Reason != filter.ReasonNone {
+		x.Reason = e.Reason.String()
+	}
+	if e.Rule >= 0 {
+		x.Rule = newRuleAt(p, e.Rule)
+		x.Text = x.Rule.Text
+	}
+	if e.NearestRule >= 0 {
+		x.NearestRule = newRuleAt(p, e.NearestRule)
+		if e.Lacks != 0 {
+			x.NearestRule.Lacks = strings.Split(e.Lacks.String(), ",")
+		}
+		x.Nearest = p.Nearest(flow, e)
+	}
+	return x
+}
+
+// printExplained prints an explanation behind an indent.
+func (p *painter) printExplained(e explained) {
+	const indent = "   "
+	hue := green
+	if e.Response.IsDrop() {
+		hue = red
+	}
+	p.printf("%s%s at stage %q", indent, p.paint(hue, e.Response.String()), e.Stage)
+	if e.Reason != "" {
+		p.printf(" for reason %q", e.Reason)
+	}
+	if e.Rule != nil {
+		p.printf(" by %v", e.Rule)
+	}
+	p.printf("\n")
+	p.wrapped(indent, e.Text)
+	if e.NearestRule != nil {
+		p.wrapped(indent, e.Nearest)
+		p.wrapped(indent, e.NearestRule.Text)
+	}
+}

@@ -1,0 +1,79 @@
+package main
+
+import (
+	"fmt"
+	"strings"
+
+	"github.com/spf13/cobra"
+
+	"tstun/policy"
+)
+
+// newPolicyTopic is a topic of help, and no command: it does nothing.
+func newPolicyTopic() *cobra.Command {
+	return &cobra.Command{
+		Use:   "policy",
+		Short: "The form of the policy file",
+		Long:  strings.ReplaceAll(policy.Format, "\t", "    "),
+	}
+}
+
+func newHelpCommand(root *cobra.Command) *cobra.Command {
+	return &cobra.Command{
+		Use:   "help [COMMAND|TOPIC]",
+		Short: "Tell about a command, or about a topic such as policy",
+		Long:  "help tells about a command, or about a topic such as policy, the form of the\npolicy file.",
+		ValidArgsFunction: func(_ *cobra.Command, args []string, _ string) ([]string, cobra.ShellCompDirective) {
+			if len(args) > 0 {
+				return nil, cobra.ShellCompDirectiveNoFileComp
+			}
+			return names(root), cobra.ShellCompDirectiveNoFileComp
+		},
+		RunE: func(_ *cobra.Command, args []string) error {
+			topic, err := find(root, args)
+			if err != nil {
+				return err
+			}
+			topic.InitDefaultHelpFlag()
+			return topic.Help()
+		},
+	}
+}
+
+// find returns the command or topic that args name.
+func find(root *cobra.Command, args []string) (*cobra.Command, error) {
+	at := root
+	for _, name := range args {
+		next := child(at, name)
+		if next == nil {
+			what := strings.TrimSpace(strings.TrimPrefix(at.CommandPath(), root.Name()) + " " + name)
+			hint := "tstun help lists the commands and topics"
+			if near := nearest(name, names(at)); near != "" {
+				hint = fmt.Sprintf("did you mean %s?", strings.Replace(at.CommandPath(), root.Name(), "tstun help", 1)+" "+near)
+			}
+			return nil, badInput(hint, fmt.Errorf("unknown help topic %q", what))
+		}
+		at = next
+	}
+	return at, nil
+}
+
+// child returns the command or topic of that name directly below cmd, or nil.
+func child(cmd *cobra.Command, name string) *cobra.Command {
+	for _, c := range cmd.Commands() {
+		if c.Name() == name || c.HasAlias(name) {
+			return c
+		}
+	}
+	return nil
+}
+
+// names returns the names of what is directly below cmd and not hidden.
+func names(cmd *cobra.Command) (all []string) {
+	for _, c := range cmd.Commands() {
+		if !c.Hidden {
+			all = append(all, c.Name())
+		}
+	}
+	return all
+}

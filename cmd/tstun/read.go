@@ -1,0 +1,91 @@
+package main
+
+import (
+	"errors"
+	"fmt"
+	"io"
+	"os"
+
+	"github.com/spf13/cobra"
+
+	"tstun/policy"
+)
+
+// stdinFile is what stands for standard input where a file's name is wanted.
+const stdinFile = "-"
+
+// maxPolicy bounds a policy file, so that one that never ends does end.
+const maxPolicy = 64 << 20
+
+// policyHint is the next step after an error in a file or of reading it.
+func policyHint(err error) string {
+	if errors.As(err, new(policy.Errors)) {
+		return "tstun help policy has the form of the file"
+	}
+	return "want the name of a policy file, or - for standard input"
+}
+
+// fileName is what a file is called in what the tool says.
+func fileName(file string) string {
+	if file == stdinFile {
+		return "stdin"
+	}
+	return file
+}
+
+// addLocalFlag adds the flag that says for which host a policy is read.
+func addLocalFlag(cmd *cobra.Command, host *string) {
+	cmd.Flags().StringVar(host, "local", "", "read policies of several hosts for this `host`, a name or an address")
+}
+
+// readPolicies reads all files, for a host if one is named, and reports the
+// errors of all.
+func readPolicies(env environment, files []string, host string) ([]*policy.Policy, error) {
+	policies := make([]*policy.Policy, len(files))
+	var errs []error
+	fromStdin := false
+	for i, file := range files {
+		if file == stdinFile && fromStdin {
+			return nil, badInput("write it to a file first", errors.New("- stands there twice: standard input can be read once"))
+		}
+		fromStdin = fromStdin || file == stdinFile
+		data, err := readFile(env, file)
+		switch {
+		case err != nil:
+		case host != "":
+			policies[i], err = policy.ParseFor(fileName(file), data, host)
+		default:
+			policies[i], err = policy.Parse(fileName(file), data)
+		}
+		if err != nil {
+			errs = append(errs, err)
+		}
+	}
+	if len(errs) > 0 {
+		err := errors.Join(errs...)
+		return nil, badInput(policyHint(err), err)
+	}
+	return policies, nil
+}
+
+func readFile(env environment, file string) ([]byte, error) {
+	r := env.stdin
+	if file != stdinFile {
+		f, err := os.Open(file)
+		if err != nil {
+			return nil, err
+		}
+		defer f.Close()
+		r = f
+	}
+	data, err := io.ReadAll(io.LimitReader(r, maxPolicy+1))
+	switch {
+	case err != nil && file == stdinFile:
+		return nil, fmt.Errorf("read stdin: %w", err)
+	case err != nil:
+		return nil, err
+	case len(data) > maxPolicy:
+		return nil, fmt.Errorf("%s: more than %v: want a policy file", fileName(file), byteSize(maxPolicy))
+	}
+	return data, nil
+}

@@ -1,0 +1,38 @@
+package policy
+
+import (
+	"fmt"
+	"strings"
+
+	"tstun/filter"
+)
+
+// Nearest says which rule comes nearest to allowing the flow f, where it is
+// and what it lacks, in the words of the file. e is what a filter of p's
+// Config says of f. It is empty if e tells of no such rule.
+func (p *Policy) Nearest(f Flow, e filter.Explanation) string {
+	if e.NearestRule < 0 || e.Nearest == "" {
+		return ""
+	}
+	return fmt.Sprintf("rule %d, %v, comes nearest: %s", e.NearestRule, p.Rule(e.NearestRule), p.Words(e.NearestRule).lack(f, e.Lacks))
+}
+
+// lack says what a rule lacks to allow a flow.
+func (w Words) lack(f Flow, l filter.Lack) string {
+	if l == 0 { // it allows the flow but for what it excepts
+		return fmt.Sprintf(`%v is in its "except"`, f.Dst.Addr())
+	}
+	var why []string
+	if l.Has(filter.LackSource) {
+		why = append(why, fmt.Sprintf("source %v is not in %s", f.Src, someWords(w.Srcs, ", ")))
+	}
+	if l.Has(filter.LackDestination) {
+		why = append(why, fmt.Sprintf("destination %s is not in %s", f.target(), w.targets()))
+	} else if l.Has(filter.LackPort) {
+		why = append(why, fmt.Sprintf("port %d is not in %s", f.Dst.Port(), w.targets()))
+	}
+	if l.Has(filter.LackProtocol) {
+		why = append(why, fmt.Sprintf("protocol %v is not in %s", f.Proto, someWords(w.Protos, ",")))
+	}
+	return strings.Join(why, "; ")
+}
