@@ -318,7 +318,8 @@ func TestEventsAreTakenFromTheFirstCallOn(t *testing.T) {
 		if e := <-r.w.EventsUpDown(); e != tun.EventUp {
 			t.Errorf("event %v, want up", e)
 		}
-		if r.w.EventsUpDown() != r.w.EventsUpDown() || r.w.Events() != r.w.Events() {
+		up, other := r.w.EventsUpDown(), r.w.Events()
+		if up != r.w.EventsUpDown() || other != r.w.Events() {
 			t.Error("two calls, two channels")
 		}
 	})

@@ -44,9 +44,7 @@ func newLink(w *tstun.Wrapper, mtu int, c Config) *link {
 	for _, a := range c.Addrs {
 		l.own[a] = struct{}{}
 	}
-	for _, p := range c.Host {
-		l.host = append(l.host, p)
-	}
+	l.host = append(l.host, c.Host...)
 	l.mtu.Store(uint32(mtu))
 	return l
 }
