@@ -86,6 +86,5 @@ func (f *Filter) mayGoOn(k flow.Key, now int64, jailed bool) bool {
 	if _, known := f.state.flows.Peek(k, now); known {
 		return f.isOpen(k, now, jailed)
 	}
-	answers := k.Proto().IsICMP() && k.Peer().Port() == hostAsks
-	return !jailed && !answers && k != (flow.Key{}) && f.allows(k)
+	return !jailed && !asksPeer(&k) && k != (flow.Key{}) && f.allows(k)
 }

@@ -57,7 +57,8 @@ func (s *script) event() event {
 		case 0, 1:
 			typ4, typ6 = 0, 129
 		case 2:
-			typ4, typ6 = 13, 140 // neither a ping nor an error
+			typ4 = pickOf[byte](s, 13, 14, 15, 16, 17, 18, 200)
+			typ6 = pickOf[byte](s, 139, 140, 200) // the last ask nothing and are no errors
 		}
 		b = icmp(src.Addr(), dst.Addr(), typ4, typ6, 0, echoRest(uint16(s.pick(2))), nil)
 	}

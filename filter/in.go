@@ -119,8 +119,9 @@ func (f *Filter) judgeTransport(p *packet.Parsed, id *flow.ID, now int64, flags 
 	s := segment{flags: p.TCPFlags, byPeer: true}
 	hasFlow := tracked(p)
 	if hasFlow && p.IPProto.IsICMP() {
-		echo := echoKey(p.IPProto, p.Dst.Addr(), p.Src.Addr(), p.EchoID(), peerAsks).ID()
-		id = &echo
+		k, _ := inKey(p)
+		query := k.ID()
+		id = &query
 	}
 	if hasFlow {
 		switch stands := f.follow(id, s, now, jailed); {
