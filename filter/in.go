@@ -24,10 +24,12 @@ func (f *Filter) In(p *packet.Parsed, now int64, flags RunFlags) Verdict {
 
 // InRun is In for a caller that expects more of the same, and knows the ID of
 // flow.In(p), which is not kept, and whose the addresses are; with nil peers,
-// an address is all that is known of a peer. While the stamp holds, further whole packets
-// with p's protocol, addresses, ports and control bits, PSH aside, need not be
-// judged at the same now and with the same flags: they would get the same
-// verdict, and change nothing.
+// an address is all that is known of a peer. A later fragment has no ports: if
+// it passes, InRun makes id that of its first fragment.
+//
+// While the stamp holds, further whole packets with p's protocol, addresses,
+// ports and control bits, PSH aside, need not be judged at the same now and with
+// the same flags: they would get the same verdict, and change nothing.
 func (f *Filter) InRun(p *packet.Parsed, id *flow.ID, now int64, flags RunFlags, peers Peers) (Verdict, flow.Stamp) {
 	if stamp, ok := f.inOpen(p, id, now, flags); ok {
 		return Verdict{Response: Accept}, stamp
@@ -97,7 +99,7 @@ func (f *Filter) judgeIn(p *packet.Parsed, id *flow.ID, now int64, flags RunFlag
 	case !ok:
 		return f.judgeTransport(p, id, now, flags, peers)
 	case frag.Offset != 0:
-		return f.judgeLater(p, frag, now, flags&Jailed != 0), false
+		return f.judgeLater(p, id, frag, now, flags&Jailed != 0), false
 	}
 	if f.overlapsFirst(p, frag, now) {
 		return ReasonFragmentOverlap, false

@@ -7,6 +7,7 @@ import (
 	"time"
 
 	"tstun/filter"
+	"tstun/flow"
 	"tstun/ipproto"
 	"tstun/packet"
 )
@@ -478,10 +479,7 @@ func (n *naive) in(p *packet.Parsed, now int64) filter.Reason {
 	if !isFragment {
 		return n.inWhole(p, now)
 	}
-	id := fmt.Sprint(p.Src.Addr(), p.Dst.Addr(), frag.ID)
-	if p.IPVersion == 4 {
-		id += p.Proto().String()
-	}
+	id := naiveDatagramKey(p)
 	d := n.datagrams[id]
 	if d != nil && d.until <= now {
 		d = nil
@@ -508,6 +506,27 @@ func (n *naive) in(p *packet.Parsed, now int64) filter.Reason {
 		return filter.ReasonFragmentDenied
 	}
 	return filter.ReasonNone
+}
+
+// counted names the flow of p, which n.in has let pass: of a later fragment,
+// that of the first.
+func (n *naive) counted(p *packet.Parsed) flow.Key {
+	first := p
+	if frag, ok := p.Fragment(); ok && frag.Offset != 0 {
+		firsts := n.datagrams[naiveDatagramKey(p)].firsts
+		first = &firsts[len(firsts)-1].packet
+	}
+	return flow.MakeKey(first.Proto(), first.Dst, first.Src)
+}
+
+// naiveDatagramKey names the datagram that the fragment p is of.
+func naiveDatagramKey(p *packet.Parsed) string {
+	frag, _ := p.Fragment()
+	id := fmt.Sprint(p.Src.Addr(), p.Dst.Addr(), frag.ID)
+	if p.IPVersion == 4 {
+		id += p.Proto().String()
+	}
+	return id
 }
 
 // mayGoOn: the rules that have come since allow the flow of a first fragment.
