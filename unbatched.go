@@ -41,7 +41,9 @@ func (u *Unbatched) Read(buf []byte, offset int) (int, error) {
 
 // Write takes one packet, in buf from offset on, through the inbound path and
 // returns its length. A packet that is dropped is ErrFiltered; one that a
-// hook took counts as written, and so does one that finds the link down.
+// hook took counts as written, and so does one that finds the link down, and
+// a fragment that is held back, whatever becomes of it when the first of its
+// datagram comes.
 func (u *Unbatched) Write(buf []byte, offset int) (int, error) {
 	l := u.w.begin()
 	defer l.leave()
@@ -49,7 +51,7 @@ func (u *Unbatched) Write(buf []byte, offset int) (int, error) {
 	if _, err := u.w.write(&l.batch, l.one[:], offset); err != nil {
 		return 0, err
 	}
-	if l.drops > 0 {
+	if l.refused > 0 {
 		return 0, ErrFiltered
 	}
 	return len(buf) - offset, nil

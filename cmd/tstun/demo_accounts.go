@@ -37,7 +37,7 @@ func (d *demo) accounts(ctx context.Context) ([]string, any, error) {
 func lost(from, to *node) uint64 {
 	sent := from.wrapper.Counters().Out.Packets
 	in := to.wrapper.Counters().In
-	return sent - min(sent, in.Packets+in.Dropped())
+	return sent - min(sent, in.Packets+in.Dropped()+in.Held)
 }
 
 // account takes the node's statistics until they add up to its counters: the
