@@ -32,8 +32,9 @@ const (
 
 // heldFragments is the fragments that wait. The zero value holds none.
 //
-// A peer gets a place as long as it has less than is free, as in a flow.Table:
-// alone it can have half of all, and there is room for the next one.
+// When there is no room, a peer gets it from the one that has most, as long as
+// that has more. So none takes what another needs: n peers that all want more
+// have each 1/n of it.
 type heldFragments struct {
 	// until is when the time of the oldest datagram is over. 0: none is held.
 	until atomic.Int64
@@ -41,31 +42,36 @@ type heldFragments struct {
 	mu             sync.Mutex // guards all below; taken before a ledger's
 	datagrams      map[flow.Key]*heldDatagram
 	oldest, newest *heldDatagram // in a list by until
-	peers          map[flow.PeerID]int
-	bytes          int    // with overhead, like those of peers; with what batches have in hand
-	packets        uint64 // in Counters.In.Held; likewise
-	orphaned       uint64 // that were dropped when their time was over
+	peers          heldPeers
+	bytes          int    // of all peers
+	packets        uint64 // in Counters.In.Held
+	orphaned       uint64 // that were dropped when their time was over, or for others
 	closed         bool
 }
 
 // heldDatagram is the fragments of one datagram.
 type heldDatagram struct {
-	key          flow.Key
-	until        int64
-	fragments    []heldFragment
-	older, newer *heldDatagram
+	key       flow.Key
+	peer      *heldPeer
+	until     int64
+	fragments []heldFragment
+
+	older, newer             *heldDatagram // in heldFragments' list
+	olderOfPeer, newerOfPeer *heldDatagram // in its peer's
 }
 
 // heldFragment is a copy of one packet, after destination NAT.
 type heldFragment struct {
 	buf  []byte // with PacketStartOffset bytes in front
 	at   int    // where its data belong in the datagram
-	peer flow.PeerID
+	peer *heldPeer
 }
 
 func (h *heldFragment) packet() []byte { return h.buf[PacketStartOffset:] }
 
-func (h *heldFragment) cost() int { return len(h.packet()) + heldOverhead }
+func (h *heldFragment) cost() int { return costOf(h.packet()) }
+
+func costOf(pkt []byte) int { return len(pkt) + heldOverhead }
 
 // placedAt returns a buffer with the packet from offset on.
 func (h *heldFragment) placedAt(offset int) []byte {
@@ -75,55 +81,61 @@ func (h *heldFragment) placedAt(offset int) []byte {
 	return append(make([]byte, offset, offset+len(h.packet())), h.packet()...)
 }
 
-// add holds the packet in hand of b, which awaits the first of its datagram. It
-// returns false if there is no room, or if the first has come meanwhile.
-func (s *heldFragments) add(b *batch) bool {
+// add holds the packet in hand of b, which awaits the first of its datagram.
+// It returns false if there is no room, or if the first has come meanwhile.
+// Orphans are what had to be dropped in its place.
+func (s *heldFragments) add(b *batch) (orphans []heldFragment, ok bool) {
 	key, _ := flow.InDatagram(&b.p)
-	frag, _ := b.p.Fragment()
-	h := heldFragment{at: frag.Offset, peer: b.cfg.peers.PeerOf(b.p.Src.Addr())}
-	cost := len(b.p.Buffer()) + heldOverhead
+	peer := b.cfg.peers.PeerOf(b.p.Src.Addr())
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	d := s.datagrams[key]
-	switch {
-	case s.closed, d != nil && len(d.fragments) == heldPerDatagram, !s.hasRoom(h.peer, cost):
-		return false
-	case !b.cfg.filter.Awaits(&b.p, b.now):
-		return false // who has judged the first takes what is held after that
+	if s.closed || d != nil && len(d.fragments) == heldPerDatagram {
+		return nil, false
 	}
-	h.buf = append(make([]byte, PacketStartOffset, PacketStartOffset+len(b.p.Buffer())), b.p.Buffer()...)
-	if d == nil {
-		d = s.begin(key, b.now)
+	if !b.cfg.filter.Awaits(&b.p, b.now) {
+		return nil, false // who has judged the first takes what is held after that
 	}
-	d.fragments = append(d.fragments, h)
-	s.charge(&h, 1)
-	return true
+	if orphans, ok = s.makeRoom(peer, costOf(b.p.Buffer())); !ok {
+		return orphans, false
+	}
+	if d = s.datagrams[key]; d == nil {
+		d = s.begin(key, peer, b.now)
+	}
+	frag, _ := b.p.Fragment()
+	buf := append(make([]byte, PacketStartOffset, PacketStartOffset+len(b.p.Buffer())), b.p.Buffer()...)
+	d.fragments = append(d.fragments, heldFragment{buf: buf, at: frag.Offset, peer: d.peer})
+	s.charge(&d.fragments[len(d.fragments)-1], 1)
+	return orphans, true
 }
 
-// hasRoom reports whether a fragment of the peer's may be held. s is locked.
-func (s *heldFragments) hasRoom(peer flow.PeerID, cost int) bool {
-	return s.peers[peer]+cost <= heldBytes-s.bytes-cost
+// makeRoom drops datagrams of others, so that the peer has room for a fragment
+// at this cost. s is locked.
+func (s *heldFragments) makeRoom(peer flow.PeerID, cost int) (orphans []heldFragment, ok bool) {
+	for s.bytes+cost > heldBytes {
+		most := s.peers.most()
+		if most.oldest == nil || most.id == peer || most.bytes <= s.peers.bytesOf(peer)+cost {
+			return orphans, false
+		}
+		orphans = append(orphans, s.orphan(most.oldest)...)
+	}
+	return orphans, true
 }
 
 // charge enters n times h into the accounts. s is locked.
 func (s *heldFragments) charge(h *heldFragment, n int) {
-	if s.peers == nil {
-		s.peers = make(map[flow.PeerID]int)
-	}
 	cost := n * h.cost()
 	s.packets += uint64(n)
 	s.bytes += cost
-	if s.peers[h.peer] += cost; s.peers[h.peer] == 0 {
-		delete(s.peers, h.peer)
-	}
+	s.peers.charge(h.peer, cost)
 }
 
 // begin makes a datagram. s is locked.
-func (s *heldFragments) begin(key flow.Key, now int64) *heldDatagram {
+func (s *heldFragments) begin(key flow.Key, peer flow.PeerID, now int64) *heldDatagram {
 	if s.datagrams == nil {
 		s.datagrams = make(map[flow.Key]*heldDatagram)
 	}
-	d := &heldDatagram{key: key, until: now + heldTime, older: s.newest}
+	d := &heldDatagram{key: key, peer: s.peers.of(peer), until: now + heldTime, older: s.newest}
 	s.datagrams[key] = d
 	if s.newest == nil {
 		s.oldest = d
@@ -133,12 +145,14 @@ func (s *heldFragments) begin(key flow.Key, now int64) *heldDatagram {
 		s.newest.newer = d
 	}
 	s.newest = d
+	d.peer.add(d)
 	return d
 }
 
 // remove takes d out. Its fragments are still charged. s is locked.
 func (s *heldFragments) remove(d *heldDatagram) {
 	delete(s.datagrams, d.key)
+	d.peer.remove(d)
 	if d.newer == nil {
 		s.newest = d.older
 	} else {
@@ -178,6 +192,14 @@ func (s *heldFragments) settle(taken []heldFragment) {
 	}
 }
 
+// orphan drops d and returns its fragments. s is locked.
+func (s *heldFragments) orphan(d *heldDatagram) []heldFragment {
+	s.remove(d)
+	s.settle(d.fragments)
+	s.orphaned += uint64(len(d.fragments))
+	return d.fragments
+}
+
 // expire drops the datagrams whose time is over, and returns their fragments.
 func (s *heldFragments) expire(now int64) []heldFragment {
 	s.mu.Lock()
@@ -186,11 +208,8 @@ func (s *heldFragments) expire(now int64) []heldFragment {
 }
 
 func (s *heldFragments) expireLocked(now int64) (orphans []heldFragment) {
-	for d := s.oldest; d != nil && d.until <= now; d = s.oldest {
-		s.remove(d)
-		s.settle(d.fragments)
-		s.orphaned += uint64(len(d.fragments))
-		orphans = append(orphans, d.fragments...)
+	for s.oldest != nil && s.oldest.until <= now {
+		orphans = append(orphans, s.orphan(s.oldest)...)
 	}
 	return orphans
 }
@@ -201,6 +220,14 @@ func (s *heldFragments) close() []heldFragment {
 	defer s.mu.Unlock()
 	s.closed = true
 	return s.expireLocked(math.MaxInt64)
+}
+
+// hold holds the packet in hand for the first of its datagram. It returns
+// false if the packet is to be judged now.
+func (w *Wrapper) hold(b *batch) bool {
+	orphans, ok := w.held.add(b)
+	w.logOrphans(orphans, b.now)
+	return ok
 }
 
 // expireHeld drops the fragments that have waited too long.

@@ -22,8 +22,8 @@ import (
 // behind it in the datagram's order. If the first is dropped, they are for the
 // same reason; if it does not come, they are dropped as
 // filter.ReasonFragmentOrphan at the next packet, at the next call of Counters or
-// at Close. Of a datagram 64 are held, and 1 MiB in all, of which each peer has
-// its share; what finds no room is dropped as an orphan at once. An error is the device's, or ErrClosed; then
+// at Close. Of a datagram 64 are held, and 1 MiB in all, which peers that
+// want more share evenly; what finds no room is dropped as an orphan at once. An error is the device's, or ErrClosed; then
 // the number is that of the packets known to be written.
 func (w *Wrapper) Write(bufs [][]byte, offset int) (int, error) {
 	l := w.begin()
@@ -59,7 +59,7 @@ func (w *Wrapper) receive(b *batch, buf []byte, offset int) {
 	b.known = size > 0
 	o := b.inbound()
 	if o.fate == waits {
-		if w.held.add(b) {
+		if w.hold(b) {
 			return
 		}
 		o = b.admit(b.cfg.peers.find(b.p.Src.Addr()))
