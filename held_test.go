@@ -348,10 +348,10 @@ func TestSharesOfHeldFragmentsArePeers(t *testing.T) {
 			t.Fatal(err)
 		}
 		other := netip.MustParseAddr("100.64.1.1")
-		const mine = 200 // less than half of all
 		late := func(from netip.Addr, id int) []byte {
 			return inFragments(datagram(from, 5, host4, 80, 1500), 1232, uint16(id))[1]
 		}
+		mine := (1<<20)/(len(late(other, 0))+256)/2 + 1 // half of all
 		for id := range mine {
 			r.fromPeer(late(other, id))
 		}
