@@ -24,16 +24,18 @@ type batch struct {
 	known bool       // the lease has the filter's verdict on p: it passes
 	stamp flow.Stamp // the filter's, on p
 
-	out  [][]byte // inbound packets for the device, in the caller's buffers
-	sent []sent   // what was counted for each packet of out
-	runs []run
-	n    amount
+	out      [][]byte // inbound packets for the device, in the caller's buffers but for released ones
+	sent     []sent   // what was counted for each packet of out
+	released []heldFragment
+	runs     []run
+	n        amount
+	drops    drops
 
 	ledger ledger
 
-	reply reply     // what the path wants sent back for p, made by the caller
-	drops int       // packets of this batch that were dropped
-	one   [1][]byte // Unbatched's single packet
+	reply   reply     // what the path wants sent back for p, made by the caller
+	refused int       // of the caller's packets, those that were dropped
+	one     [1][]byte // Unbatched's single packet
 }
 
 // amount is a number of packets and the sum of their lengths.
@@ -66,6 +68,7 @@ type run struct {
 type sent struct {
 	run  int32 // index in runs, -1 with statistics off
 	size int32
+	held bool // the packet is not the caller's, but was held for one
 }
 
 // begin returns a batch for one call with inbound packets. The lane is to be
@@ -78,6 +81,7 @@ func (w *Wrapper) begin() *lane {
 
 func (b *batch) begin(w *Wrapper, way direction) {
 	b.w, b.way, b.cfg, b.now = w, way, w.config.Load(), filter.Now()
+	w.expireHeld(b.now)
 	b.renewLease()
 }
 
@@ -91,8 +95,9 @@ func (l *lane) leave() {
 // which may be much, and out of force before the next call. The lease stays.
 func (b *batch) end() {
 	clear(b.out)
-	b.out, b.sent, b.runs = b.out[:0], b.sent[:0], b.runs[:0]
-	b.n, b.drops, b.reply, b.known, b.one[0] = amount{}, 0, replyNone, false, nil
+	clear(b.released)
+	b.out, b.sent, b.released, b.runs = b.out[:0], b.sent[:0], b.released[:0], b.runs[:0]
+	b.n, b.refused, b.reply, b.known, b.one[0] = amount{}, 0, replyNone, false, nil
 	b.p, b.cfg, b.stamp = packet.Parsed{}, nil, flow.Stamp{}
 }
 
@@ -102,6 +107,9 @@ func (b *batch) count(size int) int {
 	b.n.add(size)
 	if b.cfg.stats == nil {
 		return -1
+	}
+	if b.p.IsFragment() {
+		b.countFragment()
 	}
 	last := len(b.runs) - 1
 	if last < 0 || !b.runs[last].id.Equal(&b.id) {
@@ -158,15 +166,39 @@ func (b *batch) unsend(s sent) {
 	}
 }
 
-// tally enters what the call has carried into the books.
+// ownSent returns how many of the first n packets of b.out are the caller's.
+func (b *batch) ownSent(n int) (own int) {
+	for _, s := range b.sent[:n] {
+		if !s.held {
+			own++
+		}
+	}
+	return own
+}
+
+// tally enters what the call has carried and dropped into the books.
 func (b *batch) tally() {
 	b.noteActivity()
-	b.ledger.enter(b.n, b.leased())
+	if len(b.released) == 0 {
+		b.ledger.enter(b.n, b.leased(), &b.drops)
+	} else {
+		b.tallyReleased()
+	}
 	for i := range b.runs {
 		if i != b.lease.run {
 			b.cfg.stats.add(&b.runs[i], b.way, b.now, b.cfg.peers)
 		}
 	}
+}
+
+// tallyReleased enters all into the ledger in one moment with what is held no
+// more.
+func (b *batch) tallyReleased() {
+	s := &b.w.held
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.settle(b.released)
+	b.ledger.enter(b.n, b.leased(), &b.drops)
 }
 
 // leased is what the call has carried of the leased flow.

@@ -18,6 +18,8 @@
 //   - run: consecutive packets of one batch that belong to one flow.
 //   - verdict: a filter.Response and a reason. Every packet that does not go
 //     through is counted under exactly one reason.
+//   - held: of an inbound fragment, that it waits for the first one of its
+//     datagram, which has the ports.
 //
 // # The data path
 //
@@ -34,9 +36,9 @@
 //
 //	WireGuard ── parse ── destination NAT ── TSMP ping? answer; pong? OnTSMPPongReceived
 //	    ── echo response? OnICMPEchoResponseReceived ── own disco? drop ── PreFilterIn
-//	    ── main filter ── refused? reject ── PostFilterIn ──┐
-//	                                                        │
-//	injected packet ────────────────────────────────────────┴── count ── host
+//	    ── fragment before its first? hold ── main filter ── refused? reject ── PostFilterIn ──┐
+//	                                                                                           │
+//	injected packet ───────────────────────────────────────────────────────────────────────────┴── count ── host
 //
 // A batch reads the configuration once, so a change takes effect with the
 // next one. Without a main filter, every packet is dropped. Of a run, the

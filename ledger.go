@@ -1,29 +1,65 @@
 package tstun
 
 import (
+	"math/bits"
 	"sync"
 
+	"tstun/filter"
 	"tstun/flow"
 )
 
-// ledger is the account of what one batch has carried since the Wrapper was
+// drops counts dropped packets by reason.
+type drops struct {
+	n     [filter.NumReasons]uint64
+	which uint64 // bit r is set where n[r] is not 0
+}
+
+const _ = uint(64 - filter.NumReasons) // each reason has its bit
+
+func (d *drops) add(r filter.Reason, n int) {
+	if n > 0 {
+		d.n[r] += uint64(n)
+		d.which |= 1 << r
+	}
+}
+
+// addAll adds the drops of other.
+func (d *drops) addAll(other *drops) {
+	for which := other.which; which != 0; which &= which - 1 {
+		r := filter.Reason(bits.TrailingZeros64(which))
+		d.add(r, int(other.n[r]))
+	}
+}
+
+// reset clears d, which costs nothing if nothing was dropped.
+func (d *drops) reset() {
+	for ; d.which != 0; d.which &= d.which - 1 {
+		d.n[bits.TrailingZeros64(d.which)] = 0
+	}
+}
+
+// ledger is the account of what one batch has carried and dropped since the Wrapper was
 // made. The batch writes it once in each call, and others read it seldom, so
 // its lock is all but free.
 type ledger struct {
-	mu     sync.Mutex // guards all below
-	passed amount
+	mu      sync.Mutex // guards all below
+	passed  amount
+	dropped drops
 	// recent is of the flow that the batch has a lease on, and not in the
 	// statistics yet: a flow whose packets come one by one is looked up there
 	// when the lease goes to another flow, or when somebody asks.
 	recent run
 }
 
-// enter adds what a call has carried, and of that, what the leased flow has.
-func (l *ledger) enter(passed, leased amount) {
+// enter adds what a call has carried, of that, what the leased flow has, and
+// what the call has dropped, which it clears.
+func (l *ledger) enter(passed, leased amount, dropped *drops) {
 	l.mu.Lock()
 	l.passed.addAll(passed)
 	l.recent.addAll(leased)
+	l.dropped.addAll(dropped)
 	l.mu.Unlock()
+	dropped.reset()
 }
 
 // follow makes id the leased flow and returns what the one before has carried.
@@ -47,8 +83,8 @@ func (l *ledger) take() run {
 	return r
 }
 
-func (l *ledger) total() amount {
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	return l.passed
+// addTo adds the account to passed and dropped. l is locked.
+func (l *ledger) addTo(passed *amount, dropped *drops) {
+	passed.addAll(l.passed)
+	dropped.addAll(&l.dropped)
 }

@@ -18,6 +18,7 @@ const (
 	passed  fate = iota // goes on to WireGuard or to the device
 	taken               // a hook or the Wrapper itself has it: delivered
 	dropped             // counted under the outcome's reason
+	waits               // for the first fragment of its datagram; then admit goes on with it
 )
 
 type outcome struct {
@@ -128,6 +129,21 @@ func (b *batch) inbound() outcome {
 	if o := b.hook(b.w.PreFilterIn); o.fate != passed {
 		return o
 	}
+	if b.awaitsFirst() {
+		return outcome{fate: waits}
+	}
+	return b.admit(peer)
+}
+
+// awaitsFirst reports whether the packet in hand is a fragment that the main
+// filter cannot judge yet.
+func (b *batch) awaitsFirst() bool {
+	return b.p.IsFragment() && b.cfg.filter != nil && b.cfg.filter.Awaits(&b.p, b.now)
+}
+
+// admit takes an inbound packet through the main filter and what follows it.
+func (b *batch) admit(peer *peer) outcome {
+	p := &b.p
 	if o := b.mainIn(peer); o.fate != passed {
 		return o
 	}

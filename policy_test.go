@@ -47,7 +47,12 @@ func TestLesson10EachDropHasItsOwnReason(t *testing.T) {
 			r.fromPeer(fragment(long, 0, 24, true))
 			return fragment(long, 16, 8, false)
 		},
-		filter.ReasonFragmentOrphan: func(*rig) []byte { return fragment(long, 24, 8, false) },
+		filter.ReasonFragmentOrphan: func(r *rig) []byte {
+			for range 64 { // are held for a first one
+				r.fromPeer(fragment(long, 24, 8, false))
+			}
+			return fragment(long, 24, 8, false)
+		},
 		filter.ReasonFragmentDenied: func(r *rig) []byte {
 			r.fromPeer(fragment(deniedLong, 0, 24, true))
 			return fragment(deniedLong, 24, 8, false)

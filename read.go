@@ -106,11 +106,11 @@ func (w *Wrapper) sendHost(b *batch, buf []byte, size, offset int) int {
 		return 0 // an idle read of the device, no packet
 	}
 	if size < 0 {
-		w.tally.dropOut(filter.ReasonMalformed, 1) // tundev.Malformed, or no size at all
+		b.drops.add(filter.ReasonMalformed, 1) // tundev.Malformed, or no size at all
 		return 0
 	}
 	if offset > len(buf) || size > len(buf)-offset {
-		w.tally.dropOut(filter.ReasonTooLarge, 1)
+		b.drops.add(filter.ReasonTooLarge, 1)
 		return 0
 	}
 	pkt := buf[offset : offset+size]
@@ -123,7 +123,7 @@ func (w *Wrapper) sendHost(b *batch, buf []byte, size, offset int) int {
 	b.known = size > 0
 	o := b.outbound()
 	if o.fate == dropped {
-		w.tally.dropOut(o.reason, 1)
+		b.drops.add(o.reason, 1)
 		w.noteDrop(b.cfg.filter, o.reason)
 		return 0
 	}
@@ -147,7 +147,7 @@ func (w *Wrapper) readInjected(bufs [][]byte, sizes []int, offset int) (n int) {
 	for n < len(bufs) && w.nextInjection(segs) {
 		size, err := segs.next(bufs[n][min(offset, len(bufs[n])):])
 		if err != nil {
-			w.tally.dropOut(filter.ReasonTooLarge, segs.abandon())
+			b.drops.add(filter.ReasonTooLarge, segs.abandon())
 			continue
 		}
 		sizes[n] = w.sendInjected(b, bufs[n][offset:offset+size])

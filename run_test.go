@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"math/rand/v2"
 	"net/netip"
+	"slices"
 	"testing"
 
 	"tstun"
@@ -25,6 +26,11 @@ type runScript struct {
 	config filter.Config
 	stats  map[netlogtype.Connection]netlogtype.Counts
 	passed [2]uint64 // out, in
+
+	// Identifications are those of the batch, so that fragments that wait for
+	// longer wait in vain.
+	batch  uint16
+	firsts map[string]netlogtype.Connection // of datagrams of the batch, counted
 }
 
 func newRunScript(t *testing.T, seed uint64) *runScript {
@@ -79,8 +85,14 @@ func (s *runScript) traffic(inbound bool) (pkts [][]byte) {
 
 func (s *runScript) packet(src, dst netip.AddrPort, isTCP bool) []byte {
 	payload := string(make([]byte, s.rng.IntN(50)))
+	identified := func(b []byte) []byte {
+		if b[0]>>4 == 4 {
+			binary.BigEndian.PutUint16(b[4:], s.batch)
+		}
+		return b
+	}
 	if !isTCP {
-		return udp(src.Addr(), src.Port(), dst.Addr(), dst.Port(), payload)
+		return identified(udp(src.Addr(), src.Port(), dst.Addr(), dst.Port(), payload))
 	}
 	flags := packet.TCPAck
 	switch s.rng.IntN(30) {
@@ -95,7 +107,7 @@ func (s *runScript) packet(src, dst netip.AddrPort, isTCP bool) []byte {
 	case 5, 6, 7, 8, 9:
 		flags |= packet.TCPPsh
 	}
-	return tcp(src.Addr(), src.Port(), dst.Addr(), dst.Port(), flags, payload)
+	return identified(tcp(src.Addr(), src.Port(), dst.Addr(), dst.Port(), flags, payload))
 }
 
 // spoil returns b, perhaps with bytes behind it, cut or with a wrong field.
@@ -109,7 +121,7 @@ func (s *runScript) spoil(b []byte) []byte {
 		b[s.rng.IntN(min(len(b), 60))] ^= 1 << s.rng.IntN(8)
 	case 3:
 		if b[0]>>4 == 4 {
-			binary.BigEndian.PutUint16(b[6:], uint16(s.rng.IntN(1<<14)))
+			binary.BigEndian.PutUint16(b[6:], uint16(s.rng.IntN(2)<<13|s.rng.IntN(6)))
 		}
 	}
 	return b
@@ -117,14 +129,39 @@ func (s *runScript) spoil(b []byte) []byte {
 
 // step sends one batch and compares.
 func (s *runScript) step(inbound bool) {
+	s.batch, s.firsts = s.batch+1, make(map[string]netlogtype.Connection)
 	pkts := s.traffic(inbound)
 	var want [][]byte
+	waiting := make(map[string][]*packet.Parsed)
+	pass := func(p *packet.Parsed) {
+		want = append(want, bytes.Clone(p.Buffer()))
+		s.count(p, inbound)
+	}
 	for _, b := range pkts {
-		var p packet.Parsed
+		p := new(packet.Parsed)
 		p.Decode(b)
-		if s.judge(&p, inbound) {
-			want = append(want, bytes.Clone(p.Buffer()))
-			s.count(&p, inbound)
+		reason, frag, isFragment := s.judge(p, inbound), packet.Fragment{}, false
+		if frag, isFragment = p.Fragment(); inbound && reason == filter.ReasonFragmentOrphan {
+			waiting[datagramOf(p)] = append(waiting[datagramOf(p)], p)
+			continue
+		}
+		if reason == filter.ReasonNone {
+			pass(p)
+		}
+		if !isFragment || frag.Offset != 0 {
+			continue
+		}
+		late := waiting[datagramOf(p)]
+		delete(waiting, datagramOf(p))
+		slices.SortStableFunc(late, func(a, b *packet.Parsed) int {
+			f, _ := a.Fragment()
+			g, _ := b.Fragment()
+			return f.Offset - g.Offset
+		})
+		for _, q := range late {
+			if reason == filter.ReasonNone && s.judge(q, inbound) == filter.ReasonNone {
+				pass(q)
+			}
 		}
 	}
 	if inbound {
@@ -134,11 +171,27 @@ func (s *runScript) step(inbound bool) {
 	}
 }
 
-func (s *runScript) judge(p *packet.Parsed, inbound bool) bool {
-	if inbound {
-		return p.IPVersion != 0 && p.Proto() != ipproto.TSMP && s.naive.In(p, filter.Now(), 0).Response == filter.Accept
+// datagramOf names the datagram of a fragment.
+func datagramOf(p *packet.Parsed) string {
+	f, _ := p.Fragment()
+	return fmt.Sprint(p.Src.Addr(), p.Dst.Addr(), p.Proto(), f.ID)
+}
+
+// judge returns why p is dropped.
+func (s *runScript) judge(p *packet.Parsed, inbound bool) filter.Reason {
+	switch {
+	case p.IPVersion == 0:
+		return filter.ReasonMalformed
+	case p.Proto() == ipproto.TSMP:
+		return filter.ReasonBadTSMP
+	case inbound:
+		return s.naive.In(p, filter.Now(), 0).Reason
 	}
-	return p.IPVersion != 0 && p.Proto() != ipproto.TSMP && s.naive.RunOut(p, 0) == filter.Accept
+	v := s.naive.Out(p, filter.Now(), 0)
+	if v.Response == filter.Accept {
+		s.naive.Record(p, filter.Now())
+	}
+	return v.Reason
 }
 
 func (s *runScript) count(p *packet.Parsed, inbound bool) {
@@ -150,6 +203,11 @@ func (s *runScript) count(p *packet.Parsed, inbound bool) {
 		n = netlogtype.Counts{RxPackets: 1, RxBytes: uint64(len(p.Buffer()))}
 	} else {
 		s.passed[0]++
+	}
+	if f, ok := p.Fragment(); ok && f.Offset == 0 {
+		s.firsts[datagramOf(p)] = k
+	} else if first, known := s.firsts[datagramOf(p)]; ok && known {
+		k = first
 	}
 	s.stats[k] = s.stats[k].Add(n)
 }

@@ -342,7 +342,7 @@ const perSocketBuffer = 128
 // between is how many packets to s went into the tunnel and did not come out.
 func (s *side) between() uint64 {
 	in := s.w.Counters().In
-	return s.peer.w.Counters().Out.Packets - (in.Packets + in.Dropped() - s.injected)
+	return s.peer.w.Counters().Out.Packets - (in.Packets + in.Dropped() + in.Held - s.injected)
 }
 
 // passed is what the Wrapper has counted.

@@ -16,14 +16,18 @@ const maxConnections = 100_000
 // concurrency: each run is added to one entry under its lock, and an extract
 // takes entries out whole.
 type statistics struct {
-	flows *flow.Table[netlogtype.Counts]
+	flows     *flow.Table[netlogtype.Counts]
+	datagrams datagramFlows
 
 	restMu sync.Mutex        // guards the below
 	rest   netlogtype.Counts // of connections that flows had no room for
 }
 
 func newStatistics() *statistics {
-	return &statistics{flows: flow.New[netlogtype.Counts](flow.Config{Limit: maxConnections, Refuse: true})}
+	return &statistics{
+		flows:     flow.New[netlogtype.Counts](flow.Config{Limit: maxConnections, Refuse: true}),
+		datagrams: newDatagramFlows(),
+	}
 }
 
 // direction says which way packets go.
@@ -92,8 +96,11 @@ func (s *statistics) take() map[netlogtype.Connection]netlogtype.Counts {
 // call, and forgets it. The caller owns the map. A connection is seen from
 // the host, so Src is the host's side, with its own address also under NAT.
 // The sum over all extracts is exactly what passed or was taken by hooks
-// while statistics were enabled. Fragments other than the first carry no
-// ports and are counted with port 0. Between two calls 100,000 connections are
+// while statistics were enabled. Fragments are counted under the flow of their
+// datagram. Only those without a known flow are counted with port 0, since they
+// carry none: of a datagram whose first fragment was not counted before them, or
+// was forgotten, after a minute or with more than 4096 datagrams each way, of
+// which a peer has its share. Between two calls 100,000 connections are
 // counted apart; of one peer's, as many as then have room for others, so that a
 // peer alone has half of them. The rest is summed under the zero Connection; so
 // is what was injected without being an IP packet.

@@ -41,9 +41,11 @@ func (u *Unbatched) Read(buf []byte, offset int) (int, error) {
 
 // Write takes one packet, in buf from offset on, through the inbound path, and
 // returns len(buf)-offset once it is dealt with: when the device took it, when a
-// hook or the Wrapper itself did, as with a ping that it answers, and also when
-// the link was down and the packet was lost, which Counters tells. What follows
-// the packet in buf, behind the length in its IP header, is not written.
+// hook or the Wrapper itself did, as with a ping that it answers, when it is a
+// fragment that is held back, whatever becomes of that when the first of its
+// datagram comes, and also when the link was down and the packet was lost, which
+// Counters tells. What follows the packet in buf, behind the length in its IP
+// header, is not written.
 //
 // A packet that is dropped before it reaches the device is ErrFiltered: refused
 // by the filter, dropped by a hook, malformed, empty or any other reason. The
@@ -57,7 +59,7 @@ func (u *Unbatched) Write(buf []byte, offset int) (int, error) {
 	if _, err := u.w.write(&l.batch, l.one[:], offset); err != nil {
 		return 0, err
 	}
-	if l.drops > 0 {
+	if l.refused > 0 {
 		return 0, ErrFiltered
 	}
 	return len(buf) - offset, nil

@@ -61,10 +61,13 @@ type Wrapper struct {
 	// PreFilterIn sees inbound packets before the main filter does, and so
 	// also those that the main filter is going to drop. It does not see what
 	// ended earlier: malformed packets, all TSMP but rejections, echo responses
-	// that were consumed, and own disco packets.
+	// that were consumed, and own disco packets. It sees each packet once,
+	// when it comes: a fragment that is held back, see Write, before that.
 	PreFilterIn FilterFunc
 	// PostFilterIn sees each inbound packet that the main filter accepted.
-	// Its flow is open by then, also if the hook drops the packet.
+	// Its flow is open by then, also if the hook drops the packet. It sees
+	// the fragments that were held for the first of their datagram behind
+	// that one.
 	PostFilterIn FilterFunc
 	// PreFilterFromTunToNetstack is the first to see a packet from the host,
 	// unless that is malformed, TSMP or an own disco packet, which are dropped
@@ -109,6 +112,7 @@ type Wrapper struct {
 
 	lanes   lanes
 	answers answerLimit // of what peers provoke
+	held    heldFragments
 
 	activity activity
 
@@ -216,6 +220,7 @@ func (w *Wrapper) Close() error {
 		w.closed.Store(true)
 		close(w.done)
 		w.tally.dropOut(filter.ReasonClosed, w.queue.close())
+		w.logOrphans(w.held.close(), filter.Now())
 		w.closeErr = w.closeDevice()
 		w.events.close()
 		w.abandonReading()

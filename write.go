@@ -15,9 +15,17 @@ import (
 // a packet, but not the slice itself, and keeps nothing.
 //
 // It returns len(bufs) when all packets are dealt with, also if some were
-// dropped, which Counters tells, or found the link down. An error is the
-// device's, ErrClosed, or what is wrong with offset; then the number is that of
-// the packets known to be written.
+// dropped or are held back, which Counters tells, or found the link down. A
+// fragment that comes before the first of its datagram is copied and held for
+// it, for two seconds at most; when the first has come, they are judged, and
+// those that pass are delivered behind it in the datagram's order. If the first
+// is dropped, they are for the same reason; if it does not come, they are dropped
+// as filter.ReasonFragmentOrphan at the next packet, at the next call of Counters
+// or at Close. Of a datagram 64 are held, and 1 MiB in all, which peers that want
+// more share evenly; what finds no room is dropped as an orphan at once.
+//
+// An error is the device's, ErrClosed, or what is wrong with offset; then the
+// number is that of the packets known to be written.
 func (w *Wrapper) Write(bufs [][]byte, offset int) (int, error) {
 	l := w.begin()
 	defer l.leave()
@@ -54,7 +62,25 @@ func (w *Wrapper) receive(b *batch, buf []byte, offset int) {
 	b.p.Decode(pkt)
 	b.known = size > 0
 	o := b.inbound()
-	switch size = len(b.p.Buffer()); o.fate {
+	if o.fate == waits {
+		if w.hold(b) {
+			return
+		}
+		o = b.admit(b.cfg.peers.find(b.p.Src.Addr()))
+	}
+	if o.fate == dropped {
+		b.refused++
+	}
+	w.dispose(b, o, buf, offset)
+	if b.p.IsFragment() {
+		w.release(b, o, offset)
+	}
+}
+
+// dispose does to the packet in hand, which is in buf from offset on, what the
+// path has found.
+func (w *Wrapper) dispose(b *batch, o outcome, buf []byte, offset int) {
+	switch size := len(b.p.Buffer()); o.fate {
 	case passed:
 		run := b.count(size)
 		b.send(buf, offset, size, run)
@@ -62,8 +88,7 @@ func (w *Wrapper) receive(b *batch, buf []byte, offset int) {
 	case taken:
 		b.count(size)
 	case dropped:
-		b.drops++
-		w.tally.dropIn(o.reason, 1)
+		b.drops.add(o.reason, 1)
 		w.noteDrop(b.cfg.filter, o.reason)
 	}
 	if b.reply != replyNone {
@@ -71,14 +96,16 @@ func (w *Wrapper) receive(b *batch, buf []byte, offset int) {
 	}
 }
 
-// deliver writes b.out to the device and counts what it took.
+// deliver writes b.out to the device and counts what it took. n is how many of
+// the caller's packets it took of those that passed.
 func (w *Wrapper) deliver(b *batch, offset int) (n int, err error) {
 	if len(b.out) > 0 {
 		n, err = w.ip.Write(b.out, offset)
 		if err != nil {
 			n = max(0, min(n, len(b.out)))
 			b.unsendLost(n, err)
-			w.tally.dropIn(filter.ReasonDevice, len(b.out)-n)
+			b.drops.add(filter.ReasonDevice, len(b.out)-n)
+			n = b.ownSent(n)
 		}
 		err = w.linkIO.judge(w, err)
 	}

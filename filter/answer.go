@@ -9,15 +9,16 @@ import (
 )
 
 // judgeAnswer judges the packets that make sense only as an answer: ICMP
-// errors, echo responses and TSMP. answered is false for all others.
+// errors, replies to ICMP queries, and TSMP. answered is false for all others.
 func (f *Filter) judgeAnswer(p *packet.Parsed, now int64, jailed bool, peers Peers) (r Reason, answered bool) {
 	switch {
 	case p.IPProto == ipproto.TSMP:
 		return f.judgeTSMP(p, now, jailed)
 	case !p.IPProto.IsICMP():
 		return ReasonNone, false
-	case p.IsEchoResponse():
-		id := echoKey(p.IPProto, p.Dst.Addr(), p.Src.Addr(), p.EchoID(), hostAsks).ID()
+	case isReply(p):
+		k, _ := inKey(p)
+		id := k.ID()
 		if f.follow(&id, segment{byPeer: true}, now, jailed) == standsOpen {
 			return ReasonNone, true
 		}
@@ -46,10 +47,16 @@ func quotedKey(p *packet.Parsed) (k flow.Key, ok bool) {
 	if isObsolete(p) || !p.Quoted(&q) || q.Src.Addr() != p.Dst.Addr() {
 		return flow.Key{}, false
 	}
-	if q.IsEchoResponse() {
-		return echoKey(q.IPProto, q.Src.Addr(), q.Dst.Addr(), q.EchoID(), peerAsks), true
+	if reply, ok := q.Query(); ok && reply.Reply {
+		return queryKey(q.IPProto, q.Src.Addr(), q.Dst.Addr(), reply, peerAsks), true
 	}
 	return outKey(&q)
+}
+
+// isReply reports whether p replies to an ICMP query.
+func isReply(p *packet.Parsed) bool {
+	q, ok := p.Query()
+	return ok && q.Reply
 }
 
 // isObsolete reports whether the ICMP error p is one that no host may act on

@@ -2,6 +2,7 @@ package filter_test
 
 import (
 	"testing"
+	"time"
 
 	"tstun/filter"
 	"tstun/ipproto"
@@ -88,6 +89,84 @@ func TestPingsByDirection(t *testing.T) {
 		expect(t, f, 0, e.pingIn(7), noRule)
 		expect(t, f, 0, e.pongOut(8), none) // opens nothing
 		expect(t, f, 0, e.pongIn(8), noFlow)
+	}
+}
+
+// TestQueriesOfICMP: each kind of query is its own flow, by its identifier, and
+// a reply passes exactly if it answers the host.
+func TestQueriesOfICMP(t *testing.T) {
+	kinds := []struct {
+		name           string
+		request, reply uint8
+		v6             bool
+	}{
+		{"echo", 8, 0, false}, {"timestamp", 13, 14, false}, {"information", 15, 16, false}, {"mask", 17, 18, false},
+		{"echo", 128, 129, true}, {"node", 139, 140, true},
+	}
+	message := func(out bool, e pair, typ uint8, id uint16) event {
+		src, dst := e.peer.Addr(), e.host.Addr()
+		if out {
+			src, dst = dst, src
+		}
+		return event{out, icmp(src, dst, typ, typ, 0, echoRest(id), make([]byte, 12))}
+	}
+	for i, k := range kinds {
+		e := ends4(0, 0)
+		if k.v6 {
+			e = ends6(0, 0)
+		}
+		t.Run(e.host.Addr().String()+"/"+k.name, func(t *testing.T) {
+			f := newFilter(t, filter.Config{})
+			expect(t, f, 0, message(false, e, k.reply, 9), noFlow)
+			expect(t, f, 0, message(true, e, k.request, 9), none)
+			expect(t, f, 1, message(false, e, k.reply, 9), none)
+			expect(t, f, 1, message(false, e, k.reply, 8), noFlow)
+			expect(t, f, 1, message(false, e, k.request, 9), noRule)
+			for j, other := range kinds {
+				if i != j && k.v6 == other.v6 {
+					expect(t, f, 1, message(false, e, other.reply, 9), noFlow)
+				}
+			}
+			expect(t, f, 1, errorIn(e.peer.Addr().String(), e.host.Addr(), message(true, e, k.request, 9)), none)
+			expect(t, f, 1, errorIn(e.peer.Addr().String(), e.host.Addr(), message(true, e, k.request, 8)), noFlow)
+			expect(t, f, time.Second+minute, message(false, e, k.reply, 9), noFlow)
+
+			jailed := newFilter(t, filter.Config{Matches: []filter.Match{rule(port(1), icmpOf(e))}})
+			expectFlags(t, jailed, 0, message(false, e, k.request, 9), filter.Jailed, filter.ReasonJailed)
+			expect(t, jailed, 0, message(true, e, k.request, 9), none)
+			expectFlags(t, jailed, 0, message(false, e, k.reply, 9), filter.Jailed, none)
+
+			f = newFilter(t, filter.Config{Matches: []filter.Match{rule(port(1), icmpOf(e))}})
+			expect(t, f, 0, message(false, e, k.reply, 9), noFlow) // no rule makes an answer of it
+			expect(t, f, 0, message(false, e, k.request, 9), none)
+			expect(t, f, 0, message(true, e, k.reply, 9), none)
+			expect(t, f, 1, errorIn(e.peer.Addr().String(), e.host.Addr(), message(true, e, k.reply, 9)), none)
+			expect(t, f, 1, message(false, e, k.reply, 9), noFlow)
+		})
+	}
+}
+
+// TestErrorsThatQuoteNoLength: what a router quotes of a packet that was to be
+// segmented by a device has a length of 0.
+func TestErrorsThatQuoteNoLength(t *testing.T) {
+	for _, family := range families {
+		e := family.ends
+		f := newFilter(t, filter.Config{})
+		expect(t, f, 0, e.udpOut(), none)
+		expect(t, f, 0, e.tcpOut(syn), none)
+		other := pair{e.host, addrPort(e.peer.Addr().String(), 9)}
+		for _, s := range []struct {
+			sent event
+			want filter.Reason
+		}{{e.udpOut(), none}, {e.tcpOut(ack), none}, {other.udpOut(), noFlow}, {other.tcpOut(ack), noFlow}} {
+			at, asPacket := 2, filter.ReasonMalformed // total length
+			if e.host.Addr().Is6() {
+				at, asPacket = 4, filter.ReasonTruncated // payload length
+			}
+			s.sent.b[at], s.sent.b[at+1] = 0, 0
+			expect(t, f, 1, errorIn(e.peer.Addr().String(), e.host.Addr(), s.sent), s.want)
+			expect(t, f, 1, in(s.sent.b), asPacket)
+		}
 	}
 }
 

@@ -2,7 +2,8 @@
 //
 // Rules allow flows that peers open; what no rule allows is refused. Flows
 // that the host opens are always allowed, and so are the answers to them: the
-// filter keeps state for TCP, UDP, SCTP, pings and protocols without ports.
+// filter keeps state for TCP, UDP, SCTP, ICMP queries such as pings, and
+// protocols without ports.
 //
 // An inbound packet is judged in this order; the first step that has an
 // answer gives it:
@@ -11,10 +12,11 @@
 //  2. its addresses: multicast, link-local, mapped and martian ones are
 //     dropped unless Config.Permit lets them be;
 //  3. its destination, which must be in Config.Local;
-//  4. later fragments follow the verdict on the first one;
+//  4. later fragments follow the verdict on the first one; those that come
+//     before it are dropped, unless the caller holds them back, see Awaits;
 //  5. an open flow that it belongs to: it passes;
-//  6. the flow that it speaks about: ICMP errors, echo replies and TSMP
-//     rejections pass if that is open, and are dropped if not;
+//  6. the flow that it speaks about: ICMP errors, replies to ICMP queries and
+//     TSMP rejections pass if that is open, and are dropped if not;
 //  7. Config.ShieldsUp and Jailed refuse what is new;
 //  8. the rules.
 //

@@ -15,23 +15,26 @@ import (
 // identification can be used for another datagram with a first fragment of
 // another length only when the time is over.
 type datagram struct {
-	flow   flow.Key // of the latest first fragment
-	gen    uint32   // number of the filter that judged it
-	end    int32    // of the first fragment that passed, in bytes; 0: none did
-	denied bool     // the latest first fragment was dropped
+	flow   flow.Key      // of the latest first fragment
+	gen    uint32        // number of the filter that judged it
+	end    int32         // of the first fragment that passed, in bytes; 0: none did
+	ports  [2]uint16     // of the latest first fragment: the host's, the peer's
+	proto  ipproto.Proto // likewise
+	denied bool          // the latest first fragment was dropped
 }
 
-// datagramKey names the datagram that a fragment is of: by addresses and
-// identification, in IPv4 also by protocol (RFC 791 §2.3, RFC 8200 §4.5). The
-// identification is in place of the ports.
-func datagramKey(p *packet.Parsed, id uint32) flow.Key {
-	proto := ipproto.Fragment
-	if p.IPVersion == 4 {
-		proto = p.Proto()
-	}
-	return flow.MakeKey(proto,
-		netip.AddrPortFrom(p.Dst.Addr(), uint16(id>>16)),
-		netip.AddrPortFrom(p.Src.Addr(), uint16(id)))
+// note makes p the latest first fragment.
+func (d *datagram) note(p *packet.Parsed) {
+	d.flow, _ = inKey(p)
+	d.proto, d.ports = p.Proto(), [2]uint16{p.Dst.Port(), p.Src.Port()}
+}
+
+// id returns the ID that flow.In had of the latest first fragment, for p, a
+// later one.
+func (d *datagram) id(p *packet.Parsed) flow.ID {
+	return flow.MakeKey(d.proto,
+		netip.AddrPortFrom(p.Dst.Addr(), d.ports[0]),
+		netip.AddrPortFrom(p.Src.Addr(), d.ports[1])).ID()
 }
 
 // overlaps reports whether a first fragment of n bytes differs in length from
@@ -39,16 +42,34 @@ func datagramKey(p *packet.Parsed, id uint32) flow.Key {
 // other, or over those of its successors.
 func (d *datagram) overlaps(n int) bool { return d.end != 0 && int(d.end) != n }
 
+// datagramOf returns what is known of the datagram of the fragment p.
+func (f *Filter) datagramOf(p *packet.Parsed, now int64) (d datagram, ok bool) {
+	k, _ := flow.InDatagram(p)
+	return f.state.fragments.Peek(k, now)
+}
+
+// Awaits reports whether the inbound packet p is a later fragment that In drops
+// for no other reason than that it does not know the first of its datagram. It
+// changes nothing. A caller that can hold p back asks In when that has come.
+func (f *Filter) Awaits(p *packet.Parsed, now int64) bool {
+	frag, ok := p.Fragment()
+	if !ok || frag.Offset == 0 || f.admissible(p) != ReasonNone {
+		return false
+	}
+	_, known := f.datagramOf(p, now)
+	return !known
+}
+
 // overlapsFirst reports whether the first fragment p is one too many.
 func (f *Filter) overlapsFirst(p *packet.Parsed, frag packet.Fragment, now int64) bool {
-	d, ok := f.state.fragments.Peek(datagramKey(p, frag.ID), now)
+	d, ok := f.datagramOf(p, now)
 	return ok && d.overlaps(frag.Len)
 }
 
 // rememberFirst keeps the verdict r on the first fragment p for those that
 // follow, and returns it, unless another first fragment passed meanwhile.
 func (f *Filter) rememberFirst(p *packet.Parsed, peer flow.PeerID, frag packet.Fragment, r Reason, now int64) Reason {
-	k := datagramKey(p, frag.ID)
+	k, _ := flow.InDatagram(p)
 	f.state.fragments.Upsert(k, flow.Claim{Peer: peer}, now, func(e *flow.Entry[datagram], _ bool) flow.Action {
 		d := &e.Value
 		if d.overlaps(frag.Len) {
@@ -56,7 +77,7 @@ func (f *Filter) rememberFirst(p *packet.Parsed, peer flow.PeerID, frag packet.F
 			return flow.Leave
 		}
 		d.denied, d.gen = r != ReasonNone, f.gen
-		d.flow, _ = inKey(p)
+		d.note(p)
 		if !d.denied {
 			d.end, e.Rank = int32(frag.Len), rankAssured
 		}
@@ -66,9 +87,10 @@ func (f *Filter) rememberFirst(p *packet.Parsed, peer flow.PeerID, frag packet.F
 	return r
 }
 
-// judgeLater returns why the fragment p, not the first, is dropped.
-func (f *Filter) judgeLater(p *packet.Parsed, frag packet.Fragment, now int64, jailed bool) Reason {
-	d, ok := f.state.fragments.Peek(datagramKey(p, frag.ID), now)
+// judgeLater returns why the fragment p, not the first, is dropped. If it is
+// not, it makes id that of the datagram's flow.
+func (f *Filter) judgeLater(p *packet.Parsed, id *flow.ID, frag packet.Fragment, now int64, jailed bool) Reason {
+	d, ok := f.datagramOf(p, now)
 	switch {
 	case !ok:
 		return ReasonFragmentOrphan
@@ -77,6 +99,7 @@ func (f *Filter) judgeLater(p *packet.Parsed, frag packet.Fragment, now int64, j
 	case d.denied, (d.gen != f.gen || jailed) && !f.mayGoOn(d.flow, now, jailed):
 		return ReasonFragmentDenied
 	}
+	*id = d.id(p)
 	return ReasonNone
 }
 
@@ -86,6 +109,5 @@ func (f *Filter) mayGoOn(k flow.Key, now int64, jailed bool) bool {
 	if _, known := f.state.flows.Peek(k, now); known {
 		return f.isOpen(k, now, jailed)
 	}
-	answers := k.Proto().IsICMP() && k.Peer().Port() == hostAsks
-	return !jailed && !answers && k != (flow.Key{}) && f.allows(k)
+	return !jailed && !asksPeer(&k) && k != (flow.Key{}) && f.allows(k)
 }

@@ -8,6 +8,7 @@ import (
 	"time"
 
 	"tstun/filter"
+	"tstun/flow"
 	"tstun/ipproto"
 	"tstun/packet"
 )
@@ -57,7 +58,8 @@ func (s *script) event() event {
 		case 0, 1:
 			typ4, typ6 = 0, 129
 		case 2:
-			typ4, typ6 = 13, 140 // neither a ping nor an error
+			typ4 = pickOf[byte](s, 13, 14, 15, 16, 17, 18, 200)
+			typ6 = pickOf[byte](s, 139, 140, 200) // the last ask nothing and are no errors
 		}
 		b = icmp(src.Addr(), dst.Addr(), typ4, typ6, 0, echoRest(uint16(s.pick(2))), nil)
 	}
@@ -107,15 +109,22 @@ func play(t *testing.T, s *script) {
 		ev := s.event()
 		var p packet.Parsed
 		p.Decode(ev.b)
-		got := judge(f, time.Duration(now), ev, 0)
 		if ev.out {
-			if got.Response == filter.Accept {
+			if judge(f, time.Duration(now), ev, 0).Response == filter.Accept {
 				n.out(&p, now)
 			}
 			continue
 		}
-		if want := n.in(&p, now); got.Reason != want {
-			t.Fatalf("packet %d at %v, %v: %v, want %v", i, time.Duration(now), &p, got.Reason, want)
+		awaits := f.Awaits(&p, now)
+		var id flow.ID
+		id.SetIn(&p)
+		got, _ := f.InRun(&p, &id, now, 0, nil)
+		want := n.in(&p, now)
+		if got.Reason != want || awaits != (want == filter.ReasonFragmentOrphan) {
+			t.Fatalf("packet %d at %v, %v: %v, want %v; Awaits %v", i, time.Duration(now), &p, got.Reason, want, awaits)
+		}
+		if want == none && id.Key() != n.counted(&p) {
+			t.Fatalf("packet %d at %v, %v: of the flow %v, want %v", i, time.Duration(now), &p, id.Key(), n.counted(&p))
 		}
 	}
 }

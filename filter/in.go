@@ -24,10 +24,13 @@ func (f *Filter) In(p *packet.Parsed, now int64, flags RunFlags) Verdict {
 
 // InRun is In for a caller that expects more of the same, and knows the ID of
 // flow.In(p), which is not kept, and whose the addresses are; with nil peers,
-// an address is all that is known of a peer. While the stamp holds, further
-// whole packets with p's protocol, addresses, ports and control bits, PSH aside, need not be
-// judged with the same flags: until it expires they would get the same verdict,
-// and change nothing but when their flow expires.
+// an address is all that is known of a peer. A later fragment has no ports: if
+// it passes, InRun makes id that of its first fragment.
+//
+// While the stamp holds, further whole packets with p's protocol, addresses,
+// ports and control bits, PSH aside, need not be judged with the same flags:
+// until it expires they would get the same verdict, and change nothing but when
+// their flow expires.
 func (f *Filter) InRun(p *packet.Parsed, id *flow.ID, now int64, flags RunFlags, peers Peers) (Verdict, flow.Stamp) {
 	if stamp, ok := f.inOpen(p, id, now, flags); ok {
 		return Verdict{Response: Accept}, stamp
@@ -97,7 +100,7 @@ func (f *Filter) judgeIn(p *packet.Parsed, id *flow.ID, now int64, flags RunFlag
 	case !ok:
 		return f.judgeTransport(p, id, now, flags, peers)
 	case frag.Offset != 0:
-		return f.judgeLater(p, frag, now, flags&Jailed != 0), false
+		return f.judgeLater(p, id, frag, now, flags&Jailed != 0), false
 	}
 	if f.overlapsFirst(p, frag, now) {
 		return ReasonFragmentOverlap, false
@@ -119,8 +122,9 @@ func (f *Filter) judgeTransport(p *packet.Parsed, id *flow.ID, now int64, flags 
 	s := segmentOf(p, true)
 	hasFlow := tracked(p)
 	if hasFlow && p.IPProto.IsICMP() {
-		echo := echoKey(p.IPProto, p.Dst.Addr(), p.Src.Addr(), p.EchoID(), peerAsks).ID()
-		id = &echo
+		k, _ := inKey(p)
+		query := k.ID()
+		id = &query
 	}
 	if hasFlow {
 		switch stands := f.follow(id, s, now, jailed); {

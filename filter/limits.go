@@ -67,7 +67,7 @@ type Limits struct {
 	UDPUnreplied, UDPReplied time.Duration
 	// SCTP is for SCTP flows.
 	SCTP time.Duration
-	// ICMPEcho is for pings (RFC 5508 REQ-2).
+	// ICMPEcho is for pings and other ICMP queries (RFC 5508 REQ-2).
 	ICMPEcho time.Duration
 	// OtherIdle is for flows of protocols without ports.
 	OtherIdle time.Duration

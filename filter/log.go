@@ -52,6 +52,12 @@ func (l *eventLog) write(direction string, p *packet.Parsed, v Verdict) {
 	l.logf("filter: %s %v %v, %d bytes, reason %v", direction, v.Response, p, len(p.Buffer()), v.Reason)
 }
 
+// LogDrop logs, like In with LogDrops, that the caller drops the inbound packet
+// p for r, without asking In.
+func (f *Filter) LogDrop(p *packet.Parsed, now int64, r Reason) {
+	f.logIn(p, now, LogDrops, r, false)
+}
+
 // logIn logs the verdict on the inbound packet p if it is an event that flags
 // ask for.
 func (f *Filter) logIn(p *packet.Parsed, now int64, flags RunFlags, r Reason, begins bool) {

@@ -32,7 +32,7 @@ func (f *Filter) Out(p *packet.Parsed, now int64, flags RunFlags) Verdict {
 // Record notes that the outbound packet p goes out: it opens its flow, so
 // that the answers come in, or goes on with it. It does nothing for packets
 // that have no flow of their own, such as later fragments, ICMP other than
-// echo requests, and multicast.
+// queries, and multicast.
 func (f *Filter) Record(p *packet.Parsed, now int64) {
 	var id flow.ID
 	id.SetOut(p)
@@ -48,8 +48,9 @@ func (f *Filter) RecordRun(p *packet.Parsed, id *flow.ID, now int64, flags RunFl
 		return flow.Stamp{}
 	}
 	if p.IPProto.IsICMP() {
-		echo := echoKey(p.IPProto, p.Src.Addr(), p.Dst.Addr(), p.EchoID(), hostAsks).ID()
-		id = &echo
+		k, _ := outKey(p)
+		query := k.ID()
+		id = &query
 	}
 	s := segmentOf(p, false)
 	st, stamp := f.followOut(id, s, now)

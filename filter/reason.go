@@ -53,8 +53,8 @@ const (
 	// ReasonJailed: a flow that a jailed peer opened or wants to open, or of
 	// which it is not known who opened it.
 	ReasonJailed
-	// ReasonNoFlow: an ICMP error, an echo reply or a TSMP rejection that
-	// belongs to no open flow, as no ICMPv4 redirect or source quench does.
+	// ReasonNoFlow: an ICMP error, a reply to an ICMP query such as a ping, or a
+	// TSMP rejection that belongs to no open flow, as no ICMPv4 redirect or source quench does.
 	ReasonNoFlow
 	// ReasonRevoked: the flow was open and may be the peer's, but the rules
 	// now in force do not allow it.
@@ -103,7 +103,7 @@ var reasonTexts = [NumReasons]struct{ name, why string }{
 	ReasonNoRule:           {"no-rule", "No rule allows this new flow."},
 	ReasonShieldsUp:        {"shields-up", "Shields are up: no new inbound flow is let in, whatever the rules say."},
 	ReasonJailed:           {"jailed", "The peer is jailed: it may answer flows that this node opens, not open its own."},
-	ReasonNoFlow:           {"no-flow", "The packet answers a flow that is not open: an ICMP error, an echo reply or a TSMP rejection without cause."},
+	ReasonNoFlow:           {"no-flow", "The packet answers a flow that is not open: an ICMP error, a reply to a ping or another ICMP query, or a TSMP rejection without cause."},
 	ReasonRevoked:          {"revoked", "The flow was open and is not known to be this node's, but the rules now in force do not allow it."},
 	ReasonNoFilter:         {"no-filter", "No filter is set, so nothing passes."},
 	ReasonHook:             {"hook", "A hook of the program dropped the packet."},

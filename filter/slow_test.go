@@ -7,6 +7,7 @@ import (
 	"time"
 
 	"tstun/filter"
+	"tstun/flow"
 	"tstun/ipproto"
 	"tstun/packet"
 )
@@ -248,12 +249,37 @@ func naiveKey(p *packet.Parsed, inbound bool) string {
 		host, peer = p.Dst, p.Src
 	}
 	if p.IPProto.IsICMP() {
-		if !p.IsEchoRequest() && !p.IsEchoResponse() {
+		kind, reply := naiveQuery(p)
+		if kind == "" {
 			return ""
 		}
-		return fmt.Sprint(p.IPProto, host, peer, p.EchoID(), "asked by peer", inbound == p.IsEchoRequest())
+		return fmt.Sprint(p.IPProto, host, peer, kind, p.Transport()[4:6], "asked by peer", inbound != reply)
 	}
 	return fmt.Sprint(p.IPProto, host, peer)
+}
+
+// naiveQuery returns what kind of question the ICMP message p asks or replies
+// to. "" if it does neither.
+func naiveQuery(p *packet.Parsed) (kind string, reply bool) {
+	if !p.IPProto.IsICMP() {
+		return "", false
+	}
+	kinds := map[uint8]string{8: "echo", 13: "timestamp", 15: "information", 17: "mask"}
+	replies := map[uint8]string{0: "echo", 14: "timestamp", 16: "information", 18: "mask"}
+	if p.IPVersion == 6 {
+		kinds = map[uint8]string{128: "echo", 139: "node"}
+		replies = map[uint8]string{129: "echo", 140: "node"}
+	}
+	typ, _ := p.ICMP()
+	if replies[typ] != "" {
+		return replies[typ], true
+	}
+	return kinds[typ], false
+}
+
+func naiveReply(p *packet.Parsed) bool {
+	_, reply := naiveQuery(p)
+	return reply
 }
 
 // replace puts the filter c in the place of the one in force.
@@ -416,7 +442,7 @@ func (n *naive) startsOver(f *naiveFlow, s naiveSegment) bool {
 
 func (n *naive) out(p *packet.Parsed, now int64) {
 	key := naiveKey(p, false)
-	if p.Problem() != packet.ProblemNone || p.IPProto == ipproto.Fragment || key == "" || p.IsEchoResponse() {
+	if p.Problem() != packet.ProblemNone || p.IPProto == ipproto.Fragment || key == "" || naiveReply(p) {
 		return
 	}
 	s := naiveSegment{flags: p.TCPFlags}
@@ -450,10 +476,7 @@ func (n *naive) in(p *packet.Parsed, now int64) filter.Reason {
 	if !isFragment {
 		return n.inWhole(p, now)
 	}
-	id := fmt.Sprint(p.Src.Addr(), p.Dst.Addr(), frag.ID)
-	if p.IPVersion == 4 {
-		id += p.Proto().String()
-	}
+	id := naiveDatagramKey(p)
 	d := n.datagrams[id]
 	if d != nil && d.until <= now {
 		d = nil
@@ -482,6 +505,27 @@ func (n *naive) in(p *packet.Parsed, now int64) filter.Reason {
 	return filter.ReasonNone
 }
 
+// counted names the flow of p, which n.in has let pass: of a later fragment,
+// that of the first.
+func (n *naive) counted(p *packet.Parsed) flow.Key {
+	first := p
+	if frag, ok := p.Fragment(); ok && frag.Offset != 0 {
+		firsts := n.datagrams[naiveDatagramKey(p)].firsts
+		first = &firsts[len(firsts)-1].packet
+	}
+	return flow.MakeKey(first.Proto(), first.Dst, first.Src)
+}
+
+// naiveDatagramKey names the datagram that the fragment p is of.
+func naiveDatagramKey(p *packet.Parsed) string {
+	frag, _ := p.Fragment()
+	id := fmt.Sprint(p.Src.Addr(), p.Dst.Addr(), frag.ID)
+	if p.IPVersion == 4 {
+		id += p.Proto().String()
+	}
+	return id
+}
+
 // mayGoOn: the rules that have come since allow the flow of a first fragment.
 func (n *naive) mayGoOn(first naiveFirst, now int64) bool {
 	p := &first.packet
@@ -496,7 +540,7 @@ func (n *naive) mayGoOn(first naiveFirst, now int64) bool {
 	case f != nil && !n.unsettled(f):
 		return !f.revoked
 	}
-	return n.refuses(p.IPProto, p.Src.Addr(), p.Dst) == filter.ReasonNone && !p.IsEchoResponse()
+	return n.refuses(p.IPProto, p.Src.Addr(), p.Dst) == filter.ReasonNone && !naiveReply(p)
 }
 
 func (n *naive) inWhole(p *packet.Parsed, now int64) filter.Reason {
@@ -505,7 +549,7 @@ func (n *naive) inWhole(p *packet.Parsed, now int64) filter.Reason {
 	switch {
 	case p.IsError():
 		return n.inError(p, now)
-	case p.IsEchoResponse():
+	case naiveReply(p):
 		if f == nil {
 			return filter.ReasonNoFlow
 		}

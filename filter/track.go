@@ -8,50 +8,65 @@ import (
 	"tstun/packet"
 )
 
-// Echo flows have the identifier as the host's port, and in place of the
-// peer's port who asks: both sides may use one identifier at once.
+// The flows of ICMP queries have the identifier as the host's port, and in
+// place of the peer's port the type of the request and who asks: both sides may
+// use one identifier at once.
 const (
 	hostAsks = 1
 	peerAsks = 2
 )
 
-func echoKey(proto ipproto.Proto, host, peer netip.Addr, id uint16, asker uint16) flow.Key {
-	return flow.MakeKey(proto, netip.AddrPortFrom(host, id), netip.AddrPortFrom(peer, asker))
+func queryKey(proto ipproto.Proto, host, peer netip.Addr, q packet.Query, asker uint16) flow.Key {
+	return flow.MakeKey(proto, netip.AddrPortFrom(host, q.ID), netip.AddrPortFrom(peer, uint16(q.Type)<<8|asker))
 }
+
+// echoKey is queryKey for pings.
+func echoKey(proto ipproto.Proto, host, peer netip.Addr, id uint16, asker uint16) flow.Key {
+	return queryKey(proto, host, peer, packet.Query{Type: packet.EchoRequestType(proto), ID: id}, asker)
+}
+
+// asksPeer reports whether k is of queries of the host's, which peers can only
+// reply to.
+func asksPeer(k *flow.Key) bool { return k.Proto().IsICMP() && k.Peer().Port()&0xff == hostAsks }
 
 // tracked reports whether packets like p have a flow of their own, and are not
 // judged one by one.
 func tracked(p *packet.Parsed) bool {
 	if p.IPProto.IsICMP() {
-		return p.IsEchoRequest()
+		q, ok := p.Query()
+		return ok && !q.Reply
 	}
 	return p.IPProto != ipproto.TSMP && !p.Dst.Addr().IsMulticast()
 }
 
 // outKey returns the key of the flow that the outbound packet p opens or goes
-// on with. ok is false for packets that are judged one by one.
+// on with. ok is false, and k zero, for packets that are judged one by one.
 func outKey(p *packet.Parsed) (k flow.Key, ok bool) {
 	switch {
 	case !tracked(p):
 		return flow.Key{}, false
 	case p.IPProto.IsICMP():
-		return echoKey(p.IPProto, p.Src.Addr(), p.Dst.Addr(), p.EchoID(), hostAsks), true
+		q, _ := p.Query()
+		return queryKey(p.IPProto, p.Src.Addr(), p.Dst.Addr(), q, hostAsks), true
 	}
 	return flow.Out(p), true
 }
 
 // inKey returns the key of the flow that the inbound packet p opens, goes on
-// with or answers. ok is false for packets that are judged one by one.
+// with or answers. ok is false, and k zero, for packets that are judged one by
+// one.
 func inKey(p *packet.Parsed) (k flow.Key, ok bool) {
+	asker := uint16(peerAsks)
 	switch {
-	case p.IsEchoResponse():
-		return echoKey(p.IPProto, p.Dst.Addr(), p.Src.Addr(), p.EchoID(), hostAsks), true
+	case isReply(p):
+		asker = hostAsks
 	case !tracked(p):
 		return flow.Key{}, false
-	case p.IPProto.IsICMP():
-		return echoKey(p.IPProto, p.Dst.Addr(), p.Src.Addr(), p.EchoID(), peerAsks), true
+	case !p.IPProto.IsICMP():
+		return flow.In(p), true
 	}
-	return flow.In(p), true
+	q, _ := p.Query()
+	return queryKey(p.IPProto, p.Dst.Addr(), p.Src.Addr(), q, asker), true
 }
 
 // standing is how an inbound packet stands to the state.

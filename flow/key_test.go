@@ -85,3 +85,52 @@ func ExampleKey() {
 	fmt.Println(k)
 	// Output: tcp 100.64.0.1:443 <> 100.64.0.2:5000
 }
+
+// TestDatagram: fragments have one key exactly if they are of one datagram.
+func TestDatagram(t *testing.T) {
+	frag4 := func(src, dst string, proto ipproto.Proto, id uint16, at int) []byte {
+		b := packet.Generate(packet.IPHeader{Src: netip.MustParseAddr(src), Dst: netip.MustParseAddr(dst), Proto: proto, ID: id}, make([]byte, 40))
+		b[6], b[7] = 0x20|byte(at>>11), byte(at>>3)
+		return b
+	}
+	frag6 := func(src, dst string, next ipproto.Proto, id uint32, at int) []byte {
+		h := []byte{byte(next), 0, byte(at >> 8), byte(at) | 1, byte(id >> 24), byte(id >> 16), byte(id >> 8), byte(id)}
+		return packet.Generate(packet.IPHeader{Src: netip.MustParseAddr(src), Dst: netip.MustParseAddr(dst), Proto: 44}, append(h, make([]byte, 40)...))
+	}
+	type key = flow.Key
+	keys := make(map[key]string)
+	for name, same := range map[string][][]byte{
+		"IPv4":                  {frag4("10.0.0.1", "10.0.0.2", 17, 1, 0), frag4("10.0.0.1", "10.0.0.2", 17, 1, 8), frag4("10.0.0.1", "10.0.0.2", 17, 1, 4096)},
+		"another ID":            {frag4("10.0.0.1", "10.0.0.2", 17, 2, 0)},
+		"another protocol":      {frag4("10.0.0.1", "10.0.0.2", 6, 1, 24)},
+		"another source":        {frag4("10.0.0.3", "10.0.0.2", 17, 1, 0)},
+		"another destination":   {frag4("10.0.0.1", "10.0.0.3", 17, 1, 0)},
+		"IPv6, any next header": {frag6("fd00::1", "fd00::2", 17, 1, 0), frag6("fd00::1", "fd00::2", 17, 1, 48), frag6("fd00::1", "fd00::2", 60, 1, 48)},
+		"IPv6, lower half":      {frag6("fd00::1", "fd00::2", 17, 2, 0)},
+		"IPv6, upper half":      {frag6("fd00::1", "fd00::2", 17, 1<<16|1, 0)},
+	} {
+		for i, b := range same {
+			var p packet.Parsed
+			p.Decode(b)
+			in, ok := flow.InDatagram(&p)
+			out, okOut := flow.OutDatagram(&p)
+			if !ok || !okOut {
+				t.Fatalf("%s: %v is no fragment", name, p.String())
+			}
+			if other, taken := keys[in]; taken != (i > 0) || taken && other != name {
+				t.Errorf("%s %d has the key of %q", name, i, other)
+			}
+			keys[in] = name
+			if in.Host().Addr() != p.Dst.Addr() || in.Peer().Addr() != p.Src.Addr() || out.Host().Addr() != p.Src.Addr() || out.Peer().Addr() != p.Dst.Addr() {
+				t.Errorf("%s: keys %v and %v", name, in, out)
+			}
+		}
+	}
+	for _, b := range [][]byte{nil, packet.Generate(packet.IPHeader{Src: netip.MustParseAddr("10.0.0.1"), Dst: netip.MustParseAddr("10.0.0.2"), Proto: 17}, make([]byte, 40))} {
+		var p packet.Parsed
+		p.Decode(b)
+		if k, ok := flow.InDatagram(&p); ok || k != (key{}) {
+			t.Errorf("%v is of the datagram %v", p.String(), k)
+		}
+	}
+}

@@ -51,7 +51,7 @@ func (p *Parsed) decode4(b []byte, k kind) {
 	head := int(b[0]&0x0f) * 4
 	total := int(binary.BigEndian.Uint16(b[2:]))
 	if k == kindQuote {
-		total = min(total, len(b))
+		total = quotedLen(total, 0, len(b))
 	}
 	proto := ipproto.Proto(b[9])
 	if head < ip4Len || total < head || total > len(b) || reserved(proto) {
@@ -82,7 +82,7 @@ func (p *Parsed) decode4(b []byte, k kind) {
 func (p *Parsed) decode6(b []byte, k kind) {
 	total := ip6Len + int(binary.BigEndian.Uint16(b[4:]))
 	if k == kindQuote {
-		total = min(total, len(b))
+		total = quotedLen(total, ip6Len, len(b))
 	}
 	// Payload length 0 with a hop-by-hop header is a jumbogram, RFC 2675 §3.
 	if total > len(b) || total == ip6Len && b[6] == extHopByHop {
@@ -162,6 +162,9 @@ func (p *Parsed) transport(b []byte, off int) (ports uint32) {
 // not the whole datagram is shorter than that length says.
 func (p *Parsed) udpLenOK(t []byte) bool {
 	n := int(binary.BigEndian.Uint16(t[4:]))
+	if p.kind&kindQuote != 0 && n == 0 {
+		return true // a jumbogram's, RFC 2675 §4
+	}
 	return n >= udpLen && (n <= len(t) || p.kind != 0)
 }
 

@@ -49,6 +49,8 @@ type IPHeader struct {
 	ID uint16
 	// TTL is the time to live or hop limit; 0 stands for 64.
 	TTL uint8
+
+	tos uint8 // type of service of an IPv4 packet
 }
 
 // Response returns the header of an answer: source and destination swapped,
@@ -96,7 +98,7 @@ func (h IPHeader) marshal4(buf []byte, ttl uint8) error {
 	if h.ID == 0 {
 		flags = 0x4000 // don't fragment
 	}
-	buf[0], buf[1] = 0x45, 0
+	buf[0], buf[1] = 0x45, h.tos
 	binary.BigEndian.PutUint16(buf[2:], uint16(len(buf)))
 	binary.BigEndian.PutUint16(buf[4:], h.ID)
 	binary.BigEndian.PutUint16(buf[6:], flags)

@@ -68,6 +68,17 @@ func (h TCPHeader) Marshal(buf []byte) error {
 	return ip.marshalTransport(buf, 16, true)
 }
 
+// precedence6 is "internetwork control" in the type of service of RFC 791 §3.1,
+// and the class selector CS6 of RFC 2474 §4.2.2.
+const precedence6 = 6 << 5
+
+// isPreferredError reports whether an ICMPv4 message of that type is an error
+// that is to have precedence 6: all but a source quench, which would have that
+// of the packet it is about. RFC 4443 asks for nothing of the kind.
+func isPreferredError(typ uint8) bool {
+	return isError4(typ) && typ != icmp4SourceQuench
+}
+
 // ICMPHeader is an IP header and the eight bytes that every ICMP message
 // begins with. The addresses' family says which ICMP it is.
 type ICMPHeader struct {
@@ -89,9 +100,13 @@ func (h ICMPHeader) ip() IPHeader {
 // Len returns 28 for IPv4, 48 for IPv6.
 func (h ICMPHeader) Len() int { return h.ip().Len() + icmpLen }
 
-// Marshal implements [Header].
+// Marshal implements [Header]. The IPv4 header of an error has precedence 6,
+// "internetwork control" (RFC 1812 §4.3.2.5).
 func (h ICMPHeader) Marshal(buf []byte) error {
 	ip := h.ip()
+	if ip.Proto == ipproto.ICMPv4 && isPreferredError(h.Type) {
+		ip.tos = precedence6
+	}
 	if len(buf) < h.Len() {
 		return errShort
 	}

@@ -6,18 +6,24 @@ import (
 	"tstun/ipproto"
 )
 
-// ICMPv4 message types. RFC 792.
+// ICMPv4 message types. RFC 792, RFC 950.
 const (
-	icmp4EchoReply    = 0
-	icmp4Unreachable  = 3
-	icmp4SourceQuench = 4
-	icmp4Redirect     = 5
-	icmp4Echo         = 8
-	icmp4TimeExceeded = 11
-	icmp4ParamProblem = 12
+	icmp4EchoReply      = 0
+	icmp4Unreachable    = 3
+	icmp4SourceQuench   = 4
+	icmp4Redirect       = 5
+	icmp4Echo           = 8
+	icmp4TimeExceeded   = 11
+	icmp4ParamProblem   = 12
+	icmp4Timestamp      = 13
+	icmp4TimestampReply = 14
+	icmp4Info           = 15
+	icmp4InfoReply      = 16
+	icmp4Mask           = 17
+	icmp4MaskReply      = 18
 )
 
-// ICMPv6 message types. RFC 4443 §2.1, RFC 4861 §4.5.
+// ICMPv6 message types. RFC 4443 §2.1, RFC 4861 §4.5, RFC 4620 §4.
 const (
 	icmp6Unreachable  = 1
 	icmp6ParamProblem = 4
@@ -25,6 +31,8 @@ const (
 	icmp6Echo         = 128
 	icmp6EchoReply    = 129
 	icmp6Redirect     = 137
+	icmp6Node         = 139
+	icmp6NodeReply    = 140
 )
 
 // isICMP reports whether p's protocol is the ICMP of its IP version. The
@@ -60,6 +68,70 @@ func (p *Parsed) EchoID() uint16 {
 	return binary.BigEndian.Uint16(p.icmp()[4:])
 }
 
+// Query is an ICMP message that asks another host something, or the reply.
+type Query struct {
+	// Type is that of the request, in a reply too.
+	Type uint8
+	// ID is what a request and its reply have in common: the identifier, or
+	// in node information messages the kind of information.
+	ID uint16
+	// Reply: the message answers one.
+	Reply bool
+}
+
+// Query returns what p asks or replies to, as a whole message or as a first
+// fragment: an echo; in ICMPv4 a timestamp, information or address mask
+// message; in ICMPv6 a node information message. ok is false for anything
+// else.
+func (p *Parsed) Query() (q Query, ok bool) {
+	m := p.icmp()
+	if m == nil {
+		return Query{}, false
+	}
+	if p.IPVersion == 4 {
+		q.Type, q.Reply, ok = query4(m[0])
+	} else {
+		q.Type, q.Reply, ok = query6(m[0])
+	}
+	if ok {
+		q.ID = binary.BigEndian.Uint16(m[4:])
+	}
+	return q, ok
+}
+
+// query4 returns the type of request that the ICMPv4 type is, or replies to.
+func query4(typ uint8) (request uint8, reply, ok bool) {
+	switch typ {
+	case icmp4Echo, icmp4Timestamp, icmp4Info, icmp4Mask:
+		return typ, false, true
+	case icmp4EchoReply:
+		return icmp4Echo, true, true
+	case icmp4TimestampReply, icmp4InfoReply, icmp4MaskReply:
+		return typ - 1, true, true
+	}
+	return 0, false, false
+}
+
+// query6 is query4 for ICMPv6.
+func query6(typ uint8) (request uint8, reply, ok bool) {
+	switch typ {
+	case icmp6Echo, icmp6Node:
+		return typ, false, true
+	case icmp6EchoReply, icmp6NodeReply:
+		return typ - 1, true, true
+	}
+	return 0, false, false
+}
+
+// EchoRequestType returns the type of an echo request of the given protocol,
+// which is ICMP's of either version.
+func EchoRequestType(proto ipproto.Proto) uint8 {
+	if proto == ipproto.ICMPv6 {
+		return icmp6Echo
+	}
+	return icmp4Echo
+}
+
 // IsEchoRequest reports whether p is an ICMP echo request, whole or a first
 // fragment.
 func (p *Parsed) IsEchoRequest() bool { return p.isICMPType(icmp4Echo, icmp6Echo) }
@@ -87,11 +159,15 @@ func (p *Parsed) IsError() bool {
 		return false
 	}
 	if p.IPVersion == 4 {
-		switch m[0] {
-		case icmp4Unreachable, icmp4SourceQuench, icmp4Redirect, icmp4TimeExceeded, icmp4ParamProblem:
-			return true
-		}
-		return false
+		return isError4(m[0])
 	}
 	return m[0] >= icmp6Unreachable && m[0] <= icmp6ParamProblem || m[0] == icmp6Redirect
+}
+
+func isError4(typ uint8) bool {
+	switch typ {
+	case icmp4Unreachable, icmp4SourceQuench, icmp4Redirect, icmp4TimeExceeded, icmp4ParamProblem:
+		return true
+	}
+	return false
 }

@@ -14,7 +14,8 @@ const quoteMin = 8
 // whether it could: the quote must hold the IP headers and the first eight
 // bytes of the transport header, where ports and echo identifier are. It may
 // end anywhere behind that, so q's payload may be cut and its TCPFlags may be
-// absent. Quotes of later fragments, of ICMP errors and in IPv6 redirects
+// absent. A length of 0 in its IP header is no fault: segmentation offload
+// leaves it. Quotes of later fragments, of ICMP errors and in IPv6 redirects
 // (which are for one link, and a tunnel is none) report false, and then q
 // holds nothing of use. q shares p's buffer. The quote's author is whoever
 // sent p: nothing in it is to be trusted.
@@ -32,6 +33,17 @@ func (p *Parsed) quote(q *Parsed) bool {
 	version := p.IPVersion
 	q.decode(m[icmpLen:], kindQuote)
 	return q.problem == ProblemNone && q.IPVersion == version
+}
+
+// quotedLen returns the length of a quoted packet that says it has total
+// bytes, of which have are in the quote. One that says none has all of them:
+// with segmentation offload, what a router quotes is longer than the length
+// field can say, or has not got one yet.
+func quotedLen(total, none, have int) int {
+	if total == none {
+		return have
+	}
+	return min(total, have)
 }
 
 // quotedTCP is transport for a quoted TCP segment, whose header may be cut.

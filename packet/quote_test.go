@@ -54,6 +54,13 @@ func TestQuoted(t *testing.T) {
 		{"GRE, IP header alone", icmpError(r4, 3, ip4(47, make([]byte, 30))[:20]), "GRE{192.0.2.1 > 198.51.100.2}"},
 		{"total length below the quote", icmpError(r4, 3, edit(udp4(9), 2, 0, 28)), udp},
 		{"total length below the IP header", icmpError(r4, 3, edit(udp4(9), 2, 0, 5)), ""},
+		{"total length 0, of segmentation offload", icmpError(r4, 3, edit(udp4(9), 2, 0, 0)), udp},
+		{"total length 0, cut", icmpError(r4, 3, edit(tcp4(9), 2, 0, 0)[:28]), "TCP{192.0.2.1:4000 > 198.51.100.2:80 -}"},
+		{"total length 0, seven bytes", icmpError(r4, 3, edit(udp4(9), 2, 0, 0)[:27]), ""},
+		{"IPv6 payload length 0, of segmentation offload", icmpError(r6, 2, edit(tcp6(9), 4, 0, 0)), "TCP{[2001:db8::1]:4000 > [2001:db8:1::2]:80 SYN}"},
+		{"IPv6 payload length 0, seven bytes", icmpError(r6, 2, edit(tcp6(9), 4, 0, 0)[:47]), ""},
+		{"IPv6 jumbogram", icmpError(r6, 2, edit(withExtensions(tcp6(9), ext(0, 1)), 4, 0, 0)), "TCP{[2001:db8::1]:4000 > [2001:db8:1::2]:80 SYN}"},
+		{"IPv6 UDP jumbogram", icmpError(r6, 2, edit(edit(withExtensions(udp6(9), ext(0, 1)), 4, 0, 0), 52, 0, 0)), "UDP{[2001:db8::1]:4000 > [2001:db8:1::2]:80}"},
 		{"IHL 0", icmpError(r4, 3, edit(udp4(9), 0, 0x40)), ""},
 		{"first fragment, cut", icmpError(r4, 3, fragment4(udp4(800), 0, true)[:31]), "UDP{192.0.2.1:4000 > 198.51.100.2:80 fragment 0x0 at 0}"},
 		{"later fragment", icmpError(r4, 3, fragment4(udp4(800), 800, true)), ""},
@@ -116,6 +123,38 @@ func TestICMPKinds(t *testing.T) {
 	p.Decode(ip6(ipproto.ICMPv4, []byte{8, 0, 0, 0, 1, 2, 3, 4}))
 	if p.IsEchoRequest() || p.EchoID() != 0 {
 		t.Error("ICMPv4 in IPv6 is an echo request")
+	}
+}
+
+// TestQuery: which messages ask, which reply, and what pairs them.
+func TestQuery(t *testing.T) {
+	requests := map[bool]map[uint8]uint8{ // by request, the reply
+		false: {8: 0, 13: 14, 15: 16, 17: 18},
+		true:  {128: 129, 139: 140},
+	}
+	for _, a := range []netip.AddrPort{src4, src6} {
+		v6 := a.Addr().Is6()
+		want := make(map[uint8]packet.Query)
+		for request, reply := range requests[v6] {
+			want[request] = packet.Query{Type: request, ID: 0xbeef}
+			want[reply] = packet.Query{Type: request, ID: 0xbeef, Reply: true}
+		}
+		for typ := range 256 {
+			var p packet.Parsed
+			p.Decode(packet.Generate(packet.ICMPHeader{Src: a.Addr(), Dst: a.Addr(), Type: uint8(typ), Rest: [4]byte{0xbe, 0xef, 1, 2}}, nil))
+			q, ok := p.Query()
+			w, wantOK := want[uint8(typ)]
+			if q != w || ok != wantOK {
+				t.Errorf("IPv%d type %d: Query %+v, %v; want %+v, %v", p.IPVersion, typ, q, ok, w, wantOK)
+			}
+		}
+	}
+	for _, b := range [][]byte{nil, udp4(9), ip6(ipproto.ICMPv4, []byte{13, 0, 0, 0, 1, 2, 3, 4})} {
+		var p packet.Parsed
+		p.Decode(b)
+		if q, ok := p.Query(); ok {
+			t.Errorf("Query of %v: %+v", p.String(), q)
+		}
 	}
 }
 
@@ -202,6 +241,32 @@ func TestRewriteQuoteOfOthers(t *testing.T) {
 	for _, quoted := range [][]byte{udp4(9), udp4(9)[:22], {0x45}, nil, bytes.Repeat([]byte{0xff}, 64)} {
 		b := packet.Generate(packet.ICMPHeader{Src: router, Dst: dst4.Addr(), Type: 3}, quoted)
 		checkQuoteIn(t, b, netip.MustParseAddr("10.9.8.7"), quoted)
+	}
+}
+
+// TestRewriteQuoteWithoutLength: what segmentation offload leaves is translated
+// as well.
+func TestRewriteQuoteWithoutLength(t *testing.T) {
+	host4, host6 := netip.MustParseAddr("10.9.8.7"), netip.MustParseAddr("2001:db8:7::7")
+	for _, tt := range []struct {
+		sent   []byte
+		at     int
+		router string
+		host   netip.Addr
+	}{
+		{tcp4(9), 2, "203.0.113.9", host4},
+		{udp4(9), 2, "203.0.113.9", host4},
+		{tcp6(9), 4, "2001:db8:9::9", host6},
+	} {
+		var p packet.Parsed
+		p.Decode(tt.sent)
+		original := bytes.Clone(tt.sent)
+		rewrite(t, original, tt.host, p.Dst.Addr())
+		sent := edit(tt.sent, tt.at, 0, 0)
+		original = edit(original, tt.at, 0, 0)
+		// The IPv4 header's checksum covers the length: both have the same fault.
+		b := icmpError(netip.MustParseAddr(tt.router), 3-uint8(tt.at/4), sent)
+		checkQuoteIn(t, b, tt.host, original)
 	}
 }
 

@@ -173,8 +173,33 @@ func TestAdminProhibited(t *testing.T) {
 		if !e.Quoted(&q) || q.Src != p.Src || q.Dst != p.Dst || q.IPProto != p.IPProto || !bytes.HasPrefix(in, e.Payload()) {
 			t.Errorf("AdminProhibited quotes %v, want %v", q.String(), p.String())
 		}
+		if p.IPVersion == 4 && b[1] != 0xc0 || p.IPVersion == 6 && (b[0] != 0x60 || b[1] != 0) {
+			t.Errorf("AdminProhibited begins % x, want precedence 6 in IPv4 and class 0 in IPv6", b[:2])
+		}
 		if e.Src.Addr() != p.Dst.Addr() || e.Dst.Addr() != p.Src.Addr() {
 			t.Errorf("AdminProhibited goes %v", e.String())
+		}
+	}
+}
+
+// TestPrecedence: the IPv4 errors that RFC 1812 §4.3.2.5 names have precedence
+// 6, and nothing else has.
+func TestPrecedence(t *testing.T) {
+	for typ := range 256 {
+		for _, ends := range [][2]netip.AddrPort{{src4, dst4}, {src6, dst6}} {
+			b := packet.Generate(packet.ICMPHeader{Src: ends[0].Addr(), Dst: ends[1].Addr(), Type: uint8(typ)}, udp4(0))
+			wantChecksums(t, b)
+			class := b[0]<<4 | b[1]>>4
+			want := uint8(0)
+			if b[0]>>4 == 4 {
+				class = b[1]
+				if bytes.IndexByte([]byte{3, 5, 11, 12}, byte(typ)) >= 0 {
+					want = 0xc0
+				}
+			}
+			if class != want {
+				t.Errorf("IPv%d type %d: type of service %#x, want %#x", b[0]>>4, typ, class, want)
+			}
 		}
 	}
 }

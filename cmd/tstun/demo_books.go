@@ -69,7 +69,7 @@ func (b *books) tsmpReceived() (n uint64) {
 func lost(from, to *books) uint64 {
 	sent := from.counters.Out.Packets
 	in := to.counters.In
-	return sent - min(sent, in.Packets+in.Dropped())
+	return sent - min(sent, in.Packets+in.Dropped()+in.Held)
 }
 
 // passed is what the counters say in the terms of statistics.

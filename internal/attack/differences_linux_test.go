@@ -225,15 +225,6 @@ var differences = []difference{
 		},
 	},
 	{
-		name: "queries of ICMP",
-		why: "The kernel follows the timestamp, information, mask and node queries like pings. " +
-			"To the filter they are messages on their own, for the rules to allow.",
-		applies: func(s *step) bool {
-			return s.kind == isInfo && !s.out && !s.ours && s.kernel.state == ctEstablished &&
-				(s.icmp >= 13 && s.icmp <= 18 || s.icmp == 139 || s.icmp == 140)
-		},
-	},
-	{
 		name: "revoked stays revoked",
 		why: "What new rules have cut stays cut when later ones say Keep, unless they allow it. " +
 			"The kernel has no memory of rules and goes on with it.",

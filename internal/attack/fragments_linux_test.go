@@ -51,7 +51,7 @@ var fragmentDifferences = []struct {
 }{
 	{
 		name: "later fragment first",
-		why:  "The filter holds no fragments back. One that comes before the first of its datagram is dropped, and with it the datagram.",
+		why:  "Asked alone, the filter cannot hold fragments back, as the Wrapper does. One that comes before the first of its datagram is dropped, and with it the datagram.",
 		applies: func(d *datagram) bool {
 			return d.kernel.accepted && d.reasons[filter.ReasonFragmentOrphan]
 		},

@@ -71,8 +71,8 @@ type family struct {
 }
 
 var families = []family{
-	{"ip", "ip ttl", "ip daddr", "icmp type != { 0, 3, 4, 5, 11, 12 }", host4.String(), gateway4.String()},
-	{"ip6", "ip6 hoplimit", "ip6 daddr", "icmpv6 type != { 1, 2, 3, 4, 129, 137 }", host6.String(), gateway6.String()},
+	{"ip", "ip ttl", "ip daddr", "icmp type != { 0, 3, 4, 5, 11, 12, 14, 16, 18 }", host4.String(), gateway4.String()},
+	{"ip6", "ip6 hoplimit", "ip6 daddr", "icmpv6 type != { 1, 2, 3, 4, 129, 137, 140 }", host6.String(), gateway6.String()},
 }
 
 // rules returns the chain for the policy. The order of judgement is that of

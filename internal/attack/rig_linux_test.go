@@ -313,13 +313,27 @@ func (r *rig) scapy(t *testing.T, script string) attack {
 	r.run(t, r.attacker, python, "-c", prelude+script+"\nput(IP(src=A4, dst=V4) / UDP(sport=9, dport=53) / b'that was all')\n")
 	seen := r.observer.wait(t, start, func(b []byte) bool { return bytes.HasSuffix(b, []byte("that was all")) })
 	a := attack{seen: seen, drops: make(map[filter.Reason]uint64)}
-	for reason, n := range r.w.Counters().In.Drops {
+	for reason, n := range r.settled(t).Drops {
 		own := reason == filter.ReasonMulticast || reason == filter.ReasonLinkLocal // of the attacker's kernel
 		if n -= before[reason]; n > 0 && !own {
 			a.drops[reason] = n
 		}
 	}
 	return a
+}
+
+// settled returns the inbound counters when no fragment waits any more.
+func (r *rig) settled(t *testing.T) tstun.DirectionCounters {
+	t.Helper()
+	for deadline := time.Now().Add(10 * time.Second); ; time.Sleep(10 * time.Millisecond) {
+		in := r.w.Counters().In
+		if in.Held == 0 {
+			return in
+		}
+		if time.Now().After(deadline) {
+			t.Fatalf("%d fragments are held for ever", in.Held)
+		}
+	}
 }
 
 // python is that of the system, which knows the system's packages.

@@ -35,9 +35,8 @@ for f in four, six:
 `,
 		drops: map[filter.Reason]uint64{
 			filter.ReasonFragmentOverlap: 8,
-			filter.ReasonNoRule:          4,
+			filter.ReasonNoRule:          6, // two that were held for a denied first
 			filter.ReasonFragmentDenied:  4,
-			filter.ReasonFragmentOrphan:  2,
 		},
 		pass: 6,
 	},

@@ -80,8 +80,8 @@ type kind uint8
 
 const (
 	isData  kind = iota // TCP, UDP, ESP
-	isPing              // echo request
-	isPong              // echo response
+	isPing              // echo request, or another query
+	isPong              // echo response, or another reply
 	isError             // ICMP error that quotes the talk
 	isInfo              // any other ICMP
 )

@@ -169,17 +169,25 @@ func (s *step) message(rng *rand.Rand) {
 	case n < 16:
 		s.kind, s.pkt = isPong, k.echo(s.out, true, code)
 	default:
-		types := []uint8{13, 14, 13, 14, 15, 17, 18, 9, 200} // timestamps, information, masks, router
+		types := []uint8{13, 14, 13, 14, 15, 16, 17, 18, 9, 200} // timestamps, information, masks, router
 		if k.proto == ipproto.ICMPv6 {
 			types = []uint8{139, 140, 200, 100} // node information, private
 		}
-		s.kind, s.odd = isInfo, ""
+		s.odd = ""
 		s.icmp = types[rng.IntN(len(types))]
+		switch s.icmp {
+		case 13, 15, 17, 139:
+			s.kind = isPing
+		case 14, 16, 18, 140:
+			s.kind = isPong
+		default:
+			s.kind = isInfo
+		}
 		var rest [4]byte
 		binary.BigEndian.PutUint16(rest[:], k.host.Port())
 		s.pkt = k.icmp(s.out, s.icmp, 0, rest, make([]byte, 12))
 	}
-	if s.kind != isInfo && rng.IntN(25) == 0 {
+	if s.icmp == 0 && rng.IntN(25) == 0 {
 		s.damage(rng)
 	}
 }
@@ -211,6 +219,13 @@ func (s *step) quote(rng *rand.Rand) {
 	quoted := k.packet(quoteOut, pick(rng, flagChoices), 8)
 	if k.proto.IsICMP() {
 		quoted = k.echo(quoteOut, rng.IntN(2) == 0, 0)
+	}
+	if rng.IntN(8) == 0 { // what segmentation offload leaves
+		at := 2
+		if h.Src.Is6() {
+			at = 4
+		}
+		quoted[at], quoted[at+1] = 0, 0
 	}
 	if n := len(quoted); rng.IntN(2) == 0 { // RFC 792: eight bytes are enough
 		head := 20
