@@ -2,6 +2,7 @@ package tstun
 
 import (
 	"errors"
+	"slices"
 
 	"tstun/filter"
 	"tstun/flow"
@@ -27,6 +28,7 @@ type batch struct {
 	out      [][]byte // inbound packets for the device, in the caller's buffers but for released ones
 	sent     []sent   // what was counted for each packet of out
 	released []heldFragment
+	others   []int // where out has packets that are not the caller's, but released
 	runs     []run
 	n        amount
 	drops    drops
@@ -68,7 +70,6 @@ type run struct {
 type sent struct {
 	run  int32 // index in runs, -1 with statistics off
 	size int32
-	held bool // the packet is not the caller's, but was held for one
 }
 
 // begin returns a batch for one call with inbound packets. The lane is to be
@@ -96,7 +97,8 @@ func (l *lane) leave() {
 func (b *batch) end() {
 	clear(b.out)
 	clear(b.released)
-	b.out, b.sent, b.released, b.runs = b.out[:0], b.sent[:0], b.released[:0], b.runs[:0]
+	b.out, b.sent, b.runs = b.out[:0], b.sent[:0], b.runs[:0]
+	b.released, b.others = b.released[:0], b.others[:0]
 	b.n, b.refused, b.reply, b.known, b.one[0] = amount{}, 0, replyNone, false, nil
 	b.p, b.cfg, b.stamp = packet.Parsed{}, nil, flow.Stamp{}
 }
@@ -167,13 +169,9 @@ func (b *batch) unsend(s sent) {
 }
 
 // ownSent returns how many of the first n packets of b.out are the caller's.
-func (b *batch) ownSent(n int) (own int) {
-	for _, s := range b.sent[:n] {
-		if !s.held {
-			own++
-		}
-	}
-	return own
+func (b *batch) ownSent(n int) int {
+	others, _ := slices.BinarySearch(b.others, n)
+	return n - others
 }
 
 // tally enters what the call has carried and dropped into the books.

@@ -280,6 +280,6 @@ func (w *Wrapper) receiveHeld(b *batch, h *heldFragment, first outcome, offset i
 	}
 	w.dispose(b, o, buf, offset)
 	if o.fate == passed {
-		b.sent[len(b.sent)-1].held = true
+		b.others = append(b.others, len(b.out)-1)
 	}
 }

@@ -31,7 +31,7 @@ func (d *drops) addAll(other *drops) {
 	}
 }
 
-// reset clears d, which costs nothing if nothing was dropped.
+// reset clears d.
 func (d *drops) reset() {
 	for ; d.which != 0; d.which &= d.which - 1 {
 		d.n[bits.TrailingZeros64(d.which)] = 0
@@ -57,9 +57,11 @@ func (l *ledger) enter(passed, leased amount, dropped *drops) {
 	l.mu.Lock()
 	l.passed.addAll(passed)
 	l.recent.addAll(leased)
-	l.dropped.addAll(dropped)
+	if dropped.which != 0 {
+		l.dropped.addAll(dropped)
+		dropped.reset()
+	}
 	l.mu.Unlock()
-	dropped.reset()
 }
 
 // follow makes id the leased flow and returns what the one before has carried.
