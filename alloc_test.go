@@ -2,6 +2,7 @@ package tstun_test
 
 import (
 	"fmt"
+	"net/netip"
 	"testing"
 
 	"tstun/filter"
@@ -53,7 +54,7 @@ func TestRefusedPacketsDoNotAllocate(t *testing.T) {
 		t.Skip("the race detector makes sync.Pool allocate")
 	}
 	l := newLoad(t, 128, loads(128, 1)["udp"], true)
-	f, err := filter.New(filter.Config{Local: local(), Logf: t.Logf, LogIPs: nil})
+	f, err := filter.New(filter.Config{Local: local(), Logf: t.Logf, LogIPs: []netip.Prefix{}})
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -3,6 +3,7 @@ package tstun
 import (
 	"errors"
 
+	"tstun/filter"
 	"tstun/flow"
 	"tstun/packet"
 	"tstun/tundev"
@@ -14,7 +15,7 @@ import (
 type batch struct {
 	w   *Wrapper
 	cfg *config
-	now int64 // the clock's, the same for all packets
+	now int64 // when the call began, as filter.Now tells; the same for all packets
 	way direction
 	p   packet.Parsed
 	id  flow.ID // of p, as the host sees it; zero for none
@@ -30,7 +31,7 @@ type batch struct {
 
 	ledger ledger
 
-	reply []byte    // what the path wants sent back for p, injected by the caller
+	reply reply     // what the path wants sent back for p, made by the caller
 	drops int       // packets of this batch that were dropped
 	one   [1][]byte // Unbatched's single packet
 }
@@ -76,7 +77,7 @@ func (w *Wrapper) begin() *lane {
 }
 
 func (b *batch) begin(w *Wrapper, way direction) {
-	b.w, b.way, b.cfg, b.now = w, way, w.config.Load(), w.clock.read()
+	b.w, b.way, b.cfg, b.now = w, way, w.config.Load(), filter.Now()
 	b.renewLease()
 }
 
@@ -91,7 +92,7 @@ func (l *lane) leave() {
 func (b *batch) end() {
 	clear(b.out)
 	b.out, b.sent, b.runs = b.out[:0], b.sent[:0], b.runs[:0]
-	b.n, b.drops, b.reply, b.known, b.one[0] = amount{}, 0, nil, false, nil
+	b.n, b.drops, b.reply, b.known, b.one[0] = amount{}, 0, replyNone, false, nil
 	b.p, b.cfg, b.stamp = packet.Parsed{}, nil, flow.Stamp{}
 }
 
@@ -159,10 +160,11 @@ func (b *batch) unsend(s sent) {
 
 // tally enters what the call has carried into the books.
 func (b *batch) tally() {
+	b.noteActivity()
 	b.ledger.enter(b.n, b.leased())
 	for i := range b.runs {
 		if i != b.lease.run {
-			b.cfg.stats.add(&b.runs[i], b.way, b.now)
+			b.cfg.stats.add(&b.runs[i], b.way, b.now, b.cfg.peers)
 		}
 	}
 }

@@ -31,8 +31,12 @@ func (w *Wrapper) update(change func(*config)) {
 }
 
 // SetFilter makes filt the main filter from the next batch on. With nil,
-// every packet is dropped.
+// every packet that reaches it is dropped.
 func (w *Wrapper) SetFilter(filt *filter.Filter) {
+	w.mistakes.filterSet.Store(true)
+	if filt != nil {
+		filt.Begin(filter.Now())
+	}
 	w.update(func(c *config) { c.filter = filt })
 }
 

@@ -7,12 +7,15 @@ import (
 )
 
 var (
-	// ErrClosed is what every operation on a closed Wrapper returns. It is an
-	// os.ErrClosed too, by which wireguard-go knows an orderly end.
+	// ErrClosed is what Read, Write, Flush and the injections return once the
+	// Wrapper, or the device behind it, is closed, and MTU and Name where they
+	// then fail. It is an os.ErrClosed too, by which wireguard-go knows an
+	// orderly end. Settings, counters and a second Close go on working.
 	ErrClosed error = fmt.Errorf("tstun: device closed: %w", os.ErrClosed)
 
 	// ErrFiltered is returned by Unbatched.Write for a packet that was
-	// dropped. Counters tells the reason.
+	// dropped, by the filter or for any other reason on the way to the device.
+	// Counters tells the reason.
 	ErrFiltered = errors.New("tstun: packet dropped by filter")
 
 	// ErrQueueFull is returned to an outbound injector when packets are
@@ -20,3 +23,12 @@ var (
 	// counted; later ones may be accepted.
 	ErrQueueFull = errors.New("tstun: injection queue is full")
 )
+
+// orClosed returns ErrClosed in place of an error that comes of closing: any
+// once the Wrapper is closed, and what a device closed by others says.
+func (w *Wrapper) orClosed(err error) error {
+	if err != nil && (w.isClosed() || errors.Is(err, os.ErrClosed)) {
+		return ErrClosed
+	}
+	return err
+}

@@ -86,17 +86,26 @@ func (e *events) close() {
 }
 
 // Events returns the device's events other than up and down, such as changes
-// of the MTU. It is the channel that wireguard-go reads; up and down are kept
-// from it, so that the program that owns the Wrapper decides when the tunnel
-// is up, as with device.Device.Up. The channel is closed with the Wrapper.
-// Events that nobody reads are kept only in part: the latest.
+// of the MTU. It is the channel that wireguard-go reads. Up and down are kept
+// from it, so the program that owns the Wrapper decides when the tunnel is up:
+// nothing but its call of device.Device.Up brings it up.
+//
+// Each call returns the same channel, on which an event goes to one reader. Of
+// events that nobody reads, the latest eight are kept. Nothing is taken from the
+// device before the first call of Events or EventsUpDown. The channel is closed
+// when the Wrapper is closed or the device closes its own; what is in it by then
+// can still be read.
 func (w *Wrapper) Events() <-chan tun.Event {
 	w.events.run()
 	return w.events.other
 }
 
-// EventsUpDown returns the device's up and down events. The channel is closed
-// with the Wrapper; callers must not close it.
+// EventsUpDown returns the device's up and down events, which say what the host
+// does with the interface: nothing follows from them by itself. The first is up
+// when the interface is up already, for the devices of package tundev. One that
+// comes together with other events is told apart from them. All else is as with
+// Events: one channel, of which the latest eight events are kept, closed with the
+// Wrapper or the device. Callers must not close it.
 func (w *Wrapper) EventsUpDown() chan tun.Event {
 	w.events.run()
 	return w.events.link

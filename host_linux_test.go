@@ -19,6 +19,7 @@ import (
 
 	"tstun"
 	"tstun/internal/netns"
+	"tstun/internal/testdev"
 )
 
 // kernelHost is a real kernel's network in a namespace of its own, behind a
@@ -57,6 +58,19 @@ func tunOfNew(t *testing.T) func() (tun.Device, string, error) {
 	return func() (tun.Device, string, error) { return tstun.New(t.Logf, "tstun%d") }
 }
 
+// udpOffload reports whether the kernel has UDP segmentation offload for TUNs.
+func (h *kernelHost) udpOffload(t *testing.T) (granted bool) {
+	t.Helper()
+	err := h.ns.Do(func() (err error) {
+		granted, err = testdev.UDPOffload()
+		return err
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	return granted
+}
+
 // configure gives the TUN its addresses and brings it up.
 func (h *kernelHost) configure(t *testing.T, addrs ...netip.Addr) {
 	t.Helper()
@@ -91,7 +105,7 @@ func (h *kernelHost) run(t *testing.T, name string, args ...string) string {
 	if _, err := exec.LookPath(name); err != nil {
 		t.Skipf("needs %s: %v", name, err)
 	}
-	ctx, cancel := context.WithTimeout(t.Context(), 30*time.Second)
+	ctx, cancel := context.WithTimeout(t.Context(), 2*time.Minute)
 	defer cancel()
 	out, err := h.ns.Exec(ctx, name, args...)
 	if err != nil {

@@ -10,8 +10,9 @@ import (
 
 // InjectInboundDirect writes the packet in buf from offset on to the device,
 // as if a peer had sent it, past all filters and hooks. offset must be at
-// least PacketStartOffset; the bytes before it are overwritten. The caller
-// keeps buf. The packet is counted. It blocks as long as the device does.
+// least PacketStartOffset; the bytes before it may be overwritten. The caller
+// keeps buf. The packet is counted, an empty one is a no-op. It blocks as long
+// as the device does. A link that is down loses the packet without an error.
 func (w *Wrapper) InjectInboundDirect(buf []byte, offset int) error {
 	if w.isClosed() {
 		return ErrClosed
@@ -38,9 +39,12 @@ func tooLarge(way string, size int) error {
 }
 
 // InjectInboundCopy is InjectInboundDirect for a packet without space before
-// it, which it copies. An empty packet is a no-op.
+// it, which it copies.
 func (w *Wrapper) InjectInboundCopy(packet []byte) error {
-	if len(packet) > MaxPacketSize {
+	switch {
+	case w.isClosed():
+		return ErrClosed
+	case len(packet) > MaxPacketSize:
 		return tooLarge("inbound", len(packet))
 	}
 	buf := make([]byte, PacketStartOffset+len(packet))
@@ -96,13 +100,13 @@ func (w *Wrapper) InjectOutbound(packet []byte) error {
 	case len(packet) == 0:
 		return nil
 	}
-	return w.inject(injection{data: packet}, queueLen)
+	return w.inject(injection{data: packet})
 }
 
 // InjectOutboundPacketBuffer is InjectOutbound for a packet of gVisor's,
 // which may be a GSO super-packet; that is cut into segments. It takes over
 // one reference to pkt, also on an error, and drops it once the packet was
-// read.
+// read, or the Wrapper is closed.
 func (w *Wrapper) InjectOutboundPacketBuffer(pkt *stack.PacketBuffer) error {
 	i := injection{pkt: pkt}
 	if err := w.checkPacketBuffer("outbound", pkt); err != nil {
@@ -113,7 +117,7 @@ func (w *Wrapper) InjectOutboundPacketBuffer(pkt *stack.PacketBuffer) error {
 		i.release()
 		return nil
 	}
-	return w.inject(i, queueLen)
+	return w.inject(i)
 }
 
 // checkPacketBuffer refuses what cannot be injected. A super-packet may be
@@ -139,12 +143,12 @@ func (w *Wrapper) checkPacketBuffer(way string, pkt *stack.PacketBuffer) error {
 // maxTCPHeader is the longest TCP header, with options. RFC 9293 §3.1
 const maxTCPHeader = 60
 
-// inject queues i for Read, if then at most so many are queued, and counts it
-// otherwise.
-func (w *Wrapper) inject(i injection, atMost int) error {
-	err := w.queue.push(i, atMost)
+// inject queues i for Read, or counts it if there is no room.
+func (w *Wrapper) inject(i injection) error {
+	err := w.queue.push(i)
 	if err == ErrQueueFull {
 		w.tally.dropOut(filter.ReasonQueueFull, 1)
+		w.noteQueueFull()
 	}
 	return err
 }

@@ -36,7 +36,8 @@ const (
 
 // TestInjectionRacesWithReading: while the host sends and several goroutines
 // inject, each packet comes out once and in order, or is one that the kernel
-// counted as dropped.
+// counted as dropped: with the super-packet that it is of, or alone where the
+// kernel grants no UDP segmentation offload and cuts them itself.
 func TestInjectionRacesWithReading(t *testing.T) {
 	for _, tt := range []struct {
 		name string
@@ -66,6 +67,8 @@ type storm struct {
 	w       *tstun.Wrapper
 	streams map[uint16]*stream // by source port; not changed while the reader runs
 	expired <-chan struct{}    // when nothing can come any more
+	expire  func()
+	whole   bool // the kernel leaves the host's super-packets to the device
 
 	passed        uint64 // owned by the reader
 	full          atomic.Uint64
@@ -84,7 +87,8 @@ func newStorm(t *testing.T, host *kernelHost, w *tstun.Wrapper) *storm {
 func (s *storm) run() {
 	ctx, cancel := context.WithTimeout(s.t.Context(), *raceTime+60*time.Second)
 	defer cancel()
-	s.expired = ctx.Done()
+	s.expired, s.expire = ctx.Done(), cancel
+	s.whole = s.host.udpOffload(s.t)
 	before := s.host.kernelCounters(s.t)
 	var reader, senders sync.WaitGroup
 	reader.Go(s.read)
@@ -107,6 +111,7 @@ func (s *storm) run() {
 
 // read is the one reader. It takes batches of any size.
 func (s *storm) read() {
+	defer s.expire() // nobody need wait for what nobody reads
 	r := rand.New(rand.NewPCG(1, 2))
 	bufs, sizes := makeBufs(128), make([]int, 128)
 	for {
@@ -169,13 +174,17 @@ func (s *storm) send(port uint16, stop <-chan struct{}, c *net.UDPConn) {
 	group := uint64(0)
 	next := func() bool {
 		of, size, last := randomSizes(r, atMost, 1200)
-		err := sendSegments(c, numberedGroup(group, of, size, last), size)
+		payload, groups := numberedGroup(group, of, size, last), uint64(1)
+		if !s.whole {
+			payload, groups = numberedSingles(group, of, size, last), uint64(of)
+		}
+		err := sendSegments(c, payload, size)
 		if err != nil && !errors.Is(err, unix.ENOBUFS) {
 			s.t.Errorf("send: %v", err)
 			return false
 		}
 		if err == nil {
-			group++
+			group += groups
 		}
 		return true
 	}

@@ -1,18 +1,29 @@
 package tstun
 
 import (
+	"time"
+
 	"tstun/flow"
 	"tstun/ipproto"
 	"tstun/packet"
 )
 
+// A lease lasts for a 64th of the time that its flow has left without further
+// packets, and no longer than leaseTime. So it never outlasts the flow, and as
+// the packets that it covers do not put off the flow's expiry, that comes
+// early by no more.
+const (
+	leaseTime  = 100 * time.Millisecond
+	leaseShare = 64
+)
+
 // lease is what the last packet that passed tells about the next ones of its
-// flow: while it holds, the filter would only repeat itself. It lasts for one
-// reading of the clock and one configuration, so that also packets that come
-// one by one share it.
+// flow: while it holds, the filter would only repeat itself. It lasts for a
+// short time and one configuration, so that also packets that come one by one
+// share it.
 type lease struct {
 	serial uint64 // of the configuration, which is not kept: a lane may idle for long
-	now    int64
+	until  int64  // as filter.Now tells
 	like   packet.Run
 	stamp  flow.Stamp
 	ports  uint32 // of the last packet that it did not cover
@@ -35,7 +46,7 @@ func (l *lease) cover(pkt []byte) int {
 // renew begins the next call with the lease, if it is still good.
 func (b *batch) renewLease() {
 	b.lease.run = -1
-	if b.lease.serial != b.cfg.serial || b.lease.now != b.now {
+	if b.lease.serial != b.cfg.serial || b.now >= b.lease.until {
 		b.lease.stamp = flow.Stamp{}
 	}
 }
@@ -57,11 +68,17 @@ func (b *batch) takeLease(whole bool, run int) {
 	if b.p.IPProto == ipproto.UDP && b.cfg.disco != nil {
 		whole = false
 	}
-	b.lease = lease{serial: b.cfg.serial, now: b.now, like: like, stamp: b.stamp, ports: ports, id: b.id, run: run, whole: whole}
+	b.lease = lease{serial: b.cfg.serial, until: b.leaseUntil(), like: like, stamp: b.stamp, ports: ports, id: b.id, run: run, whole: whole}
 	if b.cfg.stats != nil {
 		before := b.ledger.follow(&b.id)
-		b.cfg.stats.add(&before, b.way, b.now)
+		b.cfg.stats.add(&before, b.way, b.now, b.cfg.peers)
 	}
+}
+
+// leaseUntil is when a lease by the packet in hand ends.
+func (b *batch) leaseUntil() int64 {
+	share := b.stamp.Expires()/leaseShare - b.now/leaseShare // in two, for times may be far apart
+	return b.now + min(int64(leaseTime), share)
 }
 
 // seenIn reports whether a hook sees inbound packets of open flows.

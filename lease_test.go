@@ -9,6 +9,8 @@ import (
 	"math/rand/v2"
 	"net/netip"
 	"testing"
+	"testing/synctest"
+	"time"
 
 	"tstun"
 	"tstun/filter"
@@ -265,5 +267,49 @@ func TestLeasesChangeNothing(t *testing.T) {
 			}
 			s.compare()
 		})
+	}
+}
+
+// TestLeasesPassWithTime: packets that a lease covers keep their flow open, and
+// it ends when its idle timeout is over: on the nanosecond where the last
+// packet came alone, else early by a lease at most, and never late.
+func TestLeasesPassWithTime(t *testing.T) {
+	for _, timeout := range []time.Duration{40 * time.Millisecond, time.Second, time.Minute} {
+		lease := min(timeout/64, 100*time.Millisecond)
+		for _, gap := range []time.Duration{
+			lease / 10, lease / 2, lease - 1, lease, lease + 1, 2 * lease, timeout / 2, timeout - lease, timeout - 1,
+		} {
+			slack := lease
+			if gap >= lease {
+				slack = 0
+			}
+			synctest.Test(t, func(t *testing.T) { wantOpen(t, timeout, gap, slack) })
+		}
+	}
+}
+
+// wantOpen has a peer answer a flow of the host's with packets that are gap
+// apart, for long, and then late.
+func wantOpen(t *testing.T, timeout, gap, slack time.Duration) {
+	r := idleRig(t, true)
+	defer r.w.Close()
+	f, err := filter.New(filter.Config{Local: local(), Limits: filter.Limits{UDPUnreplied: timeout, UDPReplied: timeout}})
+	must(t, err)
+	r.w.SetFilter(f)
+	r.fromHost(udp(host4, 2, peer4, 1, "x"))
+	answer := udp(peer4, 1, host4, 2, "x")
+	wantPackets(t, "the first", r.fromPeer(answer), answer)
+	for since := time.Duration(0); since < 3*timeout; since += gap {
+		time.Sleep(gap)
+		if got := r.fromPeer(answer); len(got) != 1 {
+			t.Fatalf("timeout %v, packets %v apart: one was refused after %v", timeout, gap, since)
+		}
+	}
+	time.Sleep(timeout - slack - 1)
+	wantPackets(t, "in time", r.fromPeer(answer), answer)
+	time.Sleep(timeout)
+	r.wantDrop(true, filter.ReasonNoRule, func() { r.fromPeer(answer) })
+	if t.Failed() {
+		t.Logf("timeout %v, packets %v apart", timeout, gap)
 	}
 }

@@ -90,7 +90,8 @@ func (s *storm) readAll(bufs [][]byte, sizes []int, all func() bool) {
 
 // TestCloseAccountsForSuperPackets: segments of a kernel's super-packet that
 // were taken from the TUN and not read are counted when the Wrapper is closed,
-// whether or not anybody calls Read again.
+// whether or not anybody calls Read again. Where the kernel grants no UDP
+// segmentation offload it keeps them, and they are not the Wrapper's to count.
 func TestCloseAccountsForSuperPackets(t *testing.T) {
 	host, dev := newKernelHost(t, tunOfNew(t))
 	w := tstun.Wrap(t.Logf, dev)
@@ -111,8 +112,12 @@ func TestCloseAccountsForSuperPackets(t *testing.T) {
 	if err := w.Close(); err != nil {
 		t.Fatal(err)
 	}
-	if out := w.Counters().Out; out.Packets != 3 || out.Drops[filter.ReasonClosed] != 37 || out.Dropped() != 37 {
-		t.Errorf("counted %+v, want 3 packets and 37 dropped as closed", out)
+	left := uint64(0)
+	if host.udpOffload(t) {
+		left = 37
+	}
+	if out := w.Counters().Out; out.Packets != 3 || out.Drops[filter.ReasonClosed] != left || out.Dropped() != left {
+		t.Errorf("counted %+v, want 3 packets and %d dropped as closed", out, left)
 	}
 }
 

@@ -35,8 +35,10 @@ func New(logf logger.Logf, tunName string) (tun.Device, string, error) {
 func NewFake() tun.Device { return tundev.NewFake() }
 
 // Diagnose logs what it can find out about why the creation of the device
-// tunName failed with err: what was seen, the likely cause, and what to do
-// about it. It changes nothing. tundev.Diagnose returns the same as values.
+// tunName failed with err: the likely cause, what to do about it, and what was
+// seen, one line for each finding and at least one for every error. It changes
+// nothing. With a nil error it logs what would stand in the way, and nothing if
+// all is well. tundev.Diagnose returns the same as values.
 func Diagnose(logf logger.Logf, tunName string, err error) {
 	if logf == nil {
 		return

@@ -19,7 +19,7 @@ func TestDiagnoseLogsEachFinding(t *testing.T) {
 		var lines []string
 		tstun.Diagnose(func(format string, args ...any) { lines = append(lines, fmt.Sprintf(format, args...)) }, "tun7", err)
 		findings := tundev.Diagnose("tun7", err)
-		if len(lines) != len(findings) {
+		if len(lines) != len(findings) || len(lines) == 0 {
 			t.Errorf("%v: %d lines for %d findings", err, len(lines), len(findings))
 			continue
 		}

@@ -35,6 +35,16 @@ func numberedGroup(group uint64, of, size, last int) []byte {
 	return b
 }
 
+// numberedSingles is numberedGroup where each packet is a group of its own,
+// from group on.
+func numberedSingles(group uint64, of, size, last int) []byte {
+	b := make([]byte, (of-1)*size+last)
+	for i := range of {
+		numbered(b[i*size:min((i+1)*size, len(b))], group+uint64(i), 0, 1)
+	}
+	return b
+}
+
 // stream checks that numbered packets come once and in order. One goroutine
 // at a time calls accept and gone; the sender keeps to seen and wait.
 type stream struct {

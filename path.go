@@ -91,10 +91,11 @@ func (b *batch) injected() {
 // leave is the way out that all outbound packets share: replies are expected
 // at the host's own address, so the flow is recorded before source NAT.
 func (b *batch) leave() {
+	peer := b.cfg.peers.find(b.p.Dst.Addr())
 	if f := b.cfg.filter; f != nil && !b.known {
-		b.stamp = f.RecordRun(&b.p, &b.id, b.now)
+		b.stamp = f.RecordRun(&b.p, &b.id, b.now, peer.flags(), b.cfg.peers.whose())
 	}
-	if peer := b.cfg.peers.find(b.p.Dst.Addr()); peer != nil && len(peer.nat) > 0 {
+	if peer != nil && len(peer.nat) > 0 {
 		b.stamp = flow.Stamp{} // each packet has to be translated
 		peer.sourceNAT(&b.p)
 	}
@@ -103,7 +104,7 @@ func (b *batch) leave() {
 // inbound takes the packet in hand from WireGuard towards the host.
 func (b *batch) inbound() outcome {
 	p := &b.p
-	b.reply = nil
+	b.reply = replyNone
 	b.stamp = flow.Stamp{}
 	if p.IPVersion == 0 {
 		return drop(filter.ReasonMalformed)
@@ -148,14 +149,11 @@ func (b *batch) mainIn(peer *peer) outcome {
 	if f == nil {
 		return drop(filter.ReasonNoFilter)
 	}
-	flags := logAll
-	if peer != nil && peer.jailed {
-		flags |= filter.Jailed
-	}
+	flags := logAll | peer.flags()
 	if b.isForPeerAPI() {
 		flags |= filter.Exempt
 	}
-	v, stamp := f.InRun(&b.p, &b.id, b.now, flags)
+	v, stamp := f.InRun(&b.p, &b.id, b.now, flags, b.cfg.peers.whose())
 	if !v.Response.IsDrop() {
 		if peer == nil || len(peer.nat) == 0 { // else each packet has to be translated
 			b.stamp = stamp
@@ -163,7 +161,7 @@ func (b *batch) mainIn(peer *peer) outcome {
 		return outcome{}
 	}
 	if v.Response == filter.Drop {
-		b.reply = refusal(b.cfg.reject, &b.p, v.Reason)
+		b.reply = b.cfg.reject.reply(&b.p, v.Reason)
 	}
 	return drop(v.Reason)
 }
@@ -189,9 +187,8 @@ func (b *batch) peerAPIPort(p *packet.Parsed) (uint16, bool) {
 // a rejection goes on through the filter.
 func (b *batch) control() outcome {
 	p := &b.p
-	if ping, ok := p.AsTSMPPing(); ok && p.BetweenHosts() {
-		port, _ := b.peerAPIPort(p)
-		b.reply = packet.Generate(ping.Pong(port), nil)
+	if _, ok := p.AsTSMPPing(); ok && p.BetweenHosts() {
+		b.reply = replyPong
 		return outcome{fate: taken}
 	}
 	if pong, ok := p.AsTSMPPong(); ok {

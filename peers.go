@@ -6,6 +6,8 @@ import (
 
 	"github.com/gaissmai/bart"
 
+	"tstun/filter"
+	"tstun/flow"
 	"tstun/packet"
 )
 
@@ -16,7 +18,15 @@ type NAT struct {
 }
 
 // Peer says how packets to and from one WireGuard peer differ from the rest.
+//
+// A peer has a share of everything that is bounded, which no other peer can
+// take: of the filter's state, of the statistics, of the answers to refusals. An
+// address behind no Peer is a peer of its own; for IPv6 its /64 is.
 type Peer struct {
+	// ID is the program's own name for the peer, such as a number that it
+	// gave the public key. A peer keeps its share, and what is known of it,
+	// from one SetPeers to the next by it. 0: the first of Prefixes does.
+	ID uint64
 	// Prefixes are the addresses behind the peer: its allowed IPs.
 	Prefixes []netip.Prefix
 	// NAT translates the host's addresses for this peer: outbound the source,
@@ -29,8 +39,17 @@ type Peer struct {
 
 // peer is a Peer in the form that the path uses.
 type peer struct {
+	id     flow.PeerID
 	nat    []NAT
 	jailed bool
+}
+
+// flags returns what the filter has to know of p, which may be nil.
+func (p *peer) flags() filter.RunFlags {
+	if p != nil && p.jailed {
+		return filter.Jailed
+	}
+	return 0
 }
 
 // peerTable finds the peer behind an address by longest prefix.
@@ -38,8 +57,10 @@ type peerTable struct {
 	byAddr bart.Table[*peer]
 }
 
-// SetPeers sets NAT and jails for peers; addresses of no peer get neither. On
-// an error nothing changes. The Wrapper keeps nothing of the slice.
+// SetPeers says which addresses are whose, and sets NAT and jails for peers;
+// addresses of no peer get neither. Once it has named a peer, an ICMP error is
+// taken only from behind the peer whose flow it is about. On an error nothing
+// changes. The Wrapper keeps nothing of the slice.
 func (w *Wrapper) SetPeers(peers []Peer) error {
 	table, err := newPeerTable(peers)
 	if err != nil {
@@ -54,8 +75,13 @@ func newPeerTable(peers []Peer) (*peerTable, error) {
 		return nil, nil
 	}
 	t := new(peerTable)
+	ids := make(map[uint64]int)
 	for i, p := range peers {
-		entry := &peer{nat: append([]NAT(nil), p.NAT...), jailed: p.Jailed}
+		if j, taken := ids[p.ID]; taken && p.ID != 0 {
+			return nil, fmt.Errorf("tstun: peer %d: ID %d is that of peer %d", i, p.ID, j)
+		}
+		ids[p.ID] = i
+		entry := &peer{id: p.peerID(), nat: append([]NAT(nil), p.NAT...), jailed: p.Jailed}
 		if err := entry.check(); err != nil {
 			return nil, fmt.Errorf("tstun: peer %d: %w", i, err)
 		}
@@ -70,6 +96,17 @@ func newPeerTable(peers []Peer) (*peerTable, error) {
 		}
 	}
 	return t, nil
+}
+
+// peerID returns the ID that p has in shares.
+func (p *Peer) peerID() flow.PeerID {
+	switch {
+	case p.ID != 0:
+		return flow.NumberedPeer(p.ID)
+	case len(p.Prefixes) > 0:
+		return flow.PrefixPeer(p.Prefixes[0].Masked())
+	}
+	return 0 // nothing comes from it
 }
 
 // check refuses translations that could not be undone.
@@ -87,12 +124,28 @@ func (p *peer) check() error {
 	return nil
 }
 
+// whose returns t as the filter asks it, nil for none.
+func (t *peerTable) whose() filter.Peers {
+	if t == nil {
+		return nil
+	}
+	return t
+}
+
 func (t *peerTable) find(a netip.Addr) *peer {
 	if t == nil {
 		return nil
 	}
 	p, _ := t.byAddr.Lookup(a)
 	return p
+}
+
+// PeerOf returns the peer behind a. It implements filter.Peers.
+func (t *peerTable) PeerOf(a netip.Addr) flow.PeerID {
+	if p := t.find(a); p != nil {
+		return p.id
+	}
+	return flow.AddrPeer(a)
 }
 
 // sourceNAT makes an outbound packet's source the address that the peer knows.

@@ -4,6 +4,8 @@ import (
 	"sync"
 
 	"gvisor.dev/gvisor/pkg/tcpip/stack"
+
+	"tstun/flow"
 )
 
 const (
@@ -15,11 +17,16 @@ const (
 	answersQueued = queueLen / 2
 )
 
+// noPeer is whom packets of the program's are queued for.
+const noPeer flow.PeerID = 0
+
 // injection is one packet to be sent as if the host had sent it: bytes, or a
 // PacketBuffer of which the injection holds one reference.
 type injection struct {
 	data []byte
 	pkt  *stack.PacketBuffer
+	// peer is who provoked it, or noPeer.
+	peer flow.PeerID
 }
 
 func (i injection) release() {
@@ -37,15 +44,19 @@ type queue struct {
 	ring    [queueLen]injection
 	head, n int
 	closed  bool
+	// answers is how many packets each peer has provoked that are queued, and
+	// answered their sum.
+	answers  map[flow.PeerID]int
+	answered int
 }
 
 func newQueue(wake func()) *queue { return &queue{wake: wake} }
 
-// push takes ownership of i, also on an error.
-//
-// atMost is the number of packets that may be queued after it.
-func (q *queue) push(i injection, atMost int) error {
-	if err := q.tryPush(i, atMost); err != nil {
+// push takes ownership of i, also on an error. What peers provoked fills at
+// most half of the queue, and each of them at most as much of that as is free
+// for others.
+func (q *queue) push(i injection) error {
+	if err := q.tryPush(i); err != nil {
 		i.release()
 		return err
 	}
@@ -53,13 +64,13 @@ func (q *queue) push(i injection, atMost int) error {
 	return nil
 }
 
-func (q *queue) tryPush(i injection, atMost int) error {
+func (q *queue) tryPush(i injection) error {
 	q.mu.Lock()
 	defer q.mu.Unlock()
 	switch {
 	case q.closed:
 		return ErrClosed
-	case q.n >= atMost:
+	case q.n >= queueLen, i.peer != noPeer && !q.takeShare(i.peer):
 		return ErrQueueFull
 	}
 	q.ring[(q.head+q.n)%queueLen] = i
@@ -78,7 +89,30 @@ func (q *queue) pop() (injection, bool) {
 	q.ring[q.head] = injection{}
 	q.head = (q.head + 1) % queueLen
 	q.n--
+	if i.peer != noPeer {
+		q.giveShare(i.peer)
+	}
 	return i, true
+}
+
+// takeShare makes a place for a packet that p provoked. q is locked.
+func (q *queue) takeShare(p flow.PeerID) bool {
+	if q.n >= answersQueued || q.answers[p] >= answersQueued-q.answered {
+		return false
+	}
+	if q.answers == nil {
+		q.answers = make(map[flow.PeerID]int)
+	}
+	q.answers[p]++
+	q.answered++
+	return true
+}
+
+func (q *queue) giveShare(p flow.PeerID) {
+	q.answered--
+	if q.answers[p]--; q.answers[p] == 0 {
+		delete(q.answers, p)
+	}
 }
 
 // close refuses further packets, releases the queued ones and returns how

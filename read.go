@@ -10,6 +10,8 @@ import (
 type inbox struct {
 	segments  segments // what is left of an injected super-packet
 	hostsTurn bool     // the last call served injections: look at the host first
+	read      bool     // Read was called
+	silence   silence
 	batch     batch
 }
 
@@ -19,13 +21,18 @@ type inbox struct {
 // not go through leaves a size of 0. len(sizes) must be at least len(bufs).
 // One Read runs at a time; hooks that it calls must not call it.
 //
-// Errors are the device's own, and ErrClosed after Close.
+// Errors are the device's own, ErrClosed once it or the Wrapper is closed, and
+// what is wrong with the arguments.
 func (w *Wrapper) Read(bufs [][]byte, sizes []int, offset int) (int, error) {
+	if w.isClosed() {
+		return 0, ErrClosed
+	}
 	if offset < 0 || len(sizes) < len(bufs) {
 		return 0, fmt.Errorf("tstun: read: offset %d, %d buffers, %d sizes", offset, len(bufs), len(sizes))
 	}
 	w.readMu.Lock()
 	defer w.endRead()
+	w.inbox.read = true
 	for {
 		if w.isClosed() {
 			return 0, ErrClosed
@@ -34,8 +41,8 @@ func (w *Wrapper) Read(bufs [][]byte, sizes []int, offset int) (int, error) {
 			return 0, nil
 		}
 		n, err := w.readOnce(bufs, sizes, offset)
-		if n > 0 || err != nil && !w.isClosed() {
-			return n, err
+		if n > 0 || err != nil {
+			return n, w.orClosed(err)
 		}
 	}
 }
@@ -83,10 +90,10 @@ func (w *Wrapper) readHost(bufs [][]byte, sizes []int, offset int, wait bool) (i
 	}
 	b := &w.inbox.batch
 	b.begin(w, dirOut)
-	w.noteActivity(b.now)
 	for i := range n {
 		sizes[i] = w.sendHost(b, bufs[i], sizes[i], offset)
 	}
+	w.watchSilence(sizes[:n], b.now)
 	b.tally()
 	b.end()
 	return n, err
@@ -117,6 +124,7 @@ func (w *Wrapper) sendHost(b *batch, buf []byte, size, offset int) int {
 	o := b.outbound()
 	if o.fate == dropped {
 		w.tally.dropOut(o.reason, 1)
+		w.noteDrop(b.cfg.filter, o.reason)
 		return 0
 	}
 	size = len(b.p.Buffer())
@@ -145,6 +153,7 @@ func (w *Wrapper) readInjected(bufs [][]byte, sizes []int, offset int) (n int) {
 		sizes[n] = w.sendInjected(b, bufs[n][offset:offset+size])
 		n++
 	}
+	w.watchSilence(sizes[:n], b.now)
 	b.tally()
 	b.end()
 	return n

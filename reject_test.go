@@ -126,8 +126,8 @@ func TestAnswersAreLimited(t *testing.T) {
 			t.Errorf("%d answers at once, want 1024", n)
 		}
 		time.Sleep(time.Second / 2)
-		if n := answers(); n != 500 {
-			t.Errorf("%d answers after half a second, want 500", n)
+		if n := answers(); n != 403 { // 1024 × (1 - e^-½)
+			t.Errorf("%d answers after half a second, want 403", n)
 		}
 		r.w.Close()
 	})
@@ -146,5 +146,108 @@ func TestRefusedFloodLeavesRoomForTheProgram(t *testing.T) {
 		if err := r.w.InjectOutbound(udp(host4, 1, peer4, 2, "x")); err != nil {
 			t.Fatal(err)
 		}
+	}
+}
+
+// TestLesson25RefusalsLeaveTheHostsConnections: nothing is answered that may
+// belong to what the host began.
+func TestLesson25RefusalsLeaveTheHostsConnections(t *testing.T) {
+	const syn, ack = packet.TCPSyn, packet.TCPAck
+	type segment struct {
+		out   bool
+		flags packet.TCPFlag
+	}
+	tests := []struct {
+		name   string
+		before []segment
+		in     packet.TCPFlag
+		mode   tstun.Reject
+		reset  bool
+	}{
+		{"a new connection", nil, syn, tstun.RejectReset, true},
+		{"the peer's second SYN in a simultaneous open", []segment{{true, syn}, {false, syn}}, syn, tstun.RejectReset, false},
+		{"and after the host's answer", []segment{{true, syn}, {false, syn}, {true, syn | ack}}, syn, tstun.RejectReset, false},
+		{"and its repetition", []segment{{true, syn}, {false, syn}, {true, syn}, {true, syn | ack}, {false, syn}}, syn, tstun.RejectResetAll, false},
+		{"a SYN in the host's connection", []segment{{true, syn}, {false, syn | ack}, {true, ack}}, syn, tstun.RejectReset, false},
+		{"a segment in mid-stream", nil, packet.TCPPsh | ack, tstun.RejectReset, false},
+		{"a late SYN-ACK", nil, syn | ack, tstun.RejectReset, false},
+		{"a late FIN", nil, packet.TCPFin | ack, tstun.RejectReset, false},
+		{"a segment in mid-stream, as the program wants", nil, packet.TCPPsh | ack, tstun.RejectResetAll, true},
+		{"a new connection, with all answers", nil, syn, tstun.RejectResetAll, true},
+	}
+	for _, tt := range tests {
+		families(t, func(t *testing.T, host, peer netip.Addr) {
+			t.Run(tt.name, func(t *testing.T) {
+				r := newRig(t, 1)
+				r.allow()
+				r.w.SetReject(tt.mode)
+				for _, s := range tt.before {
+					if s.out {
+						r.fromHost(tcp(host, 50000, peer, 22, s.flags, ""))
+					} else {
+						r.fromPeer(tcp(peer, 22, host, 50000, s.flags, ""))
+					}
+				}
+				r.fromPeer(tcp(peer, 22, host, 50000, tt.in, ""))
+				got := r.queued()
+				if (len(got) == 1) != tt.reset {
+					t.Errorf("%d answers, want one: %v", len(got), tt.reset)
+				}
+				for _, b := range got {
+					if p := parse(t, b); p.TCPFlags&packet.TCPRst == 0 {
+						t.Errorf("the answer is %v", p)
+					}
+				}
+			})
+		})
+	}
+}
+
+// TestSimultaneousOpen: the connection comes about, also if the host's SYN and
+// its answer are lost.
+func TestSimultaneousOpen(t *testing.T) {
+	families(t, func(t *testing.T, host, peer netip.Addr) {
+		r := newRig(t, 1)
+		r.allow()
+		out := func(flags packet.TCPFlag) { r.fromHost(tcp(host, 50000, peer, 22, flags, "")) }
+		in := func(flags packet.TCPFlag) {
+			t.Helper()
+			if got := r.fromPeer(tcp(peer, 22, host, 50000, flags, "")); len(got) != 1 {
+				t.Errorf("%v does not reach the host", flags)
+			}
+		}
+		out(packet.TCPSyn)
+		for range 2 {
+			in(packet.TCPSyn)
+			out(packet.TCPSynAck)
+		}
+		in(packet.TCPSyn)
+		in(packet.TCPSynAck)
+		out(packet.TCPAck)
+		in(packet.TCPAck)
+		r.wantDrop(true, filter.ReasonNoRule, func() { r.fromPeer(tcp(peer, 22, host, 50000, packet.TCPSyn, "")) })
+	})
+}
+
+// TestUnansweredRefusalsDoNotAllocate: an answer is made only if it may go.
+func TestUnansweredRefusalsDoNotAllocate(t *testing.T) {
+	if raceEnabled {
+		t.Skip("the race detector allocates")
+	}
+	r := newRig(t, 1)
+	r.allow()
+	r.w.SetReject(tstun.RejectReset)
+	syn := append(make([]byte, offset), tcp(peer4, 1, host4, 22, packet.TCPSyn, "")...)
+	bufs := [][]byte{syn}
+	write := func() {
+		if _, err := r.w.Write(bufs, offset); err != nil {
+			t.Fatal(err)
+		}
+	}
+	for range 5000 {
+		write()
+	}
+	if n := testing.AllocsPerRun(1000, write); n > 0.1 { // some answers still go
+		t.Errorf("%v allocations for each refusal", n)
 	}
 }

@@ -1,8 +1,8 @@
 package tstun_test
 
 import (
+	"context"
 	"errors"
-	"io"
 	"net"
 	"net/netip"
 	"os"
@@ -40,9 +40,9 @@ func TestRulesChangeInMidTransfer(t *testing.T) {
 		t.Run(tt.name, func(t *testing.T) {
 			serve(t, b.w, b.addrs)
 			conn, received := transfer(t, a, b)
-			move := func() error {
+			move := func(within time.Duration) error {
 				want := received.Load() + 8<<20
-				if err := conn.SetWriteDeadline(time.Now().Add(1500 * time.Millisecond)); err != nil {
+				if err := conn.SetWriteDeadline(time.Now().Add(within)); err != nil {
 					t.Fatal(err)
 				}
 				buf := make([]byte, 64<<10)
@@ -53,7 +53,8 @@ func TestRulesChangeInMidTransfer(t *testing.T) {
 				}
 				return nil
 			}
-			if err := move(); err != nil {
+			const moves, stops = time.Minute, 1500 * time.Millisecond
+			if err := move(moves); err != nil {
 				t.Fatalf("before the change: %v", err)
 			}
 			c := tt.config(b.w.GetFilter().State())
@@ -63,11 +64,13 @@ func TestRulesChangeInMidTransfer(t *testing.T) {
 				t.Fatal(err)
 			}
 			b.w.SetFilter(f)
-			err = move()
-			if tt.goesOn && err != nil {
-				t.Errorf("after the change: %v", err)
+			if tt.goesOn {
+				if err := move(moves); err != nil {
+					t.Errorf("after the change: %v", err)
+				}
+				return
 			}
-			if !tt.goesOn && !errors.Is(err, os.ErrDeadlineExceeded) && !isReset(err) {
+			if err := move(stops); !errors.Is(err, os.ErrDeadlineExceeded) && !isReset(err) {
 				t.Errorf("after the change: %v, want the transfer to stop", err)
 			}
 		})
@@ -90,30 +93,27 @@ func transfer(t *testing.T, a, b *kernelNode) (net.Conn, *atomic.Int64) {
 		t.Fatal(err)
 	}
 	received := new(atomic.Int64)
+	ctx, end := context.WithCancel(context.Background())
 	done := make(chan struct{})
-	go func() {
+	go func() { // until the connection ends, or ctx
 		defer close(done)
 		c, err := l.Accept()
 		if err != nil {
 			return
 		}
 		defer c.Close()
+		defer context.AfterFunc(ctx, func() { c.Close() })()
 		buf := make([]byte, 64<<10)
 		for err == nil {
 			var n int
 			n, err = c.Read(buf)
 			received.Add(int64(n))
-			if err == io.EOF {
-				return
-			}
-			if err := c.SetReadDeadline(time.Now().Add(3 * time.Second)); err != nil {
-				return
-			}
 		}
 	}()
 	var conn net.Conn
-	if err := a.ns.Do(func() (err error) { conn, err = net.DialTimeout("tcp", addr, 10*time.Second); return err }); err != nil {
+	if err := a.ns.Do(func() (err error) { conn, err = net.DialTimeout("tcp", addr, time.Minute); return err }); err != nil {
 		l.Close()
+		end()
 		t.Fatal(err)
 	}
 	t.Cleanup(func() {
@@ -121,6 +121,7 @@ func transfer(t *testing.T, a, b *kernelNode) (net.Conn, *atomic.Int64) {
 		_ = conn.(*net.TCPConn).SetLinger(0)
 		conn.Close()
 		l.Close()
+		end()
 		<-done
 	})
 	return conn, received

@@ -34,8 +34,9 @@ const (
 	dirIn  direction = true
 )
 
-// add adds a run to the counts of its flow.
-func (s *statistics) add(r *run, d direction, now int64) {
+// add adds a run to the counts of its flow. peers tell whose that is: a peer
+// that makes up connections fills its own share of the table.
+func (s *statistics) add(r *run, d direction, now int64, peers *peerTable) {
 	if r.packets == 0 {
 		return
 	}
@@ -46,7 +47,9 @@ func (s *statistics) add(r *run, d direction, now int64) {
 		}); known {
 			return
 		}
-		if s.flows.UpsertID(&r.id, 0, now, func(e *flow.Entry[netlogtype.Counts], _ bool) flow.Action {
+		k := r.id.Key()
+		c := flow.Claim{Peer: peers.PeerOf(k.Peer().Addr())}
+		if s.flows.UpsertID(&r.id, c, now, func(e *flow.Entry[netlogtype.Counts], _ bool) flow.Action {
 			r.addTo(&e.Value, d)
 			return flow.Leave
 		}) {
@@ -90,16 +93,17 @@ func (s *statistics) take() map[netlogtype.Connection]netlogtype.Counts {
 // the host, so Src is the host's side, with its own address also under NAT.
 // The sum over all extracts is exactly what passed or was taken by hooks
 // while statistics were enabled. Fragments other than the first carry no
-// ports and are counted with port 0. When more than 100,000 connections came up
-// between two calls, the rest of them is summed under the zero Connection; so
+// ports and are counted with port 0. Between two calls 100,000 connections are
+// counted apart; of one peer's, as many as then have room for others, so that a
+// peer alone has half of them. The rest is summed under the zero Connection; so
 // is what was injected without being an IP packet.
 func (w *Wrapper) ExtractStatistics() map[netlogtype.Connection]netlogtype.Counts {
-	now := filter.Now()
+	now, peers := filter.Now(), w.config.Load().peers
 	for _, l := range w.lanes.list() {
 		r := l.ledger.take()
-		w.stats.add(&r, dirIn, now)
+		w.stats.add(&r, dirIn, now, peers)
 	}
 	r := w.inbox.batch.ledger.take()
-	w.stats.add(&r, dirOut, now)
+	w.stats.add(&r, dirOut, now, peers)
 	return w.stats.take()
 }

@@ -170,7 +170,7 @@ func TestLesson17SumsAreExact(t *testing.T) {
 }
 
 func TestStatisticsPastTheLimitAreSummed(t *testing.T) {
-	const limit, more = 100_000, 500
+	const limit, more = 50_000, 500 // of one peer
 	r := newRig(t, 1000)
 	r.w.SetFilter(filter.NewAllowAll(nil))
 	r.w.SetStatisticsEnabled(true)
@@ -187,9 +187,14 @@ func TestStatisticsPastTheLimitAreSummed(t *testing.T) {
 			t.Fatal(err)
 		}
 	}
+	other := netip.MustParseAddr("100.64.0.77") // finds room, whatever the first peer did
+	r.fromPeer(udp(other, 1, host4, 2, "x"))
 	got := r.w.ExtractStatistics()
-	if len(got) != limit+1 {
-		t.Errorf("%d connections, want %d and the rest", len(got), limit)
+	if len(got) != limit+2 {
+		t.Errorf("%d connections, want %d, the other peer's and the rest", len(got), limit)
+	}
+	if n := got[connection(ipproto.UDP, host4, 2, other, 1)]; n.RxPackets != 1 {
+		t.Errorf("the other peer's connection: %+v", n)
 	}
 	want := netlogtype.Counts{RxPackets: more, RxBytes: uint64(more * size)}
 	if rest := got[netlogtype.Connection{}]; rest != want {

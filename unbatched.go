@@ -39,9 +39,17 @@ func (u *Unbatched) Read(buf []byte, offset int) (int, error) {
 	}
 }
 
-// Write takes one packet, in buf from offset on, through the inbound path and
-// returns its length. A packet that is dropped is ErrFiltered; one that a
-// hook took counts as written, and so does one that finds the link down.
+// Write takes one packet, in buf from offset on, through the inbound path, and
+// returns len(buf)-offset once it is dealt with: when the device took it, when a
+// hook or the Wrapper itself did, as with a ping that it answers, and also when
+// the link was down and the packet was lost, which Counters tells. What follows
+// the packet in buf, behind the length in its IP header, is not written.
+//
+// A packet that is dropped before it reaches the device is ErrFiltered: refused
+// by the filter, dropped by a hook, malformed, empty or any other reason. The
+// rest is Wrapper.Write's errors: the device's own, and ErrClosed. With an error
+// the number is 0. Write may change the bytes of buf, also the PacketStartOffset
+// bytes before offset, and keeps nothing.
 func (u *Unbatched) Write(buf []byte, offset int) (int, error) {
 	l := u.w.begin()
 	defer l.leave()
@@ -55,13 +63,14 @@ func (u *Unbatched) Write(buf []byte, offset int) (int, error) {
 	return len(buf) - offset, nil
 }
 
-// Flush passes on what the device holds back, if it is of a kind that does.
+// Flush passes on what the device holds back, if it is of a kind that does: one
+// with a method Flush. Otherwise it does nothing.
 func (u *Unbatched) Flush() error {
 	if u.w.isClosed() {
 		return ErrClosed
 	}
 	if f, ok := u.w.ip.(interface{ Flush() error }); ok {
-		return f.Flush()
+		return u.w.orClosed(f.Flush())
 	}
 	return nil
 }

@@ -9,7 +9,6 @@ import (
 	"sync/atomic"
 	"time"
 
-	"golang.org/x/time/rate"
 	"golang.zx2c4.com/wireguard/device"
 	"golang.zx2c4.com/wireguard/tun"
 
@@ -42,8 +41,9 @@ const closeWait = 450 * time.Millisecond
 
 // FilterFunc judges one packet. It may read the Parsed and its buffer and
 // rewrite payload bytes in place, but keep neither after it returns. It runs
-// on the goroutine that called Read or Write, for every packet, and may
-// inject packets. Several goroutines may call it at once.
+// on the goroutine that called Read or Write, for every packet that comes as far
+// as the hook, and may inject packets; what is injected passes it by. Several
+// goroutines may call it at once.
 //
 // On Accept the packet goes on, on Handled the hook has taken it: the packet
 // goes nowhere else and counts as delivered. Any other Response drops it.
@@ -60,17 +60,19 @@ type FilterFunc func(*packet.Parsed, *Wrapper) filter.Response
 type Wrapper struct {
 	// PreFilterIn sees inbound packets before the main filter does, and so
 	// also those that the main filter is going to drop. It does not see what
-	// ended earlier: malformed packets, TSMP pings and pongs, echo responses
+	// ended earlier: malformed packets, all TSMP but rejections, echo responses
 	// that were consumed, and own disco packets.
 	PreFilterIn FilterFunc
 	// PostFilterIn sees each inbound packet that the main filter accepted.
 	// Its flow is open by then, also if the hook drops the packet.
 	PostFilterIn FilterFunc
-	// PreFilterFromTunToNetstack sees each packet from the host first. A
-	// userspace network stack takes the packets for its addresses here.
+	// PreFilterFromTunToNetstack is the first to see a packet from the host,
+	// unless that is malformed, TSMP or an own disco packet, which are dropped
+	// before. A userspace network stack takes the packets for its addresses
+	// here.
 	PreFilterFromTunToNetstack FilterFunc
-	// PreFilterFromTunToEngine sees each packet from the host second, before
-	// the main filter. An engine takes the packets for itself here.
+	// PreFilterFromTunToEngine sees what the first accepted, before the main
+	// filter does. An engine takes the packets for itself here.
 	PreFilterFromTunToEngine FilterFunc
 	// PostFilterOut sees each packet from the host that the main filter
 	// accepted.
@@ -82,7 +84,8 @@ type Wrapper struct {
 	// packet. The Parsed is not to be kept.
 	OnICMPEchoResponseReceived func(*packet.Parsed) bool
 	// PeerAPIPort returns the port on which the peer API of the local address
-	// listens. A TCP SYN to it is let in even where no rule allows it.
+	// listens. A TCP SYN to it is let in even where no rule allows it, but not
+	// from a jailed peer, nor to an address that is not local.
 	PeerAPIPort func(netip.Addr) (port uint16, ok bool)
 
 	logf logger.Logf
@@ -102,12 +105,14 @@ type Wrapper struct {
 	tally  tally
 	linkIO linkErrors
 
+	mistakes mistakes
+
 	lanes   lanes
-	answers *rate.Limiter // of what peers provoke
+	answers answerLimit // of what peers provoke
 
-	clock        clock
-	lastActivity atomic.Int64 // the clock's time of the last packet from or to the device
+	activity activity
 
+	heard     atomic.Bool   // Write was called with packets
 	closed    atomic.Bool   // set by Close, before done
 	done      chan struct{} // closed by Close
 	closeOnce sync.Once
@@ -118,7 +123,14 @@ var _ tun.Device = (*Wrapper)(nil)
 
 // Wrap returns a Wrapper on dev, which it owns from then on: Close closes it.
 // A nil logf logs nothing. Until SetFilter is called, every packet is
-// dropped. Nothing reads from dev before the first Read.
+// dropped, but what is injected or taken by a hook. Nothing reads from dev
+// before the first Read.
+//
+// Three mistakes that lose packets without an error get one log line each when
+// they do: no filter was ever set, the filter has no local addresses, and the
+// other side does not run: packets are injected and Read is never called, or
+// packets go to WireGuard for five seconds and none comes from it, as when
+// wireguard-go's device was never brought up.
 //
 // A device that can be interrupted, such as New's on Linux and wireguard-go's
 // own there, is read straight into the buffers of Read's caller, as many
@@ -159,12 +171,10 @@ func wrap(logf logger.Logf, dev, ip tun.Device) *Wrapper {
 		ip:    ip,
 		stats: newStatistics(),
 		done:  make(chan struct{}),
-
-		answers: rate.NewLimiter(answerRate, answerBurst),
 	}
 	w.config.Store(new(config))
 	w.events.init(ip.Events, w.done)
-	w.noteActivity(filter.Now())
+	w.activity.last.Store(filter.Now())
 	return w
 }
 
@@ -176,31 +186,26 @@ func (w *Wrapper) serve(src source) {
 // Unwrap returns the device that Wrap was given. The Wrapper still owns it.
 func (w *Wrapper) Unwrap() tun.Device { return w.dev }
 
-// File returns the device's file, or nil if it has none. The device owns it.
+// File returns the device's file, or nil if it has none. The device owns it: it
+// is closed with the device.
 func (w *Wrapper) File() *os.File { return w.dev.File() }
 
-// MTU returns the device's MTU in bytes.
-func (w *Wrapper) MTU() (int, error) { return w.ip.MTU() }
+// MTU returns the device's MTU in bytes. After Close that is the last known one,
+// as far as the device tells; those of package tundev do.
+func (w *Wrapper) MTU() (int, error) {
+	mtu, err := w.ip.MTU()
+	return mtu, w.orClosed(err)
+}
 
-// Name returns the device's current name.
-func (w *Wrapper) Name() (string, error) { return w.dev.Name() }
+// Name returns the device's current name. After Close it is as with MTU.
+func (w *Wrapper) Name() (string, error) {
+	name, err := w.dev.Name()
+	return name, w.orClosed(err)
+}
 
 // BatchSize returns the number of packets that Read and Write best take in
 // one call. It is constant.
 func (w *Wrapper) BatchSize() int { return w.ip.BatchSize() }
-
-// IdleDuration returns the time since a packet was last read from the device
-// or written to it, or since Wrap if there was none. It is accurate to about
-// 10 ms.
-func (w *Wrapper) IdleDuration() time.Duration {
-	return time.Duration(filter.Now() - w.lastActivity.Load())
-}
-
-func (w *Wrapper) noteActivity(now int64) {
-	if w.lastActivity.Load() != now {
-		w.lastActivity.Store(now)
-	}
-}
 
 // Close closes the device and ends everything that the Wrapper started. It
 // wakes blocked readers, refuses injectors and releases what they queued. It
@@ -212,7 +217,6 @@ func (w *Wrapper) Close() error {
 		close(w.done)
 		w.tally.dropOut(filter.ReasonClosed, w.queue.close())
 		w.closeErr = w.closeDevice()
-		w.clock.close()
 		w.events.close()
 		w.abandonReading()
 	})

@@ -4,11 +4,11 @@ import (
 	"errors"
 	"net/netip"
 	"runtime"
+	"slices"
 	"sync"
 	"sync/atomic"
 	"testing"
 	"testing/synctest"
-	"time"
 
 	"golang.zx2c4.com/wireguard/tun"
 
@@ -155,28 +155,6 @@ func TestFlushReachesADeviceThatHasIt(t *testing.T) {
 	}
 }
 
-func TestIdleDuration(t *testing.T) {
-	synctest.Test(t, func(t *testing.T) {
-		r := newRig(t, 1)
-		r.w.SetFilter(filter.NewAllowAll(nil))
-		idle := func(want time.Duration) {
-			t.Helper()
-			if got := r.w.IdleDuration(); got != want {
-				t.Errorf("IdleDuration = %v, want %v", got, want)
-			}
-		}
-		time.Sleep(3 * time.Second)
-		idle(3 * time.Second)
-		r.fromHost(udp(host4, 2, peer4, 1, "x"))
-		idle(0)
-		time.Sleep(time.Minute)
-		idle(time.Minute)
-		r.fromPeer(udp(peer4, 1, host4, 2, "x"))
-		idle(0)
-		r.w.Close()
-	})
-}
-
 func TestDestIPActivityFuncs(t *testing.T) {
 	r := newRig(t, 4)
 	r.w.SetFilter(filter.NewAllowAll(nil))
@@ -295,22 +273,71 @@ func TestEventsAfterCloseAreClosed(t *testing.T) {
 	}
 }
 
+// TestUnreadEventsKeepTheLatest: eight of them, in their order, for each channel.
 func TestUnreadEventsKeepTheLatest(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		r := newRig(t, 1)
-		up := r.w.EventsUpDown()
+		up, other := r.w.EventsUpDown(), r.w.Events()
 		for i := range 101 {
-			r.dev.Event(tun.EventUp << (i % 2))
+			r.dev.Event(tun.EventUp<<(i%2) | tun.EventMTUUpdate)
 			synctest.Wait()
 		}
-		var last tun.Event
-		for len(up) > 0 {
-			last = <-up
+		r.w.Close() // what is in the channels can still be read
+		var kept []tun.Event
+		for e := range up {
+			kept = append(kept, e)
 		}
-		if last != tun.EventUp {
-			t.Errorf("the last event kept is %v, want up", last)
+		d, u := tun.Event(tun.EventDown), tun.Event(tun.EventUp)
+		if want := []tun.Event{d, u, d, u, d, u, d, u}; !slices.Equal(kept, want) {
+			t.Errorf("kept %v, want %v", kept, want)
 		}
-		r.w.Close()
+		n := 0
+		for range other {
+			n++
+		}
+		if n != 8 {
+			t.Errorf("%d other events kept, want 8", n)
+		}
+	})
+}
+
+// TestEventsAreTakenFromTheFirstCallOn: nothing is lost before it.
+func TestEventsAreTakenFromTheFirstCallOn(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		r := newRig(t, 1)
+		r.dev.Event(tun.EventUp)
+		synctest.Wait()
+		if n := len(r.dev.Events()); n != 1 {
+			t.Errorf("%d events left in the device, want 1", n)
+		}
+		r.w.Events() // as wireguard-go does
+		synctest.Wait()
+		if n := len(r.dev.Events()); n != 0 {
+			t.Errorf("%d events left in the device, want none", n)
+		}
+		if e := <-r.w.EventsUpDown(); e != tun.EventUp {
+			t.Errorf("event %v, want up", e)
+		}
+		if r.w.EventsUpDown() != r.w.EventsUpDown() || r.w.Events() != r.w.Events() {
+			t.Error("two calls, two channels")
+		}
+	})
+}
+
+// TestEventsEndWithTheDevice: also when the Wrapper is not closed.
+func TestEventsEndWithTheDevice(t *testing.T) {
+	dev := tstun.NewFake()
+	r := rigOn(t, dev, 1)
+	up, other := r.w.EventsUpDown(), r.w.Events()
+	if e := <-up; e != tun.EventUp {
+		t.Errorf("first event %v, want up", e)
+	}
+	dev.Close()
+	soon(t, "a channel of events", func() {
+		for range up {
+		}
+		for range other {
+		}
 	})
 }
 

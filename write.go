@@ -3,7 +3,6 @@ package tstun
 import (
 	"errors"
 	"fmt"
-	"os"
 	"sync/atomic"
 	"syscall"
 
@@ -16,8 +15,9 @@ import (
 // a packet, but not the slice itself, and keeps nothing.
 //
 // It returns len(bufs) when all packets are dealt with, also if some were
-// dropped, which Counters tells. An error is the device's, or ErrClosed; then
-// the number is that of the packets known to be written.
+// dropped, which Counters tells, or found the link down. An error is the
+// device's, ErrClosed, or what is wrong with offset; then the number is that of
+// the packets known to be written.
 func (w *Wrapper) Write(bufs [][]byte, offset int) (int, error) {
 	l := w.begin()
 	defer l.leave()
@@ -30,6 +30,9 @@ func (w *Wrapper) write(b *batch, bufs [][]byte, offset int) (int, error) {
 	}
 	if offset < 0 {
 		return 0, fmt.Errorf("tstun: write: offset %d", offset)
+	}
+	if len(bufs) > 0 {
+		w.noteHeard()
 	}
 	for _, buf := range bufs {
 		w.receive(b, buf, offset)
@@ -61,16 +64,16 @@ func (w *Wrapper) receive(b *batch, buf []byte, offset int) {
 	case dropped:
 		b.drops++
 		w.tally.dropIn(o.reason, 1)
+		w.noteDrop(b.cfg.filter, o.reason)
 	}
-	if b.reply != nil {
-		w.answer(b.reply)
+	if b.reply != replyNone {
+		w.answer(b, o.reason)
 	}
 }
 
 // deliver writes b.out to the device and counts what it took.
 func (w *Wrapper) deliver(b *batch, offset int) (n int, err error) {
 	if len(b.out) > 0 {
-		w.noteActivity(w.clock.read()) // hooks may have taken their time
 		n, err = w.ip.Write(b.out, offset)
 		if err != nil {
 			n = max(0, min(n, len(b.out)))
@@ -96,7 +99,7 @@ func (l *linkErrors) judge(w *Wrapper, err error) error {
 			l.down.Store(false)
 		}
 		return nil
-	case w.isClosed() || errors.Is(err, os.ErrClosed):
+	case w.orClosed(err) == ErrClosed:
 		return ErrClosed
 	case errors.Is(err, syscall.EIO):
 		// What Linux says of a TUN whose link is down. The next packet may

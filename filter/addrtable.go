@@ -3,6 +3,7 @@ package filter
 import (
 	"encoding/binary"
 	"net/netip"
+	"slices"
 
 	"github.com/gaissmai/bart"
 )
@@ -92,6 +93,45 @@ func (t *addrTable) enclosing(p netip.Prefix) uint32 {
 		return n
 	}
 	return none
+}
+
+// tree is how the prefixes of a table lie in each other.
+type tree struct {
+	order []uint32 // the numbers, those of wider prefixes first
+	up    []uint32 // by number: that of the next wider prefix, or none
+}
+
+func newTree(t *addrTable) tree {
+	tr := tree{order: make([]uint32, 0, t.size), up: make([]uint32, t.size)}
+	t.each(func(n, up uint32) {
+		tr.order = append(tr.order, n)
+		tr.up[n] = up
+	})
+	return tr
+}
+
+// depthFirst returns the numbers in an order in which all prefixes within one
+// follow it directly.
+func (t tree) depthFirst() []uint32 {
+	// The place of a prefix is behind that of the wider one, and behind those
+	// of its siblings that came before with all that is within them.
+	size := make([]uint32, len(t.up)) // of a prefix with all within
+	for _, n := range slices.Backward(t.order) {
+		size[n]++
+		if up := t.up[n]; up != none {
+			size[up] += size[n]
+		}
+	}
+	sorted, next, top := make([]uint32, len(t.up)), make([]uint32, len(t.up)), uint32(0)
+	for _, n := range t.order {
+		place := &top
+		if up := t.up[n]; up != none {
+			place = &next[up]
+		}
+		sorted[*place], next[n] = n, *place+1
+		*place += size[n]
+	}
+	return sorted
 }
 
 func key4(a netip.Addr) uint32 {

@@ -10,7 +10,7 @@ import (
 
 // judgeAnswer judges the packets that make sense only as an answer: ICMP
 // errors, echo responses and TSMP. answered is false for all others.
-func (f *Filter) judgeAnswer(p *packet.Parsed, now int64, jailed bool) (r Reason, answered bool) {
+func (f *Filter) judgeAnswer(p *packet.Parsed, now int64, jailed bool, peers Peers) (r Reason, answered bool) {
 	switch {
 	case p.IPProto == ipproto.TSMP:
 		return f.judgeTSMP(p, now, jailed)
@@ -23,12 +23,19 @@ func (f *Filter) judgeAnswer(p *packet.Parsed, now int64, jailed bool) (r Reason
 		}
 		return ReasonNoFlow, true
 	case p.IsError():
-		if k, ok := quotedKey(p); ok && f.isOpen(k, now, jailed) {
+		if k, ok := quotedKey(p); ok && speaksFor(p, &k, peers) && f.isOpen(k, now, jailed) {
 			return ReasonNone, true
 		}
 		return ReasonNoFlow, true
 	}
 	return ReasonNone, false
+}
+
+// speaksFor reports whether p, an ICMP error about the flow k, comes
+// from behind the peer of that flow. Where no peers are known, it may come from
+// any router on the way.
+func speaksFor(p *packet.Parsed, k *flow.Key, peers Peers) bool {
+	return peers == nil || peers.PeerOf(p.Src.Addr()) == peers.PeerOf(k.Peer().Addr())
 }
 
 // quotedKey returns the key of the flow whose packet the inbound ICMP error p

@@ -10,6 +10,9 @@ import (
 
 // Config is what New makes a Filter of. The zero value lets no inbound packet
 // in, since nothing is local, and no flow but what the host opens.
+//
+// No prefix may have bits behind its length: 10.1.2.3/8 is refused, since it may
+// be meant as 10.0.0.0/8 or as 10.1.2.3/32.
 type Config struct {
 	// Matches are the rules. What none of them allows is refused. Their
 	// order means nothing to the verdict.
@@ -17,7 +20,8 @@ type Config struct {
 	// Local are the host's addresses. Inbound packets to others are
 	// dropped.
 	Local []netip.Prefix
-	// LogIPs: only packets with both addresses in these are logged.
+	// LogIPs: only packets with both addresses in these are logged. nil: all
+	// are. Empty but not nil: none.
 	LogIPs []netip.Prefix
 	// Logf gets the log lines. nil: none are made.
 	Logf logger.Logf
@@ -39,6 +43,14 @@ type Config struct {
 	Permit Permit
 	// Limits bound memory and idle time.
 	Limits Limits
+}
+
+// logIPs returns LogIPs, or every address if they are not set.
+func (c *Config) logIPs() []netip.Prefix {
+	if c.LogIPs == nil {
+		return everywhere()
+	}
+	return c.LogIPs
 }
 
 // Permit names kinds of addresses that a Filter drops unless told otherwise.
@@ -64,7 +76,9 @@ type Match struct {
 	// Srcs are the peers' addresses.
 	Srcs []netip.Prefix
 	// Dsts are the host's addresses and ports. For ICMP the ports are not
-	// looked at. Other protocols without ports need AllPorts.
+	// looked at. Other protocols without ports need AllPorts. Where a protocol
+	// has ports, the zero PortRange is refused: port 0 alone is no service's
+	// (RFC 6335 §6), but what a forgotten field says.
 	Dsts []NetPortRange
 }
 

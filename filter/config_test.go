@@ -48,6 +48,24 @@ func TestNewErrors(t *testing.T) {
 		{"filter: rule 2: no source is of the IP version of any destination, so it allows nothing", with(func(m *filter.Match) {
 			m.Srcs, m.Dsts = nets("::/0"), to(port(80), "0.0.0.0/0")
 		})},
+		{"filter: rule 2: source 1: 10.0.0.1/8 has bits behind its length: name 10.0.0.0/8 or 10.0.0.1/32",
+			with(func(m *filter.Match) { m.Srcs = nets("10.0.0.0/8", "10.0.0.1/8") })},
+		{"filter: rule 2: destination 1: fd7a::1/64 has bits behind its length: name fd7a::/64 or fd7a::1/128",
+			with(func(m *filter.Match) { m.Dsts[1].Net = netip.MustParsePrefix("fd7a::1/64") })},
+		{"filter: Local[0]: 100.64.0.9/10 has bits behind its length: name 100.64.0.0/10 or 100.64.0.9/32",
+			filter.Config{Local: nets("100.64.0.9/10")}},
+		{"filter: LogIPs[1]: ::1/0 has bits behind its length: name ::/0 or ::1/128",
+			filter.Config{LogIPs: nets("::/0", "::1/0")}},
+		{"filter: rule 2: destination 1: no Ports, and tcp has ports: set them, or AllPorts",
+			with(func(m *filter.Match) { m.Dsts[1].Ports = filter.PortRange{} })},
+		{"filter: rule 2: destination 0: no Ports, and sctp has ports: set them, or AllPorts", with(func(m *filter.Match) {
+			m.IPProto = []ipproto.Proto{ipproto.ICMPv4, ipproto.SCTP}
+			m.Dsts[0].Ports = filter.PortRange{}
+		})},
+		{"filter: rule 2: destination 0: ports 0: gre has no ports, so the rule needs AllPorts", with(func(m *filter.Match) {
+			m.IPProto = []ipproto.Proto{ipproto.GRE}
+			m.Dsts[0].Ports = filter.PortRange{}
+		})},
 		{"filter: Local[1]: the prefix is not valid", filter.Config{Local: []netip.Prefix{local[0], {}}}},
 		{"filter: LogIPs[0]: ::ffff:1.2.3.4/128 maps IPv4 addresses: name the IPv4 prefix instead",
 			filter.Config{LogIPs: nets("::ffff:1.2.3.4/128")}},
@@ -61,6 +79,32 @@ func TestNewErrors(t *testing.T) {
 		f, err := filter.New(tt.in)
 		if f != nil || err == nil || err.Error() != tt.want {
 			t.Errorf("got %v, want %s", err, tt.want)
+		}
+	}
+}
+
+// Where the ports are not looked at, they need not be set.
+func TestICMPNeedsNoPorts(t *testing.T) {
+	m := rule(filter.PortRange{}, ipproto.ICMPv4, ipproto.ICMPv6)
+	f := newFilter(t, filter.Config{Matches: []filter.Match{m}})
+	expect(t, f, 0, ends4(1, 1).pingIn(1), none)
+	expect(t, f, 0, ends6(1, 1).pingIn(1), none)
+}
+
+// A range that holds more than port 0 is one that somebody wrote.
+func TestPortZeroInARange(t *testing.T) {
+	f := newFilter(t, filter.Config{Matches: []filter.Match{rule(filter.PortRange{First: 0, Last: 80})}})
+	expect(t, f, 0, ends4(80, 1).udpIn(), none)
+}
+
+func TestHasLocal(t *testing.T) {
+	for _, tt := range []struct {
+		local []netip.Prefix
+		want  bool
+	}{{nil, false}, {[]netip.Prefix{}, false}, {nets("100.64.0.1/32"), true}, {nets("::/0"), true}} {
+		f, err := filter.New(filter.Config{Local: tt.local})
+		if err != nil || f.HasLocal() != tt.want {
+			t.Errorf("Local %v: %v, %v", tt.local, f.HasLocal(), err)
 		}
 	}
 }

@@ -1,6 +1,8 @@
 package filter
 
 import (
+	"encoding/binary"
+
 	"tstun/ipproto"
 	"tstun/packet"
 )
@@ -10,6 +12,7 @@ type conn struct {
 	gen    uint32 // number of the filter that judged it last
 	phase  phase
 	traits traits
+	isn    uint16 // of the host's last SYN, as in segment
 }
 
 // traits are properties of a flow.
@@ -31,6 +34,10 @@ const (
 	// admitted: filter gen let a packet of the peer's through, so form and
 	// addresses of the flow's packets are right by it.
 	admitted
+	// crossed: a SYN of the peer's met one of the host's, and the peer has
+	// sent nothing else since, so that it may have got no answer (RFC 9293
+	// §3.5).
+	crossed
 )
 
 func (c *conn) has(t traits) bool { return c.traits&t != 0 }
@@ -76,6 +83,17 @@ func (p phase) over() bool { return p == phaseClosed || p == phaseDoubt }
 type segment struct {
 	flags  packet.TCPFlag
 	byPeer bool
+	isn    uint16 // of a SYN: its sequence number, folded
+}
+
+// segmentOf returns the segment in p, which is of any protocol.
+func segmentOf(p *packet.Parsed, byPeer bool) segment {
+	s := segment{flags: p.TCPFlags, byPeer: byPeer}
+	if s.flags&packet.TCPSyn != 0 {
+		seq := binary.BigEndian.Uint32(p.Transport()[4:])
+		s.isn = uint16(seq) ^ uint16(seq>>16)
+	}
+	return s
 }
 
 // kind returns those of the flags that begin and end connections.

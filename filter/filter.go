@@ -3,6 +3,7 @@ package filter
 import (
 	"fmt"
 	"net/netip"
+	"sync/atomic"
 	"time"
 
 	"github.com/gaissmai/bart"
@@ -16,14 +17,18 @@ import (
 // for the short locks of its State. Its rules never change: make a new one,
 // with the State of the old.
 type Filter struct {
-	state  *State
-	gen    uint32 // its number among the filters of state
-	rules  scan   // for people: which rule, and why not
-	index  *index // for packets: whether
-	local  *bart.Lite
-	permit Permit
-	limits Limits
-	log    *eventLog // nil: silent
+	state *State
+	gen   uint32      // its number among the filters of state
+	begun atomic.Bool // it has judged
+	// keepFrom is, with keep, the number of the first filter whose verdicts f
+	// keeps: nothing comes back that a filter between cut.
+	keepFrom uint32
+	rules    scan   // for people: which rule, and why not
+	index    *index // for packets: whether
+	local    *bart.Lite
+	permit   Permit
+	limits   Limits
+	log      *eventLog // nil: silent
 
 	keep, loose, shieldsUp bool
 }
@@ -43,7 +48,7 @@ func New(c Config) (*Filter, error) {
 	if err != nil {
 		return nil, err
 	}
-	logIPs, err := prefixSet("LogIPs", c.LogIPs)
+	logIPs, err := prefixSet("LogIPs", c.logIPs())
 	if err != nil {
 		return nil, err
 	}
@@ -65,6 +70,9 @@ func New(c Config) (*Filter, error) {
 		f.state = newState(limits)
 	}
 	f.gen = f.state.filters.Add(1)
+	before := f.state.latest.Swap(f)
+	f.state.past.add(before)
+	f.keepFrom = before.keptFrom()
 	return f, nil
 }
 
@@ -110,6 +118,41 @@ func everywhere() []netip.Prefix {
 // State returns the state of f, to be given to its successor.
 func (f *Filter) State() *State { return f.state }
 
+// HasLocal reports whether Config.Local named any address. Without one, no
+// inbound packet but permitted multicast passes f.
+func (f *Filter) HasLocal() bool { return f.local.Size() > 0 }
+
+// keptFrom returns the keepFrom of a filter that follows f, which may be nil.
+func (f *Filter) keptFrom() uint32 {
+	switch {
+	case f == nil:
+		return 0
+	case f.keep:
+		return f.keepFrom
+	}
+	return f.gen
+}
+
+// Begin notes that f judges, from now on, in the place of all filters before it
+// that have its State. Without it, f begins with the first packet that it is
+// asked about.
+func (f *Filter) Begin(now int64) {
+	if f.state.born.Load() == 0 || f.begun.Load() || f.begun.Swap(true) {
+		return // for its State, time begins with the first packet
+	}
+	if !f.keep {
+		f.state.past.close(now)
+	}
+}
+
+// judges notes that f judges a packet at now.
+func (f *Filter) judges(now int64) {
+	if f.state.born.Load() == 0 {
+		f.state.born.CompareAndSwap(0, max(now, 1))
+	}
+	f.Begin(now)
+}
+
 var epoch = time.Now()
 
 // Now returns the monotonic time that RunIn and RunOut use, in nanoseconds.
@@ -121,7 +164,7 @@ func prefixSet(field string, prefixes []netip.Prefix) (*bart.Lite, error) {
 		if err := checkPrefix(p); err != nil {
 			return nil, fmt.Errorf("filter: %s[%d]: %w", field, i, err)
 		}
-		set.Insert(p.Masked())
+		set.Insert(p)
 	}
 	return set, nil
 }

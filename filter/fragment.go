@@ -15,8 +15,10 @@ import (
 // identification can be used for another datagram with a first fragment of
 // another length only when the time is over.
 type datagram struct {
-	end    int32 // of the first fragment that passed, in bytes; 0: none did
-	denied bool  // the latest first fragment was dropped
+	flow   flow.Key // of the latest first fragment
+	gen    uint32   // number of the filter that judged it
+	end    int32    // of the first fragment that passed, in bytes; 0: none did
+	denied bool     // the latest first fragment was dropped
 }
 
 // datagramKey names the datagram that a fragment is of: by addresses and
@@ -45,15 +47,16 @@ func (f *Filter) overlapsFirst(p *packet.Parsed, frag packet.Fragment, now int64
 
 // rememberFirst keeps the verdict r on the first fragment p for those that
 // follow, and returns it, unless another first fragment passed meanwhile.
-func (f *Filter) rememberFirst(p *packet.Parsed, frag packet.Fragment, r Reason, now int64) Reason {
+func (f *Filter) rememberFirst(p *packet.Parsed, peer flow.PeerID, frag packet.Fragment, r Reason, now int64) Reason {
 	k := datagramKey(p, frag.ID)
-	f.state.fragments.Upsert(k, 0, now, func(e *flow.Entry[datagram], _ bool) flow.Action {
+	f.state.fragments.Upsert(k, flow.Claim{Peer: peer}, now, func(e *flow.Entry[datagram], _ bool) flow.Action {
 		d := &e.Value
 		if d.overlaps(frag.Len) {
 			r = ReasonFragmentOverlap
 			return flow.Leave
 		}
-		d.denied = r != ReasonNone
+		d.denied, d.gen = r != ReasonNone, f.gen
+		d.flow, _ = inKey(p)
 		if !d.denied {
 			d.end, e.Rank = int32(frag.Len), rankAssured
 		}
@@ -64,15 +67,25 @@ func (f *Filter) rememberFirst(p *packet.Parsed, frag packet.Fragment, r Reason,
 }
 
 // judgeLater returns why the fragment p, not the first, is dropped.
-func (f *Filter) judgeLater(p *packet.Parsed, frag packet.Fragment, now int64) Reason {
+func (f *Filter) judgeLater(p *packet.Parsed, frag packet.Fragment, now int64, jailed bool) Reason {
 	d, ok := f.state.fragments.Peek(datagramKey(p, frag.ID), now)
 	switch {
 	case !ok:
 		return ReasonFragmentOrphan
 	case frag.Offset < int(d.end):
 		return ReasonFragmentOverlap
-	case d.denied:
+	case d.denied, (d.gen != f.gen || jailed) && !f.mayGoOn(d.flow, now, jailed):
 		return ReasonFragmentDenied
 	}
 	return ReasonNone
+}
+
+// mayGoOn reports whether a datagram of the flow k that another filter, or f
+// before a jail, has let in may still go on.
+func (f *Filter) mayGoOn(k flow.Key, now int64, jailed bool) bool {
+	if _, known := f.state.flows.Peek(k, now); known {
+		return f.isOpen(k, now, jailed)
+	}
+	answers := k.Proto().IsICMP() && k.Peer().Port() == hostAsks
+	return !jailed && !answers && k != (flow.Key{}) && f.allows(k)
 }

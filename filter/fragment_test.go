@@ -102,7 +102,7 @@ func TestFragmentsExpireAndAreBounded(t *testing.T) {
 	bad := packet.Generate(packet.UDPHeader{Src: e.peer, Dst: addrPort(host4, 22)}, make([]byte, 100))
 	f := newFilter(t, filter.Config{
 		Matches: []filter.Match{rule(port(80))},
-		Limits:  filter.Limits{Fragments: 10},
+		Limits:  filter.Limits{Fragments: 20}, // of which one peer has half
 	})
 	expect(t, f, 0, cut(b, 1, 0, 32), none)
 	expect(t, f, minute-1, cut(b, 1, 32, 64), none)

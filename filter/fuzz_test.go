@@ -3,6 +3,7 @@ package filter_test
 import (
 	"fmt"
 	"math/rand/v2"
+	"net/netip"
 	"testing"
 	"time"
 
@@ -91,6 +92,8 @@ func play(t *testing.T, s *script) {
 	f := newFilter(t, c)
 	n := newNaive()
 	n.rules = c.Matches
+	n.lost = func(peer netip.Addr, now int64) bool { return f.MayHaveLost(peer, now) }
+	n.fail = t.Fatalf
 	now := int64(0)
 	for i := 0; len(s.data) > 0; i++ {
 		now += int64(pickOf(s, 0, 0, 0, 1, 1, 1, time.Second, time.Second, time.Second, 10*time.Second, 40*time.Second, 100*time.Second, 4*minute, 130*minute))
@@ -98,7 +101,7 @@ func play(t *testing.T, s *script) {
 			c := filter.Config{State: f.State(), Matches: worldRules[s.pick(len(worldRules))],
 				Keep: s.pick(3) == 0, ShieldsUp: s.pick(4) == 3}
 			f = newFilter(t, c)
-			n.number, n.rules, n.keep, n.shieldsUp = n.number+1, c.Matches, c.Keep, c.ShieldsUp
+			n.replace(c)
 			continue
 		}
 		ev := s.event()

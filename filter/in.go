@@ -18,20 +18,21 @@ func (f *Filter) RunIn(p *packet.Parsed, flags RunFlags) Response {
 func (f *Filter) In(p *packet.Parsed, now int64, flags RunFlags) Verdict {
 	var id flow.ID
 	id.SetIn(p)
-	v, _ := f.InRun(p, &id, now, flags)
+	v, _ := f.InRun(p, &id, now, flags, nil)
 	return v
 }
 
 // InRun is In for a caller that expects more of the same, and knows the ID of
-// flow.In(p), which is not kept. While the stamp holds, further whole packets
-// with p's protocol, addresses, ports and control bits, PSH aside, need not be
-// judged at the same now and with the same flags: they would get the same
-// verdict, and change nothing.
-func (f *Filter) InRun(p *packet.Parsed, id *flow.ID, now int64, flags RunFlags) (Verdict, flow.Stamp) {
+// flow.In(p), which is not kept, and whose the addresses are; with nil peers,
+// an address is all that is known of a peer. While the stamp holds, further
+// whole packets with p's protocol, addresses, ports and control bits, PSH aside, need not be
+// judged with the same flags: until it expires they would get the same verdict,
+// and change nothing but when their flow expires.
+func (f *Filter) InRun(p *packet.Parsed, id *flow.ID, now int64, flags RunFlags, peers Peers) (Verdict, flow.Stamp) {
 	if stamp, ok := f.inOpen(p, id, now, flags); ok {
 		return Verdict{Response: Accept}, stamp
 	}
-	reason, begins := f.judgeIn(p, id, now, flags)
+	reason, begins := f.judgeIn(p, id, now, flags, peers)
 	if flags&(LogDrops|LogAccepts) != 0 {
 		f.logIn(p, now, flags, reason, begins)
 	}
@@ -41,7 +42,7 @@ func (f *Filter) InRun(p *packet.Parsed, id *flow.ID, now int64, flags RunFlags)
 // inOpen lets p in, on the shortest way, if it is a whole TCP or UDP packet of
 // a flow that goes on. All else is for judgeIn.
 func (f *Filter) inOpen(p *packet.Parsed, id *flow.ID, now int64, flags RunFlags) (stamp flow.Stamp, ok bool) {
-	s := segment{flags: p.TCPFlags, byPeer: true}
+	s := segmentOf(p, true)
 	if p.IPProto != ipproto.UDP && p.IPProto != ipproto.TCP || s.opens() || flags&Jailed != 0 || p.IsFragment() {
 		return flow.Stamp{}, false
 	}
@@ -65,6 +66,9 @@ func (f *Filter) admissible(p *packet.Parsed) Reason {
 		return r
 	}
 	dst := p.Dst.Addr()
+	if p.Src.Addr().Unmap() == dst.Unmap() {
+		return ReasonMartian // nobody sends to itself through a tunnel
+	}
 	if r := f.permit.addressReason(p.Src.Addr(), dst); r != ReasonNone {
 		return r
 	}
@@ -83,35 +87,36 @@ func (f *Filter) isLocal(dst netip.Addr) bool {
 
 // judgeIn returns why p is dropped, and if it is not, whether it begins
 // something.
-func (f *Filter) judgeIn(p *packet.Parsed, id *flow.ID, now int64, flags RunFlags) (r Reason, begins bool) {
+func (f *Filter) judgeIn(p *packet.Parsed, id *flow.ID, now int64, flags RunFlags, peers Peers) (r Reason, begins bool) {
+	f.judges(now)
 	if r := f.admissible(p); r != ReasonNone {
 		return r, false
 	}
 	frag, ok := p.Fragment()
 	switch {
 	case !ok:
-		return f.judgeTransport(p, id, now, flags)
+		return f.judgeTransport(p, id, now, flags, peers)
 	case frag.Offset != 0:
-		return f.judgeLater(p, frag, now), false
+		return f.judgeLater(p, frag, now, flags&Jailed != 0), false
 	}
 	if f.overlapsFirst(p, frag, now) {
 		return ReasonFragmentOverlap, false
 	}
-	r, begins = f.judgeTransport(p, id, now, flags)
-	if r = f.rememberFirst(p, frag, r, now); r != ReasonNone {
+	r, begins = f.judgeTransport(p, id, now, flags, peers)
+	if r = f.rememberFirst(p, whose(peers, p.Src.Addr()), frag, r, now); r != ReasonNone {
 		begins = false
 	}
 	return r, begins
 }
 
 // judgeTransport judges a packet with a transport header.
-func (f *Filter) judgeTransport(p *packet.Parsed, id *flow.ID, now int64, flags RunFlags) (r Reason, begins bool) {
+func (f *Filter) judgeTransport(p *packet.Parsed, id *flow.ID, now int64, flags RunFlags, peers Peers) (r Reason, begins bool) {
 	jailed := flags&Jailed != 0
 	waived := flags&Exempt != 0 && !jailed
-	if concerns, answered := f.judgeAnswer(p, now, jailed); answered {
+	if concerns, answered := f.judgeAnswer(p, now, jailed, peers); answered {
 		return concerns, false
 	}
-	s := segment{flags: p.TCPFlags, byPeer: true}
+	s := segmentOf(p, true)
 	hasFlow := tracked(p)
 	if hasFlow && p.IPProto.IsICMP() {
 		echo := echoKey(p.IPProto, p.Dst.Addr(), p.Src.Addr(), p.EchoID(), peerAsks).ID()
@@ -146,7 +151,7 @@ func (f *Filter) judgeTransport(p *packet.Parsed, id *flow.ID, now int64, flags 
 		return r, false
 	}
 	if hasFlow {
-		f.open(id, s, traits, now)
+		f.open(id, s, traits, whose(peers, p.Src.Addr()), now)
 	}
 	return ReasonNone, true
 }

@@ -21,6 +21,10 @@ import (
 // A node knows the node of the next wider prefix. Short lists are copied down
 // from there, so that mostly one node holds all that concerns an address.
 //
+// Where many rules name both addresses, the lists are long, or many, and to
+// walk them would take the product of the two sides: there the bitmaps of
+// dense are read instead. Where there are few rules, they are scanned.
+//
 // An index never changes. It says what the plain scan of the rules says.
 type index struct {
 	srcs, dsts addrTable
@@ -32,6 +36,8 @@ type index struct {
 	services   []service // by number
 	bySet      pairTable // (destination's node, set) → number of the service, for long lists
 	members    pairTable // (source's node, set) → nothing of interest, for long lists
+	dense      *dense    // for addresses with more in their lists than is walked; nil: there are none
+	few        scan      // instead of all this, so few rules that to scan them is quicker
 }
 
 // node is the list of what is said of one prefix.
@@ -65,11 +71,28 @@ const (
 
 // allows reports whether a rule lets src open a flow of proto to dst and port.
 func (x *index) allows(proto ipproto.Proto, src, dst netip.Addr, port uint16) bool {
+	if x.few != nil {
+		return x.few.match(proto, src, dst, port) != noRule
+	}
 	s := x.srcs.find(src)
 	if s == none {
 		return false
 	}
-	for d := x.dsts.find(dst); d != none; d = x.dstNodes[d].up {
+	d := x.dsts.find(dst)
+	if d == none {
+		return false
+	}
+	if x.dense != nil {
+		if from, to, ok := x.dense.crowdsOf(s, d); ok {
+			return x.glance(s, d, proto, port, glances(x.dense.limit)) || x.dense.allows(from, to, proto, port)
+		}
+	}
+	return x.walk(s, d, proto, port)
+}
+
+// walk is allows for an address in prefix s to one in prefix d.
+func (x *index) walk(s, d uint32, proto ipproto.Proto, port uint16) bool {
+	for ; d != none; d = x.dstNodes[d].up {
 		for s := s; s != none; s = x.srcNodes[s].up {
 			if x.meet(s, d, proto, port) {
 				return true
@@ -77,6 +100,44 @@ func (x *index) allows(proto ipproto.Proto, src, dst netip.Addr, port uint16) bo
 		}
 	}
 	return false
+}
+
+// glances returns how many look-ups are made before bitmaps are read, if those
+// take as long as limit look-ups: few, since they are lost on a refusal, but
+// most flows that are allowed by many rules are allowed by the first ones.
+func glances(limit uint32) int { return 2 + int(limit/8) }
+
+// glance is walk with no more than left look-ups. It need not find what is
+// there.
+func (x *index) glance(s, d uint32, proto ipproto.Proto, port uint16, left int) bool {
+	for ; d != none; d = x.dstNodes[d].up {
+		for s := s; s != none; s = x.srcNodes[s].up {
+			sets := x.srcNodes[s].list(x.sets)
+			for _, set := range sets[:min(left, len(sets))] {
+				if service, ok := x.grant(d, set); ok && x.services[service].covers(proto, port) {
+					return true
+				}
+			}
+			if left -= len(sets); left <= 0 {
+				return false
+			}
+		}
+	}
+	return false
+}
+
+// grant returns the service that a set may reach at the destination's node d.
+func (x *index) grant(d, set uint32) (service uint32, ok bool) {
+	grants := x.dstNodes[d].list(x.grants)
+	if len(grants) > shortList {
+		return x.bySet.find(d, set)
+	}
+	for _, g := range grants {
+		if g.set == set {
+			return g.service, true
+		}
+	}
+	return 0, false
 }
 
 // meet reports whether a set of the source's node s has a grant at the

@@ -2,6 +2,7 @@ package filter
 
 import (
 	"encoding/binary"
+	"math"
 	"math/rand/v2"
 	"net/netip"
 	"testing"
@@ -17,10 +18,16 @@ import (
 type space struct {
 	r    *rand.Rand
 	bits int // of addresses that vary
+	// nested: of ten prefixes and addresses, how many are the one prefixes
+	// around the other, so that each of those holds the next.
+	nested int
 }
 
 func (s space) addr(v6 bool) netip.Addr {
 	n := s.r.Uint64() & (1<<s.bits - 1)
+	if s.r.IntN(10) < s.nested {
+		n = 1
+	}
 	if v6 {
 		b := netip.MustParseAddr("fd00::").As16()
 		binary.BigEndian.PutUint64(b[8:], n)
@@ -32,10 +39,10 @@ func (s space) addr(v6 bool) netip.Addr {
 func (s space) prefix(v6 bool) netip.Prefix {
 	a := s.addr(v6)
 	bits := a.BitLen() - s.r.IntN(s.bits+2)
-	if s.r.IntN(20) == 0 {
+	if s.r.IntN(20) == 0 || s.r.IntN(10) < s.nested {
 		bits = s.r.IntN(a.BitLen() + 1)
 	}
-	return netip.PrefixFrom(a, bits) // host bits may be set, as people write it
+	return netip.PrefixFrom(a, bits).Masked()
 }
 
 func (s space) ports() PortRange {
@@ -43,11 +50,11 @@ func (s space) ports() PortRange {
 	case 0:
 		return AllPorts
 	case 1:
-		p := uint16(s.r.IntN(6))
+		p := 1 + uint16(s.r.IntN(5)) // port 0 alone is refused
 		return PortRange{p, p}
 	default:
 		a, b := uint16(s.r.IntN(6)), uint16(s.r.IntN(6))
-		return PortRange{min(a, b), max(a, b)}
+		return PortRange{min(a, b), max(a, b, 1)}
 	}
 }
 
@@ -110,7 +117,7 @@ func compareWithScan(t *testing.T, s space, ms []Match, flows int) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	x := newIndex(rules)
+	indexes := indexesOf(rules)
 	for range flows {
 		v6 := s.r.IntN(3) == 0
 		src, dst := s.addr(v6), s.addr(v6)
@@ -118,10 +125,23 @@ func compareWithScan(t *testing.T, s space, ms []Match, flows int) {
 			dst = s.addr(!v6)
 		}
 		proto, port := someProtos[s.r.IntN(len(someProtos))], uint16(s.r.IntN(7))
-		got, want := x.allows(proto, src, dst, port), rules.match(proto, src, dst, port) != noRule
-		if got != want {
-			t.Fatalf("%v from %v to %v port %d: the index says %v, the scan %v, of rules\n%v", proto, src, dst, port, got, want, rules)
+		want := rules.match(proto, src, dst, port) != noRule
+		for name, x := range indexes {
+			if got := x.allows(proto, src, dst, port); got != want {
+				t.Fatalf("%v from %v to %v port %d: the index %s says %v, the scan %v, of rules\n%v", proto, src, dst, port, name, got, want, rules)
+			}
 		}
+	}
+}
+
+// indexesOf returns the index of the rules, and those of its ways that might
+// be chosen for more rules or fewer.
+func indexesOf(rules scan) map[string]*index {
+	return map[string]*index{
+		"as chosen":    newIndex(rules),
+		"by lists":     buildIndex(rules, func(int) uint32 { return math.MaxUint32 }),
+		"by bitmaps":   buildIndex(rules, func(int) uint32 { return 0 }),
+		"by some maps": buildIndex(rules, func(int) uint32 { return 30 }),
 	}
 }
 
@@ -129,21 +149,26 @@ func TestIndexSaysWhatTheScanSays(t *testing.T) {
 	shapes := []struct {
 		name                    string
 		bits, rules, srcs, dsts int
+		nested                  int
 	}{
-		{"no rules", 4, 0, 1, 1},
-		{"one rule", 3, 1, 1, 1},
-		{"few", 4, 10, 3, 3},
-		{"many in a small space", 3, 200, 4, 4},
-		{"many in a wide space", 12, 300, 3, 3},
-		{"long source lists", 8, 40, 200, 2},
-		{"long destination lists", 8, 40, 2, 200},
-		{"long lists on both sides", 8, 20, 150, 150},
-		{"all on few destinations", 10, 300, 1, 1},
+		{"no rules", 4, 0, 1, 1, 0},
+		{"one rule", 3, 1, 1, 1, 0},
+		{"a handful", 3, 4, 1, 1, 0},
+		{"few", 4, 10, 3, 3, 0},
+		{"many in a small space", 3, 200, 4, 4, 0},
+		{"many in a wide space", 12, 300, 3, 3, 0},
+		{"long source lists", 8, 40, 200, 2, 0},
+		{"long destination lists", 8, 40, 2, 200, 0},
+		{"long lists on both sides", 8, 20, 150, 150, 0},
+		{"all on few destinations", 10, 300, 1, 1, 0},
+		{"nested on both sides", 8, 300, 2, 2, 8},
+		{"nested on both sides, in groups", 8, 300, 5, 5, 5},
+		{"one host and one peer in groups", 12, 300, 20, 20, 2},
 	}
 	for i, sh := range shapes {
 		t.Run(sh.name, func(t *testing.T) {
-			for seed := range uint64(20) {
-				s := space{rand.New(rand.NewPCG(seed, uint64(i))), sh.bits}
+			for seed := range uint64(6) {
+				s := space{rand.New(rand.NewPCG(seed, uint64(i))), sh.bits, sh.nested}
 				ms := s.rules(sh.rules, sh.srcs, sh.dsts)
 				if sh.name == "all on few destinations" {
 					for j := range ms {
@@ -164,7 +189,7 @@ func TestIndexSaysWhatTheScanSays(t *testing.T) {
 // and short, long and short, long and long, both with wider prefixes above.
 func TestIndexOfLists(t *testing.T) {
 	for _, lengths := range [][2]int{{1, 1}, {5, 40}, {40, 5}, {40, 60}, {60, 40}, {33, 33}, {32, 33}} {
-		s := space{rand.New(rand.NewPCG(uint64(lengths[0]), uint64(lengths[1]))), 6}
+		s := space{rand.New(rand.NewPCG(uint64(lengths[0]), uint64(lengths[1]))), 6, 0}
 		var ms []Match
 		// One source in many sets, one destination that many sets may reach.
 		for i := range lengths[0] {
@@ -192,12 +217,13 @@ func TestIndexOfLists(t *testing.T) {
 			if err != nil {
 				t.Fatal(err)
 			}
-			x := newIndex(rules)
-			for port := range uint16(6) {
-				src, dst := addr4(10<<24), addr4(10<<24|1)
-				want := rules.match(ipproto.TCP, src, dst, port) != noRule
-				if got := x.allows(ipproto.TCP, src, dst, port); got != want {
-					t.Errorf("lengths %v, wider %v, port %d: %v, want %v", lengths, wider, port, got, want)
+			for name, x := range indexesOf(rules) {
+				for port := range uint16(6) {
+					src, dst := addr4(10<<24), addr4(10<<24|1)
+					want := rules.match(ipproto.TCP, src, dst, port) != noRule
+					if got := x.allows(ipproto.TCP, src, dst, port); got != want {
+						t.Errorf("%s, lengths %v, wider %v, port %d: %v, want %v", name, lengths, wider, port, got, want)
+					}
 				}
 			}
 		}
@@ -213,7 +239,7 @@ func TestIndexIsCompact(t *testing.T) {
 	for i := range n {
 		srcs[i] = host(spread(i))
 		dsts[i] = NetPortRange{host(spread(i) ^ 1), PortRange{80, 80}}
-		ports[i] = NetPortRange{host(1), PortRange{uint16(2 * i), uint16(2 * i)}}
+		ports[i] = NetPortRange{host(1), PortRange{uint16(2*i + 1), uint16(2*i + 1)}}
 		twice = append(twice, one(srcs[0], host(9), 80))
 	}
 	manySrcs = []Match{{Srcs: srcs, Dsts: dsts}}
@@ -228,7 +254,7 @@ func TestIndexIsCompact(t *testing.T) {
 		t.Errorf("one rule with %d ports: %d nodes, %d services", n, len(x.dstNodes), len(x.services))
 	}
 	for i := range uint16(2 * n) {
-		if got := x.allows(ipproto.TCP, srcs[0].Addr(), host(1).Addr(), i); got != (i%2 == 0) {
+		if got := x.allows(ipproto.TCP, srcs[0].Addr(), host(1).Addr(), i); got != (i%2 == 1) {
 			t.Fatalf("port %d: %v", i, got)
 		}
 	}
@@ -249,9 +275,11 @@ func mustCopy(t *testing.T, ms []Match) scan {
 
 func FuzzIndex(f *testing.F) {
 	f.Add(uint64(1), uint8(4), uint8(10), uint8(3), uint8(3))
-	f.Add(uint64(2), uint8(9), uint8(200), uint8(60), uint8(1))
+	f.Add(uint64(2), uint8(9), uint8(99), uint8(39), uint8(0))
+	f.Add(uint64(3), uint8(8*14+6), uint8(99), uint8(1), uint8(1)) // nested
+	f.Add(uint64(4), uint8(3*14+6), uint8(80), uint8(20), uint8(20))
 	f.Fuzz(func(t *testing.T, seed uint64, bits, n, srcs, dsts uint8) {
-		s := space{rand.New(rand.NewPCG(seed, 1)), 1 + int(bits%14)}
-		compareWithScan(t, s, s.rules(int(n), 1+int(srcs%70), 1+int(dsts%70)), 300)
+		s := space{rand.New(rand.NewPCG(seed, 1)), 1 + int(bits%14), int(bits / 14 % 10)}
+		compareWithScan(t, s, s.rules(int(n%100), 1+int(srcs%40), 1+int(dsts%40)), 200)
 	})
 }

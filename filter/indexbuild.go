@@ -6,8 +6,17 @@ import (
 	"slices"
 )
 
-// newIndex builds the index of valid rules.
+// newIndex returns the index of valid rules.
 func newIndex(rules scan) *index {
+	if rules.isShort() {
+		return &index{few: rules}
+	}
+	return buildIndex(rules, readCost)
+}
+
+// buildIndex builds the index of any rules, however few. Lists are walked up
+// to the number of look-ups that cost says of a bitmap's words.
+func buildIndex(rules scan, cost func(words int) uint32) *index {
 	x := new(index)
 	srcs, dsts := 0, 0
 	for i := range rules {
@@ -30,22 +39,31 @@ func newIndex(rules scan) *index {
 			wanted = append(wanted, want{dst, set, services.number(plainService{protos, d.Ports})})
 		}
 	}
-	bySrc := sets.byPrefix()
-	x.srcNodes, x.sets = flatten(&x.srcs, bySrc)
+	bySrc, srcTree := sets.byPrefix(), newTree(&x.srcs)
+	x.srcNodes, x.sets = flatten(srcTree, bySrc)
 	x.marks = make([]uint64, len(x.srcNodes))
 	for i := range x.srcNodes {
 		for _, set := range x.srcNodes[i].list(x.sets) {
 			x.marks[i] |= 1 << (set % 64)
 		}
 	}
-	byDst := grantsOf(wanted, int(x.dsts.size), services)
-	x.dstNodes, x.grants = flatten(&x.dsts, byDst)
+	byDst, dstTree := grantsOf(wanted, int(x.dsts.size), services), newTree(&x.dsts)
+	x.dstNodes, x.grants = flatten(dstTree, byDst)
 	x.services = services.services
 
 	x.members = newPairTable(bySrc.inLong())
 	bySrc.eachLong(func(node, set uint32) { x.members.insert(node, set, 0) })
 	x.bySet = newPairTable(byDst.inLong())
 	byDst.eachLong(func(node uint32, g grant) { x.bySet.insert(node, g.set, g.service) })
+
+	x.dense = newDense(denseBuild{
+		srcs:     newSide(srcTree, bySrc, x.srcNodes),
+		dsts:     newSide(dstTree, byDst, x.dstNodes),
+		wanted:   wanted,
+		services: services.services,
+		sets:     len(sets.sets),
+		cost:     cost,
+	})
 	return x
 }
 
@@ -100,19 +118,18 @@ func grantsOf(wanted []want, nodes int, services *serviceTable) lists[grant] {
 
 // flatten makes nodes of lists: each takes in the list of the next wider
 // prefix as long as the sum stays short, and points to it otherwise.
-func flatten[T any](t *addrTable, l lists[T]) ([]node[T], []T) {
-	nodes, total := make([]node[T], t.size), uint32(0)
-	order := make([]uint32, 0, t.size) // wider prefixes first
-	t.each(func(n, up uint32) {
-		order = append(order, n)
+func flatten[T any](t tree, l lists[T]) ([]node[T], []T) {
+	nodes, total := make([]node[T], len(t.order)), uint32(0)
+	for _, n := range t.order {
+		up := t.up[n]
 		nodes[n] = node[T]{n: uint32(len(l.of(n))), up: up}
 		if up != none && nodes[n].n+nodes[up].n <= flatList {
 			nodes[n].n += nodes[up].n
 		}
 		total += nodes[n].n
-	})
+	}
 	items := make([]T, 0, total)
-	for _, n := range order {
+	for _, n := range t.order {
 		this := &nodes[n]
 		this.at = uint32(len(items))
 		items = append(items, l.of(n)...)

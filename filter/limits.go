@@ -24,6 +24,9 @@ const (
 	DefaultICMPEcho = 60 * time.Second
 	// DefaultOther is for protocols without ports, such as GRE and ESP.
 	DefaultOther = 10 * time.Minute
+	// DefaultPickup is as long as a connection may take to open or close, and
+	// so longer than one that is in use is silent.
+	DefaultPickup = 4 * time.Minute
 	// DefaultFragment is the longest reassembly time in use: RFC 8200 §4.5,
 	// and Linux's net.ipv6.ip6frag_time.
 	DefaultFragment = 60 * time.Second
@@ -68,10 +71,23 @@ type Limits struct {
 	ICMPEcho time.Duration
 	// OtherIdle is for flows of protocols without ports.
 	OtherIdle time.Duration
+	// Pickup is how long after the first packet that a State was asked about
+	// the host may go on with a TCP connection that neither the State nor a
+	// rule knows, so that connections survive a restart of the program. They
+	// count as ones that the peer may have opened.
+	Pickup time.Duration
 	// Fragment is how long the verdict on a first fragment holds for those
 	// that follow. It must not be shorter than the host's reassembly time.
 	Fragment time.Duration
 }
+
+// answerTime is how long after a peer's flow was forgotten, and after the rule
+// that let it in is gone, what the host sends is taken for an answer to it and
+// not for the host's own beginning.
+const answerTime = 10 * time.Minute
+
+// remember is how long it has to be known what was forgotten.
+func (l *Limits) remember() int64 { return int64(max(answerTime, l.Pickup)) }
 
 // withDefaults returns l with its zero fields filled in, or an error that
 // names the field that cannot be.
@@ -114,6 +130,7 @@ func (l Limits) withDefaults() (Limits, error) {
 		{"SCTP", &l.SCTP, DefaultSCTP},
 		{"ICMPEcho", &l.ICMPEcho, DefaultICMPEcho},
 		{"OtherIdle", &l.OtherIdle, DefaultOther},
+		{"Pickup", &l.Pickup, DefaultPickup},
 		{"Fragment", &l.Fragment, DefaultFragment},
 	}
 	for _, t := range times {

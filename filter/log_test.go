@@ -2,6 +2,7 @@ package filter_test
 
 import (
 	"fmt"
+	"net/netip"
 	"strings"
 	"testing"
 	"time"
@@ -54,6 +55,31 @@ func TestLogLines(t *testing.T) {
 			// A packet that goes on with a flow is no event.
 			if v := judge(f, 1, tt.ev, tt.flags); v.Response == filter.Accept && len(log.all) > 1 {
 				t.Errorf("logged again: %q", log.all)
+			}
+		})
+	}
+}
+
+// LogIPs narrows the log; a Logf alone gets all of it.
+func TestLogIPs(t *testing.T) {
+	tests := []struct {
+		name string
+		ips  []netip.Prefix
+		want int // of the two lines, one for each IP version
+	}{
+		{"nil: all", nil, 2},
+		{"empty: none", []netip.Prefix{}, 0},
+		{"one address of two", nets(host4 + "/32"), 0},
+		{"both", nets(host4+"/32", peer4+"/32"), 1},
+	}
+	for _, tt := range tests {
+		t.Run(tt.name, func(t *testing.T) {
+			var log lines
+			f := newFilter(t, filter.Config{Logf: log.logf, LogIPs: tt.ips})
+			judge(f, 0, ends4(22, 1).udpIn(), filter.LogDrops)
+			judge(f, 0, ends6(22, 1).udpIn(), filter.LogDrops)
+			if len(log.all) != tt.want {
+				t.Errorf("lines %q, want %d", log.all, tt.want)
 			}
 		})
 	}

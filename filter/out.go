@@ -36,13 +36,14 @@ func (f *Filter) Out(p *packet.Parsed, now int64, flags RunFlags) Verdict {
 func (f *Filter) Record(p *packet.Parsed, now int64) {
 	var id flow.ID
 	id.SetOut(p)
-	f.RecordRun(p, &id, now)
+	f.RecordRun(p, &id, now, 0, nil)
 }
 
 // RecordRun is Record for a caller that expects more of the same, and knows
-// the ID of flow.Out(p), which is not kept. The stamp is as InRun's: while it
-// holds, further packets like p need neither Out nor Record at now.
-func (f *Filter) RecordRun(p *packet.Parsed, id *flow.ID, now int64) flow.Stamp {
+// the ID of flow.Out(p), which is not kept, whether the peer that p goes to is
+// Jailed, of which flags tell, and whose the addresses are. The stamp is as
+// InRun's: while it holds, further packets like p need neither Out nor Record.
+func (f *Filter) RecordRun(p *packet.Parsed, id *flow.ID, now int64, flags RunFlags, peers Peers) flow.Stamp {
 	if formReason(p) != ReasonNone || p.IPProto == ipproto.Fragment || !tracked(p) {
 		return flow.Stamp{}
 	}
@@ -50,11 +51,11 @@ func (f *Filter) RecordRun(p *packet.Parsed, id *flow.ID, now int64) flow.Stamp 
 		echo := echoKey(p.IPProto, p.Src.Addr(), p.Dst.Addr(), p.EchoID(), hostAsks).ID()
 		id = &echo
 	}
-	s := segment{flags: p.TCPFlags}
+	s := segmentOf(p, false)
 	st, stamp := f.followOut(id, s, now)
 	switch st {
 	case standsAlone:
-		f.openOut(id, s, now)
+		f.openOut(id, s, now, flags, peers)
 	case standsStale:
 		f.rejudge(id, s, now)
 	default:
@@ -64,16 +65,12 @@ func (f *Filter) RecordRun(p *packet.Parsed, id *flow.ID, now int64) flow.Stamp 
 }
 
 // openOut opens the flow that the outbound segment s begins or goes on with.
-// A SYN-ACK says that the peer opened it, which is for the rules to allow.
-func (f *Filter) openOut(id *flow.ID, s segment, now int64) {
+func (f *Filter) openOut(id *flow.ID, s segment, now int64, flags RunFlags, peers Peers) {
+	f.judges(now)
 	k := id.Key()
-	switch {
-	case k.Proto() != ipproto.TCP || s.opens():
-		f.open(id, s, 0, now)
-	case !s.answers():
-		f.open(id, s, adopted, now)
-	case f.allows(k):
-		f.open(id, s, byPeer, now)
+	peer := whose(peers, k.Peer().Addr())
+	if o := f.originOut(&k, s, now, flags&Jailed != 0, peer); o != originRefused {
+		f.open(id, s, o.traits(), peer, now)
 	}
 }
 
@@ -84,7 +81,7 @@ func (f *Filter) followOut(id *flow.ID, s segment, now int64) (st standing, stam
 		switch {
 		case s.opens() && f.beginsAnew(c, s):
 			return flow.Leave
-		case f.stale(c), s.answers() && f.tookOver(c):
+		case f.stale(c), s.answers() && f.tookOver(c, s):
 			st = standsStale
 			return flow.Leave | flow.Changed
 		case c.has(revoked):
@@ -99,11 +96,14 @@ func (f *Filter) followOut(id *flow.ID, s segment, now int64) (st standing, stam
 	return st, stamp
 }
 
-// tookOver reports whether the host's SYN-ACK in c may grant a connection that
-// the peer opened, and is then for the rules to allow.
-func (f *Filter) tookOver(c *conn) bool {
-	if c.has(contested) {
-		c.traits = c.traits&^contested | adopted
+// tookOver reports whether the host's SYN-ACK s in c may grant a connection
+// that the peer opened, and is then for the rules to allow: an accepted SYN of
+// the peer's came before, or one that seemed to cross the host's, whose answer
+// would have the host's initial sequence number (RFC 9293 §3.5). A listener has
+// taken it.
+func (f *Filter) tookOver(c *conn, s segment) bool {
+	if c.has(contested) || c.has(crossed) && c.isn != s.isn {
+		c.traits = c.traits&^(contested|crossed) | adopted
 	}
 	return c.has(adopted)
 }

@@ -7,6 +7,7 @@ import (
 	"time"
 
 	"tstun/filter"
+	"tstun/flow"
 	"tstun/ipproto"
 	"tstun/packet"
 )
@@ -171,7 +172,9 @@ func judge(f *filter.Filter, at time.Duration, e event, flags filter.RunFlags) f
 	}
 	v := f.Out(&p, int64(at), flags)
 	if v.Response == filter.Accept {
-		f.Record(&p, int64(at))
+		var id flow.ID
+		id.SetOut(&p)
+		f.RecordRun(&p, &id, int64(at), flags, nil)
 	}
 	return v
 }

@@ -20,7 +20,7 @@ func decoded(ev event) *packet.Parsed {
 func TestNoAllocation(t *testing.T) {
 	e := ends4(80, 5000)
 	f := newFilter(t, filter.Config{
-		Matches: []filter.Match{rule(port(80))}, Logf: t.Logf,
+		Matches: []filter.Match{rule(port(80))}, Logf: t.Logf, LogIPs: []netip.Prefix{},
 		Limits: filter.Limits{Flows: 100, Fragments: 10},
 	})
 	big := packet.Generate(packet.UDPHeader{Src: e.peer, Dst: e.host}, make([]byte, 64))

@@ -47,6 +47,43 @@ func (s scan) match(proto ipproto.Proto, src, dst netip.Addr, port uint16) int {
 	return noRule
 }
 
+// Checks of prefixes that the scan makes in the time in which the index looks
+// two addresses up: in tables of hosts, in tries of wider prefixes.
+const (
+	checksHosts = 6
+	checksNets4 = 12
+	checksNets6 = 20
+)
+
+// isShort reports whether the scan takes no longer than the index would.
+func (s scan) isShort() bool {
+	checks, may := 0, checksHosts
+	for i := range s {
+		m := &s[i]
+		if checks += len(m.Srcs) + len(m.Dsts) + len(m.IPProto); checks > checksNets6 {
+			return false
+		}
+		for _, p := range m.Srcs {
+			may = max(may, checksFor(p))
+		}
+		for _, d := range m.Dsts {
+			may = max(may, checksFor(d.Net))
+		}
+	}
+	return len(s) > 0 && checks <= may
+}
+
+// checksFor returns how many checks take as long as to look p up.
+func checksFor(p netip.Prefix) int {
+	switch {
+	case p.IsSingleIP():
+		return checksHosts
+	case p.Addr().Is4():
+		return checksNets4
+	}
+	return checksNets6
+}
+
 func (m *Match) hasSrc(src netip.Addr) bool {
 	for _, net := range m.Srcs {
 		if net.Contains(src) {
@@ -164,8 +201,15 @@ func (m *Match) checkDst(d NetPortRange) error {
 	if d.Ports.First > d.Ports.Last {
 		return fmt.Errorf("port range %d-%d is empty", d.Ports.First, d.Ports.Last)
 	}
-	if d.Ports.First == 0 && d.Ports.Last == 65535 {
+	switch d.Ports {
+	case AllPorts:
 		return nil
+	case PortRange{}:
+		for _, p := range m.protocols() {
+			if p.HasPorts() {
+				return fmt.Errorf("no Ports, and %v has ports: set them, or AllPorts", p)
+			}
+		}
 	}
 	for _, p := range m.IPProto {
 		if !p.HasPorts() && !p.IsICMP() {
@@ -181,6 +225,11 @@ func checkPrefix(p netip.Prefix) error {
 		return errors.New("the prefix is not valid")
 	case p.Addr().Is4In6():
 		return fmt.Errorf("%v maps IPv4 addresses: name the IPv4 prefix instead", p)
+	case p != p.Masked():
+		return fmt.Errorf("%v has bits behind its length: name %v or %v", p, p.Masked(), hostPrefix(p.Addr()))
 	}
 	return nil
 }
+
+// hostPrefix is the prefix of one address.
+func hostPrefix(a netip.Addr) netip.Prefix { return netip.PrefixFrom(a, a.BitLen()) }

@@ -37,6 +37,28 @@ func (s *service) covers(proto ipproto.Proto, port uint16) bool {
 	return lo > 0 && s.spans[lo-1].proto == proto && port <= s.spans[lo-1].last
 }
 
+// protos returns the protocols of which s allows anything.
+func (s *service) protos() protoSet {
+	set := s.whole
+	for _, sp := range s.spans {
+		set.add(sp.proto)
+	}
+	return set
+}
+
+// portsOf returns the ports of proto that s allows, if s is of one range.
+func (s *service) portsOf(proto ipproto.Proto) (first, last uint16, ok bool) {
+	if s.whole.has(proto) {
+		return 0, 65535, true
+	}
+	for _, sp := range s.spans {
+		if sp.proto == proto {
+			return sp.first, sp.last, true
+		}
+	}
+	return 0, 0, false
+}
+
 // add allows the ports of the protocols. Those without ports are allowed as a
 // whole.
 func (s *service) add(protos protoSet, ports PortRange) {

@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"net/netip"
 	"slices"
+	"time"
 
 	"tstun/filter"
 	"tstun/ipproto"
@@ -36,8 +37,26 @@ type naive struct {
 	keep      bool
 	shieldsUp bool
 	number    int // of the filter in force
+	keepFrom  int // with keep: the first filter whose verdicts it keeps
 	flows     map[string]*naiveFlow
 	datagrams map[string]*naiveDatagram
+
+	// What came before the filter in force, and what that means for packets
+	// of the host's without a flow.
+	past  []naivePast
+	begun bool  // the filter in force has judged
+	born  int64 // when the first filter did, -1: not yet
+	// mayLose has the peers of which a flow was forgotten by now, or is about
+	// to be: when that is noticed is the Filter's affair. lost asks it.
+	mayLose map[netip.Addr]bool
+	lost    func(peer netip.Addr, now int64) bool
+	fail    func(format string, args ...any)
+}
+
+// naivePast is rules that were in force, until a time; -1: it is not over.
+type naivePast struct {
+	rules []filter.Match
+	until int64
 }
 
 type naiveFlow struct {
@@ -46,6 +65,7 @@ type naiveFlow struct {
 	host    netip.AddrPort
 	byPeer  bool
 	adopted bool // the host went on with what it is not known to have begun
+	charged bool // the peer's share has paid for it
 
 	contested bool // the rules allowed a SYN of the peer's in it
 	judgedBy  int
@@ -69,12 +89,14 @@ type naiveDatagram struct {
 }
 
 type naiveFirst struct {
-	length int
-	passed bool
+	length   int
+	passed   bool
+	packet   packet.Parsed
+	judgedBy int
 }
 
 func newNaive() *naive {
-	return &naive{number: 1, flows: map[string]*naiveFlow{}, datagrams: map[string]*naiveDatagram{}}
+	return &naive{number: 1, born: -1, flows: map[string]*naiveFlow{}, datagrams: map[string]*naiveDatagram{}, mayLose: map[netip.Addr]bool{}}
 }
 
 // doubtful: nothing of the host's came after a RST of either side or a new SYN
@@ -177,6 +199,8 @@ func (f *naiveFlow) add(s naiveSegment, now int64, number int) {
 	if f.proto == ipproto.TCP {
 		isReset := s.flags&rst != 0
 		switch {
+		case s.byPeer && s.is(syn) && !f.byPeer:
+			until = f.until
 		case s.again:
 			until = max(f.until, now+int64(filter.DefaultTCPTransitory))
 		case s.byPeer && (over || isReset):
@@ -192,7 +216,7 @@ func (f *naiveFlow) add(s naiveSegment, now int64, number int) {
 
 // unsettled: the rules in force have a say in f and have not been asked.
 func (n *naive) unsettled(f *naiveFlow) bool {
-	return (f.byPeer || f.adopted) && f.judgedBy != n.number && !(n.keep && !f.revoked)
+	return (f.byPeer || f.adopted) && f.judgedBy != n.number && !(n.keep && !f.revoked && f.judgedBy >= n.keepFrom)
 }
 
 func (n *naive) refuses(proto ipproto.Proto, src netip.Addr, dst netip.AddrPort) filter.Reason {
@@ -232,35 +256,141 @@ func naiveKey(p *packet.Parsed, inbound bool) string {
 	return fmt.Sprint(p.IPProto, host, peer)
 }
 
-func (n *naive) flow(key string, now int64) *naiveFlow {
-	if f := n.flows[key]; f != nil && f.until > now {
-		return f
+// replace puts the filter c in the place of the one in force.
+func (n *naive) replace(c filter.Config) {
+	if !n.shieldsUp && len(n.rules) > 0 {
+		n.past = append(n.past, naivePast{n.rules, -1})
+	}
+	if len(n.past) > 8 {
+		var u naivePast
+		for _, p := range n.past[:8] {
+			u.rules = append(u.rules, p.rules...)
+			if p.until < 0 || u.until < 0 {
+				u.until = -1
+			} else {
+				u.until = max(u.until, p.until)
+			}
+		}
+		n.past = []naivePast{u, n.past[8]}
+	}
+	if !n.keep {
+		n.keepFrom = n.number
+	}
+	n.number, n.begun = n.number+1, false
+	n.rules, n.keep, n.shieldsUp = c.Matches, c.Keep, c.ShieldsUp
+}
+
+// judging notes that the filter in force judges.
+func (n *naive) judging(now int64) {
+	if n.begun {
+		return
+	}
+	n.begun = true
+	if n.born < 0 {
+		n.born = max(now, 1)
+	}
+	if n.keep {
+		return
+	}
+	var kept []naivePast
+	for _, p := range n.past {
+		if p.until < 0 {
+			p.until = max(now, 1)
+		}
+		if now-p.until <= answerTime {
+			kept = append(kept, p)
+		}
+	}
+	n.past = kept
+}
+
+// answerTime is how long the host may answer what was forgotten.
+const answerTime = int64(10 * time.Minute)
+
+// pastAllowed: rules that were in force lately let the peer of f open it.
+func (n *naive) pastAllowed(f *naiveFlow, now int64) bool {
+	for _, p := range n.past {
+		if (p.until < 0 || now-p.until <= answerTime) && naiveMatch(p.rules, f.proto, f.peer, f.host.Addr(), f.host.Port()) {
+			return true
+		}
+	}
+	return false
+}
+
+// hasLost asks the Filter whether a flow of the peer's was forgotten lately,
+// which it must know of the flow at hand if that is gone, and cannot know if
+// none is. gone is what n.flow forgot.
+func (n *naive) hasLost(peer netip.Addr, gone *naiveFlow, now int64) bool {
+	for _, f := range n.flows {
+		if f.until <= now && f.charged {
+			n.mayLose[f.peer] = true
+		}
+	}
+	lost := n.lost(peer, now)
+	if gone != nil && gone.charged && now-gone.until <= answerTime && !lost {
+		n.fail("the filter does not remember that a flow of %v is gone since %v", peer, gone.until)
+	}
+	if lost && !n.mayLose[peer] && now-n.born > answerTime {
+		n.fail("the filter says that it has forgotten a flow of %v", peer)
+	}
+	return lost
+}
+
+// flow returns the flow of the key, or nil if there is none; gone is one whose
+// time is over.
+func (n *naive) flow(key string, now int64) (f, gone *naiveFlow) {
+	f = n.flows[key]
+	if f == nil || f.until > now {
+		return f, nil
+	}
+	if f.charged {
+		n.mayLose[f.peer] = true
 	}
 	delete(n.flows, key)
-	return nil
+	return nil, f
 }
 
 // begin makes the flow that s begins, in the place of old if that is not nil.
-func (n *naive) begin(key string, old *naiveFlow, p *packet.Parsed, s naiveSegment, now int64) {
+// gone is what was forgotten of the flow.
+func (n *naive) begin(key string, old, gone *naiveFlow, p *packet.Parsed, s naiveSegment, now int64) {
+	n.judging(now)
 	if s.flags&packet.TCPRst != 0 {
 		return
 	}
 	f := &naiveFlow{proto: p.IPProto, byPeer: s.byPeer, host: p.Src, peer: p.Dst.Addr(), until: now}
 	if s.byPeer {
 		f.host, f.peer = p.Dst, p.Src.Addr()
-	} else if f.proto == ipproto.TCP && !s.is(syn) {
-		// A segment in mid-stream; a SYN-ACK says that the peer began.
-		f.byPeer, f.adopted = s.is(synAck), !s.is(synAck)
-	}
-	if f.byPeer && !s.byPeer && n.refuses(f.proto, f.peer, f.host) != filter.ReasonNone {
+	} else if !n.origin(f, gone, s, now) {
 		return
 	}
+	f.charged = f.byPeer || f.adopted
 	if old != nil && s.byPeer && f.proto == ipproto.TCP {
 		s.again = true
 		f.until = old.until
 	}
 	f.add(s, now, n.number)
 	n.flows[key] = f
+}
+
+// origin fills in who began f, which the host goes on with, and returns false
+// if it is not to be let in.
+func (n *naive) origin(f, gone *naiveFlow, s naiveSegment, now int64) bool {
+	tcp := f.proto == ipproto.TCP
+	allowed := n.refuses(f.proto, f.peer, f.host) == filter.ReasonNone
+	switch {
+	case f.proto.IsICMP() || tcp && s.is(syn):
+	case tcp && s.is(synAck):
+		f.byPeer = true
+		return allowed
+	case allowed:
+		f.adopted = true
+	case n.hasLost(f.peer, gone, now) && n.pastAllowed(f, now):
+		return false
+	case tcp:
+		f.adopted = true
+		return now-n.born <= int64(filter.DefaultPickup)
+	}
+	return true
 }
 
 // startsOver: a SYN that is neither a retransmission nor, on either side, the
@@ -276,7 +406,8 @@ func (n *naive) startsOver(f *naiveFlow, s naiveSegment) bool {
 		return false
 	}
 	for _, before := range f.history {
-		if before.byPeer != f.byPeer || before.flags&rst != 0 {
+		crossing := s.byPeer && before.is(syn)
+		if before.byPeer != f.byPeer && !crossing || before.flags&rst != 0 {
 			return true
 		}
 	}
@@ -289,9 +420,9 @@ func (n *naive) out(p *packet.Parsed, now int64) {
 		return
 	}
 	s := naiveSegment{flags: p.TCPFlags}
-	switch f := n.flow(key, now); {
+	switch f, gone := n.flow(key, now); {
 	case f == nil, n.startsOver(f, s):
-		n.begin(key, f, p, s, now)
+		n.begin(key, f, gone, p, s, now)
 	case s.is(synAck) && f.contested:
 		f.contested, f.adopted = false, true // what the host grants, the peer asked for
 		n.settle(f, s, now)
@@ -305,6 +436,7 @@ func (n *naive) out(p *packet.Parsed, now int64) {
 }
 
 func (n *naive) in(p *packet.Parsed, now int64) filter.Reason {
+	n.judging(now)
 	switch p.Problem() {
 	case packet.ProblemNone:
 	case packet.ProblemTinyFragment:
@@ -334,7 +466,7 @@ func (n *naive) in(p *packet.Parsed, now int64) filter.Reason {
 			return filter.ReasonFragmentOverlap
 		}
 		r := n.inWhole(p, now)
-		d.firsts = append(d.firsts, naiveFirst{frag.Len, r == filter.ReasonNone})
+		d.firsts = append(d.firsts, naiveFirst{frag.Len, r == filter.ReasonNone, *p, n.number})
 		d.until = now + int64(filter.DefaultFragment)
 		n.datagrams[id] = d
 		return r
@@ -344,15 +476,32 @@ func (n *naive) in(p *packet.Parsed, now int64) filter.Reason {
 		return filter.ReasonFragmentOrphan
 	case slices.ContainsFunc(d.firsts, func(f naiveFirst) bool { return f.passed && frag.Offset < f.length }):
 		return filter.ReasonFragmentOverlap
-	case !d.firsts[len(d.firsts)-1].passed:
+	case !d.firsts[len(d.firsts)-1].passed || !n.mayGoOn(d.firsts[len(d.firsts)-1], now):
 		return filter.ReasonFragmentDenied
 	}
 	return filter.ReasonNone
 }
 
+// mayGoOn: the rules that have come since allow the flow of a first fragment.
+func (n *naive) mayGoOn(first naiveFirst, now int64) bool {
+	p := &first.packet
+	if first.judgedBy == n.number {
+		return true
+	}
+	key := naiveKey(p, true)
+	f, _ := n.flow(key, now)
+	switch {
+	case key == "":
+		return false
+	case f != nil && !n.unsettled(f):
+		return !f.revoked
+	}
+	return n.refuses(p.IPProto, p.Src.Addr(), p.Dst) == filter.ReasonNone && !p.IsEchoResponse()
+}
+
 func (n *naive) inWhole(p *packet.Parsed, now int64) filter.Reason {
 	key, s := naiveKey(p, true), naiveSegment{byPeer: true, flags: p.TCPFlags}
-	f := n.flow(key, now)
+	f, _ := n.flow(key, now)
 	switch {
 	case p.IsError():
 		return n.inError(p, now)
@@ -383,7 +532,7 @@ func (n *naive) inNew(key string, f *naiveFlow, p *packet.Parsed, s naiveSegment
 	}
 	// A living connection of the host's is not replaced.
 	if key != "" && (f == nil || f.byPeer || f.over() || f.revoked || n.unsettled(f)) {
-		n.begin(key, f, p, s, now)
+		n.begin(key, f, nil, p, s, now)
 	} else if f != nil {
 		f.contested = true
 	}
@@ -395,7 +544,7 @@ func (n *naive) inError(p *packet.Parsed, now int64) filter.Reason {
 	typ, _ := p.ICMP()
 	actsOn := p.IPVersion == 6 || typ == 3 || typ == 11 || typ == 12
 	if actsOn && p.Quoted(&q) && q.Src.Addr() == p.Dst.Addr() {
-		f := n.flow(naiveKey(&q, false), now)
+		f, _ := n.flow(naiveKey(&q, false), now)
 		switch {
 		case f == nil:
 		case n.unsettled(f):

@@ -16,6 +16,15 @@ type State struct {
 	// filters numbers the filters that share the state; a flow carries the
 	// number of the one that judged it last.
 	filters atomic.Uint32
+	latest  atomic.Pointer[Filter] // the newest of these
+	past    past                   // the rules of the others
+	born    atomic.Int64           // when a packet was first judged; 0: none was
+}
+
+// isYoung reports whether the first packet was judged no longer ago than span.
+func (s *State) isYoung(now, span int64) bool {
+	born := s.born.Load()
+	return born == 0 || now-born <= span
 }
 
 // StateStats is a snapshot of a State's counters.
@@ -38,7 +47,8 @@ const (
 )
 
 func newState(l Limits) *State {
-	flows := flow.Config{Limit: l.Flows}
+	remember := l.remember()
+	flows := flow.Config{Limit: l.Flows, Remember: remember}
 	flows.Classes[classTCP] = l.TCP
 	flows.Classes[classUDP] = l.UDP
 	flows.Classes[classICMP] = l.ICMP
@@ -46,6 +56,7 @@ func newState(l Limits) *State {
 	return &State{
 		flows:     flow.New[conn](flows),
 		fragments: flow.New[datagram](flow.Config{Limit: l.Fragments}),
+		past:      past{remember: remember},
 	}
 }
 

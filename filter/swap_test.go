@@ -109,9 +109,19 @@ func TestSwap(t *testing.T) {
 					expect(t, f, 2, s.more(e), none)
 				})
 				t.Run("the host's flows live on", func(t *testing.T) {
+					f := newFilter(t, filter.Config{})
+					s.begin(t, f, e, true)
 					want := none
 					if s.adopted {
 						want = revoked // it may be the peer's
+					}
+					expect(t, newFilter(t, filter.Config{State: f.State(), ShieldsUp: true}), 1, s.answer(e), want)
+					expect(t, newFilter(t, filter.Config{State: f.State(), Keep: true}), 1, s.answer(e), want)
+				})
+				t.Run("the host's flows that the rules let the peer open", func(t *testing.T) {
+					want := revoked // they may be the peer's
+					if s.name == "ping" || s.name == "tcp" && !s.adopted {
+						want = none // the packet says whose it is
 					}
 					expect(t, next(t, filter.Config{}, true), 1, s.answer(e), want)
 					expect(t, next(t, filter.Config{ShieldsUp: true}, true), 1, s.answer(e), want)
@@ -175,8 +185,11 @@ func TestRevocationExpires(t *testing.T) {
 	expect(t, f, 2*minute, e.udpOut(), none)
 	expect(t, f, 4*minute-1, e.udpIn(), revoked)
 	expect(t, f, 6*minute-1, e.udpIn(), noRule)
-	expect(t, f, 6*minute-1, e.udpOut(), none)
-	expect(t, f, 6*minute, e.udpIn(), none)
+	// The host may still answer, for ten minutes.
+	expect(t, f, 6*minute, e.udpOut(), none)
+	expect(t, f, 6*minute, e.udpIn(), noRule)
+	expect(t, f, 16*minute, e.udpOut(), none)
+	expect(t, f, 16*minute, e.udpIn(), none)
 }
 
 func TestExempt(t *testing.T) {

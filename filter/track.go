@@ -40,6 +40,20 @@ func outKey(p *packet.Parsed) (k flow.Key, ok bool) {
 	return flow.Out(p), true
 }
 
+// inKey returns the key of the flow that the inbound packet p opens, goes on
+// with or answers. ok is false for packets that are judged one by one.
+func inKey(p *packet.Parsed) (k flow.Key, ok bool) {
+	switch {
+	case p.IsEchoResponse():
+		return echoKey(p.IPProto, p.Dst.Addr(), p.Src.Addr(), p.EchoID(), hostAsks), true
+	case !tracked(p):
+		return flow.Key{}, false
+	case p.IPProto.IsICMP():
+		return echoKey(p.IPProto, p.Dst.Addr(), p.Src.Addr(), p.EchoID(), peerAsks), true
+	}
+	return flow.In(p), true
+}
+
 // standing is how an inbound packet stands to the state.
 type standing uint8
 
@@ -100,17 +114,22 @@ func (f *Filter) standingOf(c *conn, s segment, jailed bool) standing {
 
 // beginsAnew reports whether the SYN s begins a new flow in the place of c,
 // rather than being a retransmission or half of a simultaneous open: that is
-// a SYN to answer a SYN that nothing else answered.
+// a SYN to answer a SYN that nothing else answered, and its retransmissions.
 func (f *Filter) beginsAnew(c *conn, s segment) bool {
-	if c.phase.over() || c.has(revoked|adopted) || f.stale(c) {
+	switch {
+	case c.phase.over() || c.has(revoked|adopted) || f.stale(c):
 		return true
+	case c.has(byPeer) == s.byPeer:
+		return c.has(exempt) // only while the port is, not by what came before
+	case s.byPeer && c.has(crossed):
+		return false
 	}
-	return c.has(byPeer) != s.byPeer && c.phase != phaseNew
+	return c.phase != phaseNew
 }
 
 // stale reports whether the rules of f have still to be asked about c.
 func (f *Filter) stale(c *conn) bool {
-	return c.judged() && c.gen != f.gen && (!f.keep || c.has(revoked))
+	return c.judged() && c.gen != f.gen && (!f.keep || c.has(revoked) || c.gen < f.keepFrom)
 }
 
 // pass updates an open flow with a packet that goes through. An inbound one
@@ -123,8 +142,19 @@ func (f *Filter) pass(e *flow.Entry[conn], s segment, now int64) flow.Action {
 	if s.byPeer {
 		c.traits |= admitted
 	}
+	crosses := s.byPeer && s.opens() && !c.has(byPeer)
+	switch {
+	case s.resets(), s.byPeer && !s.opens():
+		c.traits &^= crossed
+	case crosses && c.phase == phaseNew:
+		c.traits |= crossed
+	case !s.byPeer && s.opens():
+		c.isn = s.isn
+	}
 	c.phase = c.advance(proto, s)
-	e.Expires = f.limits.expiry(proto, s, before.phase, c.phase, e.Expires, now)
+	if !crosses {
+		e.Expires = f.limits.expiry(proto, s, before.phase, c.phase, e.Expires, now)
+	}
 	if *c == before {
 		return flow.Touch
 	}
@@ -161,17 +191,18 @@ func (f *Filter) allows(k flow.Key) bool {
 	return f.judgeNew(k.Proto(), k.Peer().Addr(), host.Addr(), host.Port()) == ReasonNone
 }
 
-// open makes a flow that s begins, with the given traits.
-func (f *Filter) open(id *flow.ID, s segment, t traits, now int64) {
+// open makes a flow that s begins, between the host and peer, with the given
+// traits.
+func (f *Filter) open(id *flow.ID, s segment, t traits, peer flow.PeerID, now int64) {
 	if s.resets() {
 		return // it ends something that is not there
 	}
 	key := id.Key()
-	class := classOf(key.Proto())
+	c := flow.Claim{Class: classOf(key.Proto())}
 	if t&(byPeer|adopted) != 0 {
-		class += flow.Yielding
+		c.Peer = peer
 	}
-	f.state.flows.UpsertID(id, class, now, func(e *flow.Entry[conn], fresh bool) flow.Action {
+	f.state.flows.UpsertID(id, c, now, func(e *flow.Entry[conn], fresh bool) flow.Action {
 		switch {
 		case fresh:
 			e.Expires = now
@@ -207,7 +238,7 @@ func (f *Filter) reopen(e *flow.Entry[conn], s segment, t traits, now int64) {
 // of c. An accepted SYN of the peer does not end a connection of the host's:
 // the host answers for that.
 func (f *Filter) replaces(c *conn, s segment, t traits) bool {
-	if c.phase.over() || c.has(revoked) || f.stale(c) || t&exempt != 0 {
+	if c.phase.over() || c.has(revoked|exempt) || f.stale(c) || t&exempt != 0 {
 		return true
 	}
 	return !s.byPeer && s.opens()

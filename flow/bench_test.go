@@ -141,7 +141,7 @@ func BenchmarkInsertFull(b *testing.B) {
 }
 
 func flood(table *flow.Table[state], i int) {
-	table.Upsert(key(i), 0, int64(i), func(*flow.Entry[state], bool) flow.Action { return flow.Touch })
+	table.Upsert(key(i), flow.Claim{}, int64(i), func(*flow.Entry[state], bool) flow.Action { return flow.Touch })
 }
 
 // BenchmarkFlood measures look-ups of established flows in a full table,
@@ -151,7 +151,7 @@ func BenchmarkFlood(b *testing.B) {
 	const step = 5000
 	table := flow.New[state](flow.Config{Limit: million})
 	for i := range million / 2 {
-		table.Upsert(key(i), 0, 0, func(e *flow.Entry[state], _ bool) flow.Action {
+		table.Upsert(key(i), flow.Claim{}, 0, func(e *flow.Entry[state], _ bool) flow.Action {
 			e.Rank = 1
 			return flow.Touch
 		})

@@ -10,15 +10,18 @@ type Entry[V any] struct {
 	// Expires is when the entry is gone, on the caller's clock.
 	Expires int64
 
-	tick uint32 // of the last use
+	tick  uint16     // of the last use
+	share shareIndex // of the peer that the entry is charged to
 	// passed belongs to the slot, whatever is in it: in the first slot of a
 	// pair it is the number of entries that passed by, because the pair was
 	// full, and stand in a later one. It stays at maxPassed once it is there.
 	passed uint8
 	list   uint8 // of use that the entry is in
 
-	// Yields: the entry is evicted before all that do not yield. For Update,
-	// a change of it or of Rank is one of the entry: Changed.
+	// Yields: the entry is evicted before all that do not yield. An entry
+	// that is charged to a peer begins so; once it does not yield, it is not
+	// charged any more. For Update, a change of it or of Rank is one of the
+	// entry: Changed.
 	Yields bool
 	// Rank orders those that yield, and those that do not: lower ranks are
 	// evicted first. Less than Ranks.
@@ -69,24 +72,19 @@ func (e *Entry[V]) relists(a Action, now int64) bool {
 	return e.list != e.listed() || a&^Changed == Touch && e.tick != tickOf(now)
 }
 
-// claimant is the new entry that asks for a place.
-type claimant struct {
-	class  uint8
-	yields bool
+// Claim says for whom a new entry asks for a place.
+type Claim struct {
+	// Class is less than MaxClasses, and stays the entry's.
+	Class uint8
+	// Peer is who the entry is charged to. With one, the entry yields; zero:
+	// it is the host's.
+	Peer PeerID
 }
 
 // list is the number of the list that the new entry begins in.
-func (c claimant) list() uint8 {
-	if c.yields {
-		return listOf(0, c.class)
+func (c Claim) list() uint8 {
+	if c.Peer != 0 {
+		return listOf(0, c.Class)
 	}
-	return listOf(yieldingGroups, c.class)
-}
-
-// candidates is how many groups may be evicted for a new entry.
-func (c claimant) candidates() uint8 {
-	if c.yields {
-		return yieldingGroups
-	}
-	return groups
+	return listOf(yieldingGroups, c.Class)
 }

@@ -61,7 +61,7 @@ func TestMemoryPerEntry(t *testing.T) {
 
 func fill(table *flow.Table[state], n int) {
 	for i := range n {
-		table.Upsert(key(i), 0, 0, func(e *flow.Entry[state], _ bool) flow.Action {
+		table.Upsert(key(i), flow.Claim{}, 0, func(e *flow.Entry[state], _ bool) flow.Action {
 			e.Value.a = uint32(i)
 			return flow.Touch
 		})

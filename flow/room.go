@@ -21,6 +21,9 @@ func (g *gauge) take() bool {
 	}
 }
 
+// free is how many there may be more.
+func (g *gauge) free() int64 { return g.max - g.n.Load() }
+
 // give takes one away.
 func (g *gauge) give() { g.n.Add(-1) }
 
@@ -31,66 +34,112 @@ const (
 	sweepLive  = 2
 )
 
-// searchYielding is how many other shards are asked for a place for an entry
-// that yields. Peers can make such entries in any number.
-const searchYielding = 4
-
 // makeRoom claims a place for the key k in s, which is locked. fresh: the
-// place is claimed and k is not in the table. If it had to let go of the lock
-// meanwhile and somebody else inserted k, it returns that entry. Neither:
-// there is no room.
-func (t *Table[V]) makeRoom(s *shard[V], h uint64, k *Key, c claimant, now int64) (r ref, fresh bool) {
-	t.sweep(s, c.class, now)
-	if t.claim(s, c) {
-		return none, true
+// place is claimed, and charged to share, and k is not in the table. If it had
+// to let go of the lock meanwhile and somebody else inserted k, it returns that
+// entry. Neither: there is no room.
+func (t *Table[V]) makeRoom(s *shard[V], h uint64, k *Key, c Claim, now int64) (r ref, share shareIndex, fresh bool) {
+	t.sweep(s, c.Class, now)
+	if c.Peer != 0 {
+		share, fresh = t.claimShare(s, c, now)
+		return none, share, fresh
+	}
+	if t.claim(s, c.Class, now) {
+		return none, noShare, true
 	}
 	if t.refuse {
-		return none, false
+		return none, noShare, false
 	}
 	s.mu.Unlock()
-	claimed := t.claimElsewhere(c, h)
+	claimed := t.claimElsewhere(c.Class, h, now)
 	s.mu.Lock()
 	if !claimed {
-		return none, false
+		return none, noShare, false
 	}
 	if r := t.findLive(s, h, k, now); r != none {
 		t.total.give()
-		t.classes[c.class].give()
-		return r, false
+		t.classes[c.Class].give()
+		return r, noShare, false
 	}
-	return none, true
+	return none, noShare, true
 }
 
-// claim takes a place in the table's count and in the class's, if need be
-// that of an entry of the locked shard s, which it evicts.
-func (t *Table[V]) claim(s *shard[V], c claimant) bool {
-	if !t.classes[c.class].take() {
-		return !t.refuse && t.evict(s, s.oldestOf(c))
+// claimShare takes a place for a peer, within its share: a new one, or that of
+// an entry of the peer's own in the locked shard s.
+func (t *Table[V]) claimShare(s *shard[V], c Claim, now int64) (share shareIndex, ok bool) {
+	share, ok = t.takeShare(c, now)
+	if !ok {
+		t.sweepOldest(s, now)
+		share, ok = t.takeShare(c, now)
+	}
+	if ok {
+		if t.classes[c.Class].take() {
+			if t.total.take() {
+				return share, true
+			}
+			t.classes[c.Class].give()
+		}
+		t.shares.give(share, c.Class)
+	}
+	if !t.refuse && t.replaceOwn(s, share, c.Class, now) {
+		return share, true
+	}
+	t.shares.noteLost(share, now)
+	return share, false
+}
+
+func (t *Table[V]) takeShare(c Claim, now int64) (shareIndex, bool) {
+	return t.shares.take(c.Peer, c.Class, t.total.free(), t.classes[c.Class].free(), now)
+}
+
+// replaceOwn evicts an entry of the share from the locked s for another one,
+// which has its place.
+func (t *Table[V]) replaceOwn(s *shard[V], share shareIndex, class uint8, now int64) bool {
+	victim := s.oldestOfShare(share, class, false)
+	if victim == none {
+		return false
+	}
+	if was := s.at(victim).class(); was != class {
+		if !t.classes[class].take() {
+			if victim = s.oldestOfShare(share, class, true); victim == none {
+				return false
+			}
+		} else {
+			t.classes[was].give()
+			t.shares.move(share, was, class)
+		}
+	}
+	t.evicted.Add(1)
+	t.shares.noteLost(share, now)
+	s.remove(victim)
+	return true
+}
+
+// claim takes a place for the host in the table's count and in the class's, if
+// need be that of an entry of the locked shard s, which it evicts.
+func (t *Table[V]) claim(s *shard[V], class uint8, now int64) bool {
+	if !t.classes[class].take() {
+		return !t.refuse && t.evict(s, s.oldestOf(class), now)
 	}
 	if t.total.take() {
 		return true
 	}
 	if !t.refuse {
-		if victim := s.oldest(c); victim != none {
+		if victim := s.oldest(); victim != none {
 			t.classes[s.at(victim).class()].give()
-			return t.evict(s, victim)
+			return t.evict(s, victim, now)
 		}
 	}
-	t.classes[c.class].give()
+	t.classes[class].give()
 	return false
 }
 
-// claimElsewhere is claim on other shards in turn, on all of them unless c
-// yields. No lock is held.
-func (t *Table[V]) claimElsewhere(c claimant, h uint64) bool {
-	n := len(t.shards)
-	if c.yields {
-		n = min(n, searchYielding)
-	}
-	for i := range n {
+// claimElsewhere is claim on the other shards in turn. No lock is held.
+func (t *Table[V]) claimElsewhere(class uint8, h uint64, now int64) bool {
+	for i := range t.shards {
 		s := &t.shards[(int(h)+i)&(len(t.shards)-1)]
 		s.mu.Lock()
-		ok := t.claim(s, c)
+		ok := t.claim(s, class, now)
 		s.mu.Unlock()
 		if ok {
 			return true
@@ -100,14 +149,24 @@ func (t *Table[V]) claimElsewhere(c claimant, h uint64) bool {
 }
 
 // evict removes the victim from the locked s, without giving back its place,
-// which is the new entry's.
-func (t *Table[V]) evict(s *shard[V], victim ref) bool {
+// which is that of a new entry of the host's.
+func (t *Table[V]) evict(s *shard[V], victim ref, now int64) bool {
 	if victim == none {
 		return false
 	}
 	t.evicted.Add(1)
+	t.uncharge(s.at(victim), now)
 	s.remove(victim)
 	return true
+}
+
+// uncharge takes e, which is given up at now, from its share.
+func (t *Table[V]) uncharge(e *Entry[V], now int64) {
+	if e.share != noShare {
+		t.shares.noteLost(e.share, now)
+		t.shares.give(e.share, e.class())
+		e.share = noShare
+	}
 }
 
 // sweep drops expired entries of the locked s, looking at a few only: the
@@ -116,7 +175,7 @@ func (t *Table[V]) evict(s *shard[V], victim ref) bool {
 func (t *Table[V]) sweep(s *shard[V], class uint8, now int64) {
 	for group := range uint8(groups) {
 		if r := s.lists[listOf(group, class)].oldest; r != none && s.at(r).Expires <= now {
-			t.expire(s, r)
+			t.expire(s, r, now)
 		}
 	}
 	for slots, live := 0, 0; slots < sweepSlots && live < sweepLive && s.count > 0; slots++ {
@@ -124,9 +183,23 @@ func (t *Table[V]) sweep(s *shard[V], class uint8, now int64) {
 		switch e := s.at(s.hand); {
 		case !e.live():
 		case e.Expires <= now:
-			t.expire(s, s.hand)
+			t.expire(s, s.hand, now)
 		default:
 			live++
+		}
+	}
+}
+
+// sweepOldest drops the entries of the locked s that have expired and stand
+// behind no other in their list.
+func (t *Table[V]) sweepOldest(s *shard[V], now int64) {
+	for i := range s.lists {
+		for n := 0; n < searchShare; n++ {
+			r := s.lists[i].oldest
+			if r == none || s.at(r).Expires > now {
+				break
+			}
+			t.expire(s, r, now)
 		}
 	}
 }

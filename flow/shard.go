@@ -20,7 +20,9 @@ type shard[V any] struct {
 }
 
 // stamp is that of this moment.
-func (s *shard[V]) stamp() Stamp { return Stamp{&s.changes, s.changes.Load()} }
+func (s *shard[V]) stamp(expires int64) Stamp {
+	return Stamp{&s.changes, s.changes.Load(), expires}
+}
 
 // empty takes all out of s, memory and all.
 func (s *shard[V]) empty() store[V] {
@@ -33,11 +35,11 @@ func (s *shard[V]) empty() store[V] {
 }
 
 // insert adds the key k, which is not there, to its list as the newest.
-func (s *shard[V]) insert(t *Table[V], h uint64, k *Key, c claimant, tick uint32) ref {
+func (s *shard[V]) insert(t *Table[V], h uint64, k *Key, c Claim, share shareIndex, tick uint16) ref {
 	if s.full() {
 		s.grow(t)
 	}
-	r := s.place(h, &Entry[V]{key: *k, Expires: Never, tick: tick, list: c.list(), Yields: c.yields})
+	r := s.place(h, &Entry[V]{key: *k, Expires: Never, tick: tick, share: share, list: c.list(), Yields: c.Peer != 0})
 	s.enlist(r)
 	return r
 }
@@ -94,33 +96,67 @@ func (s *shard[V]) unlist(r ref) {
 	}
 }
 
-// oldestOf returns the entry of c's class that is to be evicted for c.
-func (s *shard[V]) oldestOf(c claimant) ref {
-	for group := range c.candidates() {
-		if r := s.lists[listOf(group, c.class)].oldest; r != none {
+// oldestOf returns the entry of the class that is to be evicted for one of the
+// host's.
+func (s *shard[V]) oldestOf(class uint8) ref {
+	for group := range uint8(groups) {
+		if r := s.lists[listOf(group, class)].oldest; r != none {
 			return r
 		}
 	}
 	return none
 }
 
-// oldest returns the entry of the shard that is to be evicted for c.
-func (s *shard[V]) oldest(c claimant) ref {
-	for group := range c.candidates() {
+// oldest returns the entry of the shard that is to be evicted for one of the
+// host's.
+func (s *shard[V]) oldest() ref {
+	for group := range uint8(groups) {
 		found := none
 		for class := range uint8(MaxClasses) {
-			r := s.lists[listOf(group, class)].oldest
-			if r == none {
-				continue
-			}
-			// Ticks wrap: their difference tells, not their order.
-			if found == none || int32(s.at(r).tick-s.at(found).tick) < 0 {
-				found = r
-			}
+			found = s.older(found, s.lists[listOf(group, class)].oldest)
 		}
 		if found != none {
 			return found
 		}
 	}
 	return none
+}
+
+// searchShare is how many entries of each list are looked at for one of a
+// share. Where a peer crowds the table, one of a few is its own.
+const searchShare = 32
+
+// oldestOfShare returns the entry of the share that is to be evicted for
+// another of the share, of the given class if ofClass. It looks at the oldest
+// entries only.
+func (s *shard[V]) oldestOfShare(share shareIndex, class uint8, ofClass bool) ref {
+	for group := range uint8(yieldingGroups) {
+		found := none
+		for c := range uint8(MaxClasses) {
+			if ofClass && c != class {
+				continue
+			}
+			r := s.lists[listOf(group, c)].oldest
+			for n := 0; r != none && s.at(r).share != share; n++ {
+				if r = s.link(r).newer; n == searchShare {
+					r = none
+				}
+			}
+			found = s.older(found, r)
+		}
+		if found != none {
+			return found
+		}
+	}
+	return none
+}
+
+// older returns the entry longest unused of two, a in case of doubt. Either
+// may be none.
+func (s *shard[V]) older(a, b ref) ref {
+	// Ticks wrap: their difference tells, not their order.
+	if a == none || b != none && int16(s.at(b).tick-s.at(a).tick) < 0 {
+		return b
+	}
+	return a
 }

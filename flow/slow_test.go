@@ -20,10 +20,11 @@ type slowTable struct {
 type slowEntry struct {
 	key     flow.Key
 	class   uint8
+	peer    uint8 // that it is charged to; 0: none
 	yields  bool
 	rank    uint8
 	expires int64
-	tick    uint32
+	tick    uint16
 	value   int
 }
 
@@ -50,21 +51,22 @@ func (s *slowTable) expire(now int64) {
 	}
 }
 
-func (s *slowTable) count(class uint8) (n int) {
+func (s *slowTable) count(match func(*slowEntry) bool) (n int) {
 	for _, e := range s.entries {
-		if e.class == class {
+		if match(e) {
 			n++
 		}
 	}
 	return n
 }
 
-// victim returns the entry to evict for one that yields or not, of the class
-// if ofClass: the first by what it is worth, and the longest unused of these.
-func (s *slowTable) victim(class uint8, ofClass, yields bool) *slowEntry {
+// victim returns the entry to evict for one of the class and peer, of the
+// class if ofClass: the first by what it is worth, and the longest unused of
+// these. A peer's own are the only candidates for it.
+func (s *slowTable) victim(class uint8, ofClass bool, peer uint8) *slowEntry {
 	var candidates []*slowEntry
 	for _, e := range s.used {
-		if (!ofClass || e.class == class) && (!yields || e.yields) {
+		if (!ofClass || e.class == class) && (peer == 0 || e.peer == peer) {
 			candidates = append(candidates, e)
 		}
 	}
@@ -87,8 +89,30 @@ func (s *slowTable) victim(class uint8, ofClass, yields bool) *slowEntry {
 	})
 }
 
+// full reports whether an entry of the class and peer needs the place of
+// another one, and which that is: nil for none.
+func (s *slowTable) full(class, peer uint8) (victim *slowEntry, full bool) {
+	limit := s.config.Classes[class]
+	if limit == 0 {
+		limit = 1 << 30
+	}
+	isOfClass := func(e *slowEntry) bool { return e.class == class }
+	free, freeOfClass := s.config.Limit-len(s.entries), limit-s.count(isOfClass)
+	if peer != 0 {
+		held := s.count(func(e *slowEntry) bool { return e.peer == peer })
+		heldOfClass := s.count(func(e *slowEntry) bool { return e.peer == peer && isOfClass(e) })
+		full = held >= free || heldOfClass >= freeOfClass
+		v := s.victim(class, false, peer)
+		if v != nil && v.class != class && freeOfClass <= 0 {
+			v = s.victim(class, true, peer)
+		}
+		return v, full
+	}
+	return s.victim(class, freeOfClass <= 0, 0), free <= 0 || freeOfClass <= 0
+}
+
 func (s *slowTable) touch(e *slowEntry, now int64, moved bool) {
-	if tick := uint32(now >> 30); moved || tick != e.tick {
+	if tick := uint16(now >> 30); moved || tick != e.tick {
 		e.tick = tick
 		for i, u := range s.used {
 			if u == e {
@@ -101,23 +125,23 @@ func (s *slowTable) touch(e *slowEntry, now int64, moved bool) {
 
 func (s *slowTable) put(k flow.Key, class uint8, now, expires int64, v int, rank uint8) bool {
 	s.expire(now)
-	yields := class >= flow.Yielding
-	class %= flow.MaxClasses
+	c := claim(class)
+	yields, peer := c.Peer != 0, uint8(c.Peer)
 	e := s.entries[k]
 	if e == nil {
-		limit := s.config.Classes[class]
-		ofClass := limit > 0 && s.count(class) >= limit
-		if ofClass || len(s.entries) >= s.config.Limit {
-			v := s.victim(class, ofClass, yields)
+		if v, full := s.full(c.Class, peer); full {
 			if s.config.Refuse || v == nil {
 				s.refused++
 				return false
 			}
 			s.remove(v)
 		}
-		e = &slowEntry{key: k, class: class, tick: uint32(now >> 30)}
+		e = &slowEntry{key: k, class: c.Class, peer: peer, tick: uint16(now >> 30)}
 		s.entries[k] = e
 		s.used = append(s.used, e)
+	}
+	if !yields {
+		e.peer = 0
 	}
 	moved := e.rank != rank || e.yields != yields
 	e.value, e.expires, e.rank, e.yields = v, expires, rank, yields
@@ -171,9 +195,7 @@ func FuzzTable(f *testing.F) {
 					expires = now + arg*second/8
 				}
 				class, rank := uint8(n%3), op/5%flow.Ranks
-				if op/15%2 == 1 {
-					class += flow.Yielding
-				}
+				class += of(op / 15 % 3)
 				a, b := put(fast, k, class, now, expires, i, rank), slow.put(k, class, now, expires, i, rank)
 				if a != b {
 					t.Fatalf("step %d: Upsert %v, want %v", i, a, b)

@@ -9,8 +9,6 @@ import (
 const (
 	// MaxClasses is the number of classes that a Table tells apart.
 	MaxClasses = 4
-	// Yielding is added to a class for an entry that yields: see Table.
-	Yielding = MaxClasses
 	// Ranks is the number of ranks that a Table tells apart.
 	Ranks = 3
 )
@@ -43,6 +41,9 @@ type Config struct {
 	// Refuse makes a full table refuse new entries. Otherwise it evicts an
 	// old entry for each new one.
 	Refuse bool
+	// Remember is how long, in nanoseconds, LostAt knows what became of the
+	// entries of a peer that has none any more.
+	Remember int64
 }
 
 // Table is a bounded map from Key to V, safe for concurrent use. V must hold
@@ -63,16 +64,18 @@ type Config struct {
 // is taken back when its key is next asked for, or by the insertions into
 // the same shard, each of which looks at a few entries.
 //
-// A full table that evicts takes an entry from the shard of the new one:
-// first those that yield, among these the lowest rank, among these the one
-// longest unused. If a class is at its own limit, only entries of that class
-// are candidates. A new entry that yields evicts only entries that yield, so
-// it is refused where there are none.
+// A full table that evicts takes, for a new entry of the host's, an entry from
+// the shard of the new one: first those that yield, among these the lowest
+// rank, among these the one longest unused. If a class is at its own limit,
+// only entries of that class are candidates. If the shard has no candidate, the
+// others are asked, of which there are 1024 at most. That is only where a class
+// is limited to so little that some shards have none of it.
 //
-// If the shard has no candidate, others are asked: for a new entry that
-// yields a few, for others all of them, of which there are 1024 at most. That
-// is only where a class is limited to so little, or consists of so little
-// that may be evicted, that some shards have none of it.
+// A new entry that is charged to a peer never takes the place of another
+// peer's, nor of the host's. A peer has its share: it gets a place while it
+// holds fewer than are free, in all and of the class. Beyond that, its new
+// entry takes the place of one of its own, by rank and use as above, or is
+// refused if the shard shows none of these among the longest unused.
 //
 // Uses that are less than about a second apart count as one.
 type Table[V any] struct {
@@ -84,6 +87,7 @@ type Table[V any] struct {
 
 	total   gauge
 	classes [MaxClasses]gauge
+	shares  *shares
 
 	evicted, expired, refused atomic.Uint64
 }
@@ -110,10 +114,15 @@ const (
 type Stamp struct {
 	changes *atomic.Uint32
 	seen    uint32
+	expires int64
 }
 
 // Holds reports whether nothing has changed since.
 func (s Stamp) Holds() bool { return s.changes != nil && s.changes.Load() == s.seen }
+
+// Expires returns when the entry that the stamp was given for is gone, unless
+// it is used meanwhile: a stamp may hold longer.
+func (s Stamp) Expires() int64 { return s.expires }
 
 // Stats is a snapshot of a Table's counters.
 type Stats struct {
@@ -137,6 +146,7 @@ func New[V any](c Config) *Table[V] {
 		shift:  uint8(64 - order),
 		refuse: c.Refuse,
 		fair:   100 * (c.Limit >> order) / (2 * roomy),
+		shares: newShares(c.Remember),
 	}
 	t.total.max = int64(c.Limit)
 	for i, limit := range c.Classes {
@@ -201,7 +211,7 @@ func (t *Table[V]) UpdateID(id *ID, now int64, f func(*Entry[V]) Action) (Stamp,
 	}
 	e := s.at(r)
 	if e.Expires <= now {
-		t.expire(s, r)
+		t.expire(s, r, now)
 		s.mu.Unlock()
 		return Stamp{}, false
 	}
@@ -211,25 +221,24 @@ func (t *Table[V]) UpdateID(id *ID, now int64, f func(*Entry[V]) Action) (Stamp,
 	}
 	var stamp Stamp
 	if a == Touch || a == Leave {
-		stamp = s.stamp()
+		stamp = s.stamp(e.Expires)
 	}
 	s.mu.Unlock()
 	return stamp, true
 }
 
 // Upsert calls f with the entry of k, which it makes if there is none: then
-// fresh is true, Value is zero, Rank is 0, Expires is Never and the entry is
-// of the given class, which stays. Upsert returns false, without a call of f,
-// if there is no room. The rules for f are those of Update. class must be
-// less than MaxClasses, to which Yielding may be added.
-func (t *Table[V]) Upsert(k Key, class uint8, now int64, f func(e *Entry[V], fresh bool) Action) bool {
+// fresh is true, Value is zero, Rank is 0, Expires is Never and the entry has
+// the place that c asked for. Upsert returns false, without a call of f, if
+// there is no room. The rules for f are those of Update.
+func (t *Table[V]) Upsert(k Key, c Claim, now int64, f func(e *Entry[V], fresh bool) Action) bool {
 	id := k.ID()
-	return t.UpsertID(&id, class, now, f)
+	return t.UpsertID(&id, c, now, f)
 }
 
 // UpsertID is Upsert for the key that id, which is not zero, was made of. It
 // does not keep id.
-func (t *Table[V]) UpsertID(id *ID, class uint8, now int64, f func(e *Entry[V], fresh bool) Action) bool {
+func (t *Table[V]) UpsertID(id *ID, c Claim, now int64, f func(e *Entry[V], fresh bool) Action) bool {
 	s, h, k := t.shardOf(id), id.hash, &id.key
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -238,14 +247,13 @@ func (t *Table[V]) UpsertID(id *ID, class uint8, now int64, f func(e *Entry[V], 
 		t.settle(s, r, now, f(s.at(r), false))
 		return true
 	}
-	c := claimant{class: class % MaxClasses, yields: class >= Yielding}
-	r, fresh := t.makeRoom(s, h, k, c, now)
+	r, share, fresh := t.makeRoom(s, h, k, c, now)
 	if r == none && !fresh {
 		t.refused.Add(1)
 		return false
 	}
 	if fresh {
-		r = s.insert(t, h, k, c, tickOf(now))
+		r = s.insert(t, h, k, c, share, tickOf(now))
 	}
 	t.settle(s, r, now, f(s.at(r), fresh))
 	return true
@@ -277,8 +285,7 @@ func (t *Table[V]) Drain(f func(Key, V)) {
 		s.mu.Unlock()
 		for r := ref(1); int(r) <= len(old.slots); r++ {
 			if e := old.at(r); e.live() {
-				t.total.give()
-				t.classes[e.class()].give()
+				t.free(e)
 				f(e.Key(), e.Value)
 			}
 		}
@@ -292,7 +299,7 @@ func (t *Table[V]) shardOf(id *ID) *shard[V] { return &t.shards[id.hash>>t.shift
 func (t *Table[V]) findLive(s *shard[V], h uint64, k *Key, now int64) ref {
 	r := s.find(h, k)
 	if r != none && s.at(r).Expires <= now {
-		t.expire(s, r)
+		t.expire(s, r, now)
 		return none
 	}
 	return r
@@ -304,6 +311,10 @@ func (t *Table[V]) settle(s *shard[V], r ref, now int64, a Action) {
 	e := s.at(r)
 	if a&Changed != 0 {
 		s.changes.Add(1)
+		if e.share != noShare && !e.Yields {
+			t.shares.give(e.share, e.class())
+			e.share = noShare
+		}
 	}
 	if a&^Changed == Remove {
 		t.remove(s, r)
@@ -315,15 +326,31 @@ func (t *Table[V]) settle(s *shard[V], r ref, now int64, a Action) {
 }
 
 func (t *Table[V]) remove(s *shard[V], r ref) {
-	t.total.give()
-	t.classes[s.at(r).class()].give()
+	t.free(s.at(r))
 	s.remove(r)
 }
 
-func (t *Table[V]) expire(s *shard[V], r ref) {
+// free gives back the place of e.
+func (t *Table[V]) free(e *Entry[V]) {
+	t.total.give()
+	t.classes[e.class()].give()
+	if e.share != noShare {
+		t.shares.give(e.share, e.class())
+	}
+}
+
+func (t *Table[V]) expire(s *shard[V], r ref, now int64) {
 	t.expired.Add(1)
+	if e := s.at(r); e.share != noShare {
+		t.shares.noteLost(e.share, min(e.Expires, now))
+	}
 	t.remove(s, r)
 }
 
+// LostAt returns when an entry that was charged to p, or was to be, was last
+// evicted, expired or refused, or 0 if it never was or Config.Remember is over
+// since then.
+func (t *Table[V]) LostAt(p PeerID, now int64) int64 { return t.shares.lostAt(p, now) }
+
 // tickOf is the time as the use lists keep it: in units of 2^30 ns.
-func tickOf(now int64) uint32 { return uint32(now >> 30) }
+func tickOf(now int64) uint16 { return uint16(now >> 30) }

@@ -20,11 +20,19 @@ func key(n int) flow.Key {
 
 const second = int64(1) << 30 // as the table counts
 
-// put makes or changes the entry of k.
+// of is added to a class for the entries of the nth peer.
+func of(peer uint8) uint8 { return peer * flow.MaxClasses }
+
+// claim is the Claim that a class of put stands for.
+func claim(class uint8) flow.Claim {
+	return flow.Claim{Class: class % flow.MaxClasses, Peer: flow.PeerID(class / flow.MaxClasses)}
+}
+
+// put makes or changes the entry of k. It yields if it is of a peer.
 func put(t *flow.Table[int], k flow.Key, class uint8, now, expires int64, v int, rank uint8) bool {
-	return t.Upsert(k, class, now, func(e *flow.Entry[int], _ bool) flow.Action {
-		e.Value, e.Expires, e.Rank, e.Yields = v, expires, rank, class >= flow.Yielding
-		return flow.Touch
+	return t.Upsert(k, claim(class), now, func(e *flow.Entry[int], _ bool) flow.Action {
+		e.Value, e.Expires, e.Rank, e.Yields = v, expires, rank, class >= flow.MaxClasses
+		return flow.Touch | flow.Changed
 	})
 }
 
@@ -69,8 +77,8 @@ func TestUpsertUpdatePeekDelete(t *testing.T) {
 		e.Value++
 		return flow.Touch
 	}
-	table.Upsert(key(1), 0, 0, add)
-	table.Upsert(key(1), 0, 0, add)
+	table.Upsert(key(1), flow.Claim{}, 0, add)
+	table.Upsert(key(1), flow.Claim{}, 0, add)
 	if fmt.Sprint(saw) != "[true false]" {
 		t.Errorf("fresh was %v", saw)
 	}
@@ -80,7 +88,7 @@ func TestUpsertUpdatePeekDelete(t *testing.T) {
 	if table.Len() != 1 || !table.Delete(key(1)) || table.Delete(key(1)) || table.Len() != 0 {
 		t.Error("Delete must remove the entry once")
 	}
-	table.Upsert(key(2), 0, 0, func(*flow.Entry[int], bool) flow.Action { return flow.Remove })
+	table.Upsert(key(2), flow.Claim{}, 0, func(*flow.Entry[int], bool) flow.Action { return flow.Remove })
 	if table.Len() != 0 {
 		t.Error("an entry removed by its visitor is still there")
 	}
@@ -216,58 +224,200 @@ func TestLimitIsStrict(t *testing.T) {
 	}
 }
 
-// What yields goes first whatever its rank, and takes no other's place.
+// What is a peer's goes first whatever its rank, and takes no other's place.
 func TestYielding(t *testing.T) {
-	const yielding = flow.Yielding
 	for name, limit := range map[string]flow.Config{
-		"in all":       {Limit: 5},
-		"of the class": {Limit: 100, Classes: [flow.MaxClasses]int{5}},
+		"in all":       {Limit: 9},
+		"of the class": {Limit: 100, Classes: [flow.MaxClasses]int{9}},
 	} {
 		t.Run(name, func(t *testing.T) {
 			table := flow.New[int](limit)
 			put(table, key(0), 0, 0, flow.Never, 0, 0)
-			put(table, key(1), yielding, 1*second, flow.Never, 0, 2)
-			put(table, key(2), yielding, 2*second, flow.Never, 0, 1)
-			put(table, key(3), yielding, 3*second, flow.Never, 0, 1)
-			put(table, key(4), yielding, 4*second, flow.Never, 0, 0)
+			put(table, key(1), of(1), 1*second, flow.Never, 0, 2)
+			put(table, key(2), of(1), 2*second, flow.Never, 0, 1)
+			put(table, key(3), of(1), 3*second, flow.Never, 0, 1)
+			put(table, key(4), of(1), 4*second, flow.Never, 0, 0)
 			for i := 5; i < 50; i++ { // each takes the place of the one before
-				put(table, key(i), yielding, int64(i)*second, flow.Never, 0, 0)
+				put(table, key(i), of(1), int64(i)*second, flow.Never, 0, 0)
 			}
 			wantKeys(t, table, 50*second, 0, 1, 2, 3, 49)
-			put(table, key(50), 0, 50*second, flow.Never, 0, 0)
-			put(table, key(51), 0, 51*second, flow.Never, 0, 0)
-			wantKeys(t, table, 51*second, 0, 1, 3, 50, 51)
-			put(table, key(52), yielding, 52*second, flow.Never, 0, 1)
-			wantKeys(t, table, 52*second, 0, 1, 50, 51, 52)
-			put(table, key(53), 0, 53*second, flow.Never, 0, 0)
-			put(table, key(54), 0, 54*second, flow.Never, 0, 0)
-			wantKeys(t, table, 54*second, 0, 50, 51, 53, 54)
-			if put(table, key(55), yielding, 55*second, flow.Never, 0, 2) {
-				t.Error("an entry that yields found a place among those that do not")
+			for i := range 6 {
+				put(table, key(50+i), 0, int64(50+i)*second, flow.Never, 0, 0)
 			}
-			if s := table.Stats(); s.Refused != 1 || s.Entries != 5 {
+			wantKeys(t, table, 56*second, 0, 1, 3, 50, 51, 52, 53, 54, 55)
+			put(table, key(56), of(1), 56*second, flow.Never, 0, 1)
+			wantKeys(t, table, 56*second, 0, 1, 50, 51, 52, 53, 54, 55, 56)
+			put(table, key(57), 0, 57*second, flow.Never, 0, 0)
+			put(table, key(58), 0, 58*second, flow.Never, 0, 0)
+			wantKeys(t, table, 58*second, 0, 50, 51, 52, 53, 54, 55, 57, 58)
+			if put(table, key(59), of(1), 59*second, flow.Never, 0, 2) {
+				t.Error("a peer's entry found a place among the host's")
+			}
+			if s := table.Stats(); s.Refused != 1 || s.Entries != 9 {
 				t.Errorf("stats %+v, want 1 refused", s)
 			}
 			// What comes to yield later is evicted like what always did.
-			put(table, key(53), yielding, 56*second, flow.Never, 0, 2)
-			put(table, key(56), yielding, 56*second, flow.Never, 0, 0)
-			wantKeys(t, table, 56*second, 0, 50, 51, 54, 56)
+			put(table, key(57), of(1), 60*second, flow.Never, 0, 2)
+			put(table, key(60), 0, 60*second, flow.Never, 0, 0)
+			wantKeys(t, table, 60*second, 0, 50, 51, 52, 53, 54, 55, 58, 60)
 		})
 	}
 }
 
-// An entry that yields asks a few shards for a place, not all of them.
-func TestYieldingSearchIsBounded(t *testing.T) {
-	table := flow.New[int](flow.Config{Limit: 1 << 17, Classes: [flow.MaxClasses]int{3: 1}})
-	for i := range 2000 {
-		put(table, key(i), 3+flow.Yielding, int64(i), flow.Never, i, 0)
-		if table.Len() != 1 {
-			t.Fatalf("%d entries of a class limited to 1", table.Len())
+// A peer that fills its share leaves room for all others, whose entries it
+// cannot touch.
+func TestShares(t *testing.T) {
+	for name, c := range map[string]flow.Config{
+		"evicting":     {Limit: 1 << 14},
+		"refusing":     {Limit: 1 << 14, Refuse: true},
+		"of the class": {Limit: 1 << 16, Classes: [flow.MaxClasses]int{1 << 14}},
+	} {
+		t.Run(name, func(t *testing.T) {
+			table := flow.New[int](c)
+			put(table, key(0), of(2), 0, flow.Never, 0, 0)
+			for i := range 1 << 16 {
+				put(table, key(1000+i), of(1), second, flow.Never, 0, 2)
+			}
+			if n := table.Len(); n > 1<<13+1 || n < 1<<13 {
+				t.Errorf("a peer alone holds %d of %d places", n-1, 1<<14)
+			}
+			for i := range 100 {
+				if !put(table, key(1+i), of(uint8(3+i%30)), 2*second, flow.Never, 0, 0) {
+					t.Errorf("entry %d of other peers was refused", i)
+				}
+			}
+			if n := len(has(table, 101, 2*second)); n != 101 {
+				t.Errorf("of 101 entries of other peers %d are there", n)
+			}
+		})
+	}
+}
+
+// A share that is given back can be taken again, for every way of giving.
+func TestSharesAreGivenBack(t *testing.T) {
+	ways := map[string]func(table *flow.Table[int]){
+		"removed": func(table *flow.Table[int]) {
+			for i := range 5 {
+				table.Update(key(i), 0, func(*flow.Entry[int]) flow.Action { return flow.Remove })
+			}
+		},
+		"deleted": func(table *flow.Table[int]) {
+			for i := range 5 {
+				table.Delete(key(i))
+			}
+		},
+		"drained": func(table *flow.Table[int]) { table.Drain(func(flow.Key, int) {}) },
+		"expired": func(table *flow.Table[int]) {
+			for i := range 5 {
+				table.Update(key(i), 2000, func(*flow.Entry[int]) flow.Action { return flow.Touch })
+			}
+		},
+		"evicted": func(table *flow.Table[int]) {
+			for i := range 10 {
+				put(table, key(50+i), 0, 0, flow.Never, 0, 0)
+			}
+			for i := range 10 {
+				table.Delete(key(50 + i))
+			}
+		},
+		"no peer's any more": func(table *flow.Table[int]) {
+			for i := range 5 {
+				put(table, key(i), 0, 0, flow.Never, 0, 0)
+				table.Delete(key(i))
+			}
+		},
+	}
+	for name, give := range ways {
+		t.Run(name, func(t *testing.T) {
+			table := flow.New[int](flow.Config{Limit: 10})
+			for range 3 {
+				for i := range 5 {
+					if !put(table, key(i), of(1)+uint8(i%3), 0, 1000, 0, 0) {
+						t.Fatalf("no place for entry %d", i)
+					}
+				}
+				if s := table.Stats(); s.Entries != 5 {
+					t.Fatalf("%+v, want 5 entries", s)
+				}
+				give(table)
+			}
+		})
+	}
+}
+
+// LostAt knows when an entry of a peer was given up, whatever for, and for as
+// long as it is asked to.
+func TestLostAt(t *testing.T) {
+	const p = flow.PeerID(1)
+	table := flow.New[int](flow.Config{Limit: 3, Remember: 1000})
+	want := func(now, lost int64) {
+		t.Helper()
+		if got := table.LostAt(p, now); got != lost {
+			t.Errorf("LostAt(%d) = %d, want %d", now, got, lost)
+		}
+		if got := table.LostAt(p+1, now); got != 0 {
+			t.Errorf("LostAt(%d) of another peer = %d", now, got)
 		}
 	}
-	// 128 shards: about one in 26 insertions finds the entry there is.
-	if s := table.Stats(); s.Refused < 1000 || s.Evicted == 0 || s.Refused+s.Evicted != 1999 {
-		t.Errorf("stats %+v", s)
+	want(1, 0)
+	put(table, key(1), of(1), 1, 100, 0, 0)
+	want(1, 0)
+	table.Update(key(1), 110, func(*flow.Entry[int]) flow.Action { return flow.Touch })
+	want(111, 100) // expired
+	want(1100, 100)
+	want(1101, 0)
+	put(table, key(1), of(1), 2000, flow.Never, 0, 0)
+	put(table, key(2), of(1), 2001, flow.Never, 0, 0)
+	want(2001, 0)
+	put(table, key(3), of(1), 2002, flow.Never, 0, 0)
+	want(2002, 2002) // evicted by the peer itself
+	for i := range 3 {
+		put(table, key(10+i), 0, 2010, flow.Never, 0, 0)
+	}
+	want(2011, 2010) // evicted by the host
+	put(table, key(1), of(1), 2020, flow.Never, 0, 0)
+	want(2021, 2020) // refused
+	table.Delete(key(10))
+	put(table, key(1), of(1), 3500, flow.Never, 0, 0)
+	table.Delete(key(1))
+	want(3500, 0) // whoever deletes knows
+}
+
+// There may be more peers than a table can tell apart.
+func TestManyPeers(t *testing.T) {
+	table := flow.New[int](flow.Config{Limit: 1 << 18, Remember: 1000})
+	for i := range 1 << 17 {
+		c := flow.Claim{Peer: flow.PeerID(i + 1)}
+		now := int64(i / 1000)
+		if !table.Upsert(key(i), c, now, func(*flow.Entry[int], bool) flow.Action { return flow.Touch }) {
+			t.Fatalf("peer %d was refused its first entry", i)
+		}
+		if i%2 == 0 {
+			table.Update(key(i), now, func(e *flow.Entry[int]) flow.Action { e.Expires = now; return flow.Touch })
+			table.Update(key(i), now, func(e *flow.Entry[int]) flow.Action { return flow.Touch })
+		}
+	}
+	if lost := table.LostAt(1<<17-1, 200); lost == 0 {
+		t.Error("it is forgotten that a peer beyond the last share lost an entry")
+	}
+}
+
+// The addresses of one /64 are one peer; IPv4 addresses, mapped ones and
+// numbers are apart.
+func TestPeerIDs(t *testing.T) {
+	a := func(s string) flow.PeerID { return flow.AddrPeer(netip.MustParseAddr(s)) }
+	if a("fd7a::1") != a("fd7a::ffff:1") || a("fd7a::1") == a("fd7a:0:0:1::1") {
+		t.Error("IPv6 peers are not /64s")
+	}
+	ids := []flow.PeerID{flow.PrefixPeer(netip.MustParsePrefix("fd7a::1/128")), flow.PrefixPeer(netip.MustParsePrefix("fd7a::/128")),
+		flow.PrefixPeer(netip.MustParsePrefix("fd7a::/64")), a("100.64.0.1"), a("100.64.0.2"), a("::ffff:100.64.0.1"), a("::ffff:100.64.0.2"), a("fd7a::1"),
+		flow.NumberedPeer(0), flow.NumberedPeer(1), 0}
+	for i, x := range ids {
+		for j, y := range ids {
+			if (x == y) != (i == j) {
+				t.Errorf("IDs %d and %d: %x and %x", i, j, x, y)
+			}
+		}
 	}
 }
 
@@ -315,7 +465,7 @@ func TestDrainIsExact(t *testing.T) {
 		wg.Go(func() {
 			rng := rand.New(rand.NewPCG(1, uint64(w)))
 			for range each {
-				table.Upsert(key(rng.IntN(keys)), 0, 0, func(e *flow.Entry[int], _ bool) flow.Action {
+				table.Upsert(key(rng.IntN(keys)), flow.Claim{}, 0, func(e *flow.Entry[int], _ bool) flow.Action {
 					e.Value++
 					return flow.Touch
 				})
@@ -376,7 +526,7 @@ func TestConcurrentUse(t *testing.T) {
 func ExampleTable() {
 	table := flow.New[string](flow.Config{Limit: 2})
 	for i, name := range []string{"first", "second", "third"} {
-		table.Upsert(key(i), 0, 0, func(e *flow.Entry[string], fresh bool) flow.Action {
+		table.Upsert(key(i), flow.Claim{}, 0, func(e *flow.Entry[string], fresh bool) flow.Action {
 			e.Value = name
 			return flow.Touch
 		})
@@ -406,9 +556,16 @@ func TestStamps(t *testing.T) {
 		t.Error("a stamp holds that never can")
 	}
 	s := stamp(flow.Touch)
+	if at := s.Expires(); at != 100 {
+		t.Errorf("the stamp's entry expires at %d, want 100", at)
+	}
+	later, _ := table.Update(key(2), 0, func(e *flow.Entry[int]) flow.Action { e.Expires = 300; return flow.Touch })
+	if at := later.Expires(); at != 300 {
+		t.Errorf("the stamp's entry expires at %d, want 300, as was set", at)
+	}
 	table.Peek(key(2), 0)
 	table.Update(key(2), 0, func(*flow.Entry[int]) flow.Action { return flow.Leave })
-	table.Upsert(key(2), 0, 0, func(*flow.Entry[int], bool) flow.Action { return flow.Touch })
+	table.Upsert(key(2), flow.Claim{}, 0, func(*flow.Entry[int], bool) flow.Action { return flow.Touch })
 	if !s.Holds() {
 		t.Error("the stamp lapsed by uses")
 	}
@@ -426,7 +583,7 @@ func TestStamps(t *testing.T) {
 		table.Update(key(2), 0, func(*flow.Entry[int]) flow.Action { return flow.Leave | flow.Changed })
 	})
 	lapse("a change by Upsert", func() {
-		table.Upsert(key(2), 0, 0, func(*flow.Entry[int], bool) flow.Action { return flow.Touch | flow.Changed })
+		table.Upsert(key(2), flow.Claim{}, 0, func(*flow.Entry[int], bool) flow.Action { return flow.Touch | flow.Changed })
 	})
 	lapse("an eviction", func() { put(table, key(3), 0, 1, 200, 0, 0) })
 	put(table, key(1), 0, 1, 200, 0, 0)

@@ -157,6 +157,7 @@ func TestNewRefusesBadConfig(t *testing.T) {
 		{"MTU of IPv6", netstack.Config{Addrs: []netip.Addr{v6}, MTU: 1279}},
 		{"big MTU", netstack.Config{Addrs: []netip.Addr{v4}, MTU: 65536}},
 		{"host", netstack.Config{Addrs: []netip.Addr{v4}, Host: []netip.Prefix{{}}}},
+		{"host bits", netstack.Config{Addrs: []netip.Addr{v4}, Host: []netip.Prefix{netip.MustParsePrefix("10.0.0.1/8")}}},
 	}
 	for _, tt := range tests {
 		t.Run(tt.name, func(t *testing.T) {

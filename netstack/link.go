@@ -45,7 +45,7 @@ func newLink(w *tstun.Wrapper, mtu int, c Config) *link {
 		l.own[a] = struct{}{}
 	}
 	for _, p := range c.Host {
-		l.host = append(l.host, p.Masked())
+		l.host = append(l.host, p)
 	}
 	l.mtu.Store(uint32(mtu))
 	return l

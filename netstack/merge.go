@@ -11,17 +11,21 @@ import (
 
 // This file undoes for the stack what segmentation did: TCP segments that
 // follow each other become one, so that the stack handles and acknowledges
-// them at once. The checksum of the result is computed from those of the
+// them at once. The TCP checksum of the result is computed from those of the
 // segments without a look at the data, so a segment that was broken makes it
-// wrong, and the stack finds out.
+// wrong, and the stack finds out. The checksum of the result's IPv4 header is
+// made anew and would hide a broken one, so that is verified first: the stack
+// gets a packet with a wrong one as it came, and drops and counts it.
 
 const (
 	ipv4HeaderLen = 20 // RFC 791 §3.1, without options
 	ipv6HeaderLen = 40 // RFC 8200 §3
+
+	rightSum = 0xffff // of a header with its checksum in it (RFC 1071 §1)
 )
 
 // segment is a TCP segment that could be merged: data, and no flags but ACK
-// and PSH, behind an IP header without options.
+// and PSH, behind an IP header without options and with a right checksum.
 type segment struct {
 	src, dst netip.AddrPort
 	ip, tcp  []byte // the headers
@@ -43,11 +47,13 @@ func segmentOf(p *packet.Parsed) (segment, bool) {
 		tcp:     transport[:len(transport)-len(payload)],
 		payload: payload,
 	}
-	want := ipv4HeaderLen
-	if p.IPVersion == 6 {
-		want = ipv6HeaderLen
+	if len(payload) == 0 {
+		return segment{}, false
 	}
-	return s, len(s.ip) == want && len(payload) > 0
+	if p.IPVersion == 6 {
+		return s, len(s.ip) == ipv6HeaderLen
+	}
+	return s, len(s.ip) == ipv4HeaderLen && packet.Checksum(s.ip, 0) == rightSum
 }
 
 func (s segment) seq() uint32 { return binary.BigEndian.Uint32(s.tcp[4:]) }

@@ -6,6 +6,7 @@ import (
 	"net/netip"
 	"testing"
 
+	"tstun"
 	"tstun/packet"
 )
 
@@ -78,6 +79,11 @@ func spoilPacket(pkt []byte, change byte) {
 		if ip == 20 {
 			pkt[6] |= 0x20
 		}
+	case 12: // checksum of the IPv4 header
+		if ip == 20 {
+			pkt[10] ^= 0x40
+		}
+		return
 	default:
 		return
 	}
@@ -118,7 +124,7 @@ func check(t *testing.T, pkts [][]byte) {
 }
 
 func TestMerge(t *testing.T) {
-	for change := range byte(12) {
+	for change := range byte(13) {
 		for which := range byte(2) {
 			for _, at := range []int{0, 1, 4, 5} {
 				t.Run(fmt.Sprintf("%d/%d/%d", change, which, at), func(t *testing.T) {
@@ -155,9 +161,52 @@ func TestMergeKeepsBrokenChecksums(t *testing.T) {
 	}
 }
 
+// The stack drops and counts a packet with a wrong header checksum, wherever in
+// a flight it is, and gets the others merged.
+func TestMergeLeavesBrokenHeadersToTheStack(t *testing.T) {
+	for at := range 5 {
+		t.Run(fmt.Sprint(at), func(t *testing.T) {
+			w := tstun.Wrap(nil, tstun.NewFake())
+			defer w.Close()
+			s, err := New(w, Config{Addrs: []netip.Addr{netip.MustParseAddr("100.64.0.2")}})
+			if err != nil {
+				t.Fatal(err)
+			}
+			defer s.Close()
+			script := bytes.Repeat([]byte{0, 200, 0}, 5)
+			script[3*at] = 12
+			pkts := flight(script)
+			var b inbox
+			b.init()
+			var p packet.Parsed
+			for _, pkt := range pkts {
+				p.Decode(pkt)
+				b.put(&p)
+			}
+			whole := 0
+			for _, it := range b.fetch() {
+				s.link.deliver(&it)
+				whole++
+			}
+			ip := s.ip.Stats().IP
+			if n := ip.MalformedPacketsReceived.Value(); n != 1 {
+				t.Errorf("the stack counted %d malformed packets, want 1", n)
+			}
+			runs := 3 // before it, itself, behind it
+			if at == 0 || at == len(pkts)-1 {
+				runs = 2
+			}
+			if n := ip.ValidPacketsReceived.Value(); whole != runs || n != uint64(runs-1) {
+				t.Errorf("%d packets became %d, of which the stack took %d; want %d and %d", len(pkts), whole, n, runs, runs-1)
+			}
+		})
+	}
+}
+
 func FuzzMerge(f *testing.F) {
 	f.Add([]byte{0, 200, 0, 0, 200, 0, 1, 100, 0, 0, 9, 1})
 	f.Add(bytes.Repeat([]byte{0, 255, 1}, 60))
+	f.Add([]byte{0, 200, 0, 12, 200, 0, 0, 200, 0, 12, 200, 0})
 	f.Fuzz(func(t *testing.T, script []byte) { check(t, flight(script[:min(len(script), 600)])) })
 }
 

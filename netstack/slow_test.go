@@ -38,6 +38,9 @@ func newSlowRun(pkt []byte) slowRun {
 	if r.ip = 20; pkt[0]>>4 == 6 {
 		r.ip = 40
 	}
+	if !headerIsRight(pkt) {
+		return r
+	}
 	isTCP := r.ip == 40 && pkt[6] == 6 || r.ip == 20 && pkt[0] == 0x45 && pkt[9] == 6 && pkt[6]&0x3f == 0 && pkt[7] == 0
 	if !isTCP {
 		return r
@@ -48,8 +51,20 @@ func newSlowRun(pkt []byte) slowRun {
 	return r
 }
 
+// headerIsRight adds up an IPv4 header, word by word. IPv6 has no checksum.
+func headerIsRight(pkt []byte) bool {
+	if pkt[0]>>4 == 6 {
+		return true
+	}
+	sum := 0
+	for i := 0; i < 20; i += 2 {
+		sum += int(pkt[i])<<8 | int(pkt[i+1])
+	}
+	return sum%0xffff == 0
+}
+
 func (r *slowRun) takes(pkt []byte) bool {
-	if r.full || len(pkt) <= r.header || len(pkt)-r.header > r.size || len(r.bytes)+len(pkt)-r.header > 65535 {
+	if !headerIsRight(pkt) || r.full || len(pkt) <= r.header || len(pkt)-r.header > r.size || len(r.bytes)+len(pkt)-r.header > 65535 {
 		return false
 	}
 	if pkt[0] != r.bytes[0] || pkt[r.ip+13]&^8 != 0x10 {

@@ -49,7 +49,8 @@ type Config struct {
 	Addrs []netip.Addr
 	// Host are the addresses of the operating system behind the Wrapper's
 	// device. What the stack sends to them goes to the device instead of the
-	// peers. Leave it empty where there is none, as with tstun.NewFake.
+	// peers. Leave it empty where there is none, as with tstun.NewFake. A
+	// prefix with bits behind its length is refused.
 	Host []netip.Prefix
 	// MTU is that of the stack in bytes. 0: the Wrapper's.
 	MTU int
@@ -119,6 +120,9 @@ func (c Config) check(w *tstun.Wrapper) (int, error) {
 	for _, p := range c.Host {
 		if !p.IsValid() || p.Addr().Is4In6() {
 			return 0, fmt.Errorf("host prefix %v is not valid", p)
+		}
+		if p != p.Masked() {
+			return 0, fmt.Errorf("host prefix %v has bits behind its length: name %v or %v", p, p.Masked(), netip.PrefixFrom(p.Addr(), p.Addr().BitLen()))
 		}
 	}
 	if mtu < least || mtu > maxMTU {

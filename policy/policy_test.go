@@ -148,6 +148,7 @@ func TestErrors(t *testing.T) {
 		{"no ports", rule(`{"src": "*", "dst": "web"}`), `no ports: want HOST:PORTS`},
 		{"brackets", rule(`{"src": "*", "dst": "fd00::1:80"}`), `want HOST:PORTS, such as web:22`},
 		{"protocol", rule(`{"proto": "255", "src": "*", "dst": "web:*"}`), `"255": want tcp, udp`},
+		{"port zero", rule(`{"src": "*", "dst": "web:0,80"}`), `port 0 alone is no service's`},
 		{"ports of gre", rule(`{"proto": ["tcp", "gre"], "src": "*", "dst": "web:80"}`), `gre has no ports: want the ports "*"`},
 		{"test without source", test(`{"accept": "web:1"}`), `a test has no "src"`},
 		{"test of nothing", test(`{"src": "web"}`), `a test has neither "accept" nor "deny"`},

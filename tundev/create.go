@@ -2,6 +2,7 @@ package tundev
 
 import (
 	"fmt"
+	"io/fs"
 
 	"golang.zx2c4.com/wireguard/tun"
 
@@ -66,7 +67,15 @@ func createError(name string, err error) error {
 // the system, since it differs.
 func checkMTU(mtu int) error {
 	if mtu < 0 || mtu > maxMTU {
-		return fmt.Errorf("MTU %d: not between 0 and %d", mtu, maxMTU)
+		return mtuError(mtu)
 	}
 	return nil
 }
+
+// mtuError is an MTU that no interface can have. It counts as fs.ErrInvalid.
+type mtuError int
+
+func (e mtuError) Error() string { return fmt.Sprintf("MTU %d: not between 0 and %d", int(e), maxMTU) }
+
+// Is makes errors.Is(err, fs.ErrInvalid) hold.
+func (mtuError) Is(target error) bool { return target == fs.ErrInvalid }

@@ -16,8 +16,11 @@ import (
 	"testing"
 
 	"golang.org/x/sys/unix"
+	"golang.zx2c4.com/wireguard/tun"
 
+	"tstun/internal/gso"
 	"tstun/internal/netns"
+	"tstun/internal/testdev"
 	"tstun/tundev"
 )
 
@@ -92,9 +95,7 @@ func TestCreate(t *testing.T) {
 		if name != "tst0" {
 			t.Errorf("name %q", name)
 		}
-		if log.String() != "" {
-			t.Errorf("logged %q", &log)
-		}
+		wantOffloads(t, dev, name, log.String())
 		mtu, err := dev.MTU()
 		if err != nil || mtu != 1300 {
 			t.Errorf("MTU %d, %v", mtu, err)
@@ -118,6 +119,35 @@ func TestCreate(t *testing.T) {
 			t.Errorf("left behind: %v, %v", links, err)
 		}
 	})
+}
+
+// wantOffloads checks that the device uses what the kernel grants, and says
+// what it does not.
+func wantOffloads(t *testing.T, dev tun.Device, name, log string) {
+	t.Helper()
+	want := gso.Kinds{TCP: true, UDP: udpOffload(t)}
+	if got := tundev.PortOf(dev).Joins(); got != want {
+		t.Errorf("packets are joined of %+v, the kernel grants %+v", got, want)
+	}
+	logged, granted := "", "checksum, TCP, UDP"
+	if !want.UDP {
+		logged = "tundev: " + name + ": the kernel refuses, going on without: UDP segmentation offload: TUNSETOFFLOAD: invalid argument"
+		granted = "checksum, TCP"
+	}
+	if log != logged {
+		t.Errorf("logged %q, want %q", log, logged)
+	}
+	t.Logf("offloads granted: %s", granted)
+}
+
+// udpOffload reports whether the kernel has UDP segmentation offload for TUNs.
+func udpOffload(t testing.TB) bool {
+	t.Helper()
+	granted, err := testdev.UDPOffload()
+	if err != nil {
+		t.Fatal(err)
+	}
+	return granted
 }
 
 func TestCreateSpeedIsUnknown(t *testing.T) {
@@ -389,6 +419,23 @@ func TestWriteWhileDown(t *testing.T) {
 			}
 			if err := ns.LinkDown(name); err != nil {
 				t.Fatal(err)
+			}
+		}
+	})
+}
+
+// The MTU is known after Close also where it was never asked for before, and is
+// the interface's own where Create did not set it.
+func TestMTUAfterClose(t *testing.T) {
+	inNamespace(t, func(*netns.NS) {
+		for _, tt := range []struct{ asked, want int }{{0, 1500}, {1280, 1280}} {
+			dev, _, err := tundev.Create(nil, "mtu%d", tt.asked)
+			if err != nil {
+				t.Fatal(err)
+			}
+			dev.Close()
+			if mtu, err := dev.MTU(); mtu != tt.want || err != nil {
+				t.Errorf("asked for %d: MTU %d, %v; want %d", tt.asked, mtu, err, tt.want)
 			}
 		}
 	})

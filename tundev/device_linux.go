@@ -58,6 +58,11 @@ func newLinuxDevice(l link) (tun.Device, error) {
 		l.notice.Close()
 		l.notice = nil
 	}
+	// What is known from now on, also after Close: what was asked for may have
+	// been refused.
+	if mtu, err := l.control.mtu(name); err == nil {
+		l.mtu = mtu
+	}
 	d := &linuxDevice{port: p, control: l.control, sockets: l.sockets}
 	d.lastMTU.Store(int64(l.mtu))
 	d.monitor = newMonitor(l.notice, index, d)

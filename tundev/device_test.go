@@ -112,7 +112,7 @@ func testClose(t *testing.T, newDevice func(t *testing.T) tun.Device) {
 
 	t.Run("after", func(t *testing.T) {
 		d := newDevice(t)
-		name, _ := d.Name()
+		name, _ := d.Name() // but not the MTU: it is known all the same
 		for range 3 {
 			soon(t, "Close", func() {
 				if err := d.Close(); err != nil {
@@ -127,6 +127,9 @@ func testClose(t *testing.T, newDevice func(t *testing.T) tun.Device) {
 		}
 		if now, err := d.Name(); err != nil || now != name {
 			t.Errorf("name %q, %v, was %q", now, err, name)
+		}
+		if mtu, err := d.MTU(); err != nil || mtu <= 0 {
+			t.Errorf("MTU %d, %v", mtu, err)
 		}
 		if _, err := read(d); !errors.Is(err, os.ErrClosed) {
 			t.Errorf("Read: %v", err)

@@ -15,14 +15,20 @@ func (f Finding) String() string {
 }
 
 // Diagnose explains why creating the interface called name, or using it,
-// failed with err, the likeliest cause first. It returns nothing when it
-// knows no cause. With a nil error it reports what would stand in the way.
+// failed with err, the likeliest cause first. For every error it says at least
+// what was seen; the first finding's evidence ends with what the system is like:
+// release, device node, driver, capabilities, namespaces, cgroup. With a nil
+// error it reports what would stand in the way, nothing if all is well.
+//
+// An advice names all that has to be done, also what the next attempt would meet
+// otherwise.
 //
 // It reads the error and the system and changes nothing: it loads no module,
 // makes no node and no interface. The one device that it opens, and closes
 // again, is /dev/net/tun, when the driver is there: access is tested before
 // anything is said about modules. It may take a moment, since on Linux it
-// looks for the holder of a busy name in every process that it may see.
+// looks for the holder of a busy name in every process that it may see, and for
+// the interface by rtnetlink.
 func Diagnose(name string, err error) []Finding {
 	return thisSystem().diagnose(name, err)
 }

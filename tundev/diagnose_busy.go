@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"io/fs"
 	"path"
+	"slices"
 	"strconv"
 	"strings"
 	"syscall"
@@ -17,27 +18,6 @@ const (
 	tunFlagPersist    = 0x0800 // IFF_PERSIST
 )
 
-// faults are the errors that say what they mean wherever they come from.
-func (s system) faults(name string, err error) []Finding {
-	switch {
-	case errors.Is(err, syscall.EEXIST):
-		return []Finding{{
-			Code:     "already-configured",
-			Cause:    "the interface existed before and has its address or route already",
-			Advice:   "nothing: treat it as success",
-			Evidence: err.Error(),
-		}}
-	case errors.Is(err, syscall.EIO):
-		return []Finding{{
-			Code:     "link-down",
-			Cause:    "the kernel takes no packets because the link is down",
-			Advice:   "bring it up: ip link set " + name + " up; the device goes on by itself",
-			Evidence: err.Error(),
-		}}
-	}
-	return nil
-}
-
 // taken explains EBUSY and EINVAL of TUNSETIFF: who has the name, and what is
 // it.
 func (s system) taken(name string, err error) []Finding {
@@ -45,20 +25,22 @@ func (s system) taken(name string, err error) []Finding {
 	if !busy && !invalid || name == "" || strings.Contains(name, "%") {
 		return nil
 	}
-	if f, other := s.otherKind(name); other {
+	link := s.linkNamed(name)
+	if f, other := otherKind(name, link); other {
 		return []Finding{f}
 	}
 	if !busy {
 		return nil
 	}
 	holders, hidden := s.holders(name)
+	holders = likeliest(holders)
 	found := holderFindings(name, holders)
-	if s.tunFlags(name)&tunFlagPersist != 0 {
+	if link.flags&tunFlagPersist != 0 {
 		found = append(found, Finding{
 			Code:     "persistent-link",
 			Cause:    name + " is a persistent interface, which outlives the programs that use it",
-			Advice:   "stop its user, or remove it: ip link delete " + name,
-			Evidence: fmt.Sprintf("/sys/class/net/%s/tun_flags is %#x", name, s.tunFlags(name)),
+			Advice:   "stop its user, or use another name, or remove it: ip link delete " + name,
+			Evidence: link.seen,
 		})
 	}
 	if len(found) == 0 {
@@ -72,36 +54,61 @@ func (s system) taken(name string, err error) []Finding {
 	return found
 }
 
+// linkFacts is what is known of an interface. The zero value is that of none.
+type linkFacts struct {
+	exists   bool
+	hardware bool   // nobody can or wants to delete it: the loopback, a network card
+	isTUN    bool   // or a TAP
+	flags    uint64 // of linux/if_tun.h, as far as they matter here
+	seen     string // evidence
+}
+
+// linkNamed looks an interface up.
+func (s system) linkNamed(name string) linkFacts {
+	if s.links != nil {
+		if l, known := s.links(name); known {
+			return l
+		}
+	}
+	dir := "sys/class/net/" + name
+	if !s.exists(dir) {
+		return linkFacts{}
+	}
+	flags, _ := strconv.ParseUint(s.read(dir+"/tun_flags"), 0, 32)
+	return linkFacts{
+		exists:   true,
+		hardware: name == "lo" || s.exists(dir+"/device"),
+		isTUN:    s.exists(dir + "/tun_flags"),
+		flags:    flags,
+		seen:     fmt.Sprintf("/%s exists, tun_flags %#x", dir, flags),
+	}
+}
+
 // otherKind recognises an interface of that name which no TUN can attach to.
-func (s system) otherKind(name string) (Finding, bool) {
+func otherKind(name string, l linkFacts) (Finding, bool) {
 	kind := ""
-	flags := s.tunFlags(name)
 	switch {
-	case !s.exists("sys/class/net/" + name):
+	case !l.exists:
 		return Finding{}, false
-	case !s.exists("sys/class/net/" + name + "/tun_flags"):
+	case !l.isTUN:
 		kind = "not a TUN"
-	case flags&tunFlagTap != 0:
+	case l.flags&tunFlagTap != 0:
 		kind = "an Ethernet TAP"
-	case flags&tunFlagMultiQueue != 0:
+	case l.flags&tunFlagMultiQueue != 0:
 		kind = "a TUN made for several queues"
 	default:
 		return Finding{}, false
 	}
-	return Finding{
+	f := Finding{
 		Code:     "name-taken",
 		Cause:    "an interface called " + name + " exists and is " + kind,
-		Advice:   "use another name, or remove it: ip link delete " + name,
-		Evidence: fmt.Sprintf("/sys/class/net/%s exists, tun_flags %#x", name, flags),
-	}, true
-}
-
-func (s system) tunFlags(name string) uint64 {
-	flags, err := strconv.ParseUint(s.read("sys/class/net/"+name+"/tun_flags"), 0, 32)
-	if err != nil {
-		return 0
+		Advice:   "use another name",
+		Evidence: l.seen,
 	}
-	return flags
+	if !l.hardware {
+		f.Advice += ", or remove it: ip link delete " + name
+	}
+	return f, true
 }
 
 // holder is a descriptor that is attached to an interface.
@@ -140,12 +147,23 @@ func (s system) holders(name string) (found []holder, hidden int) {
 	return found, hidden
 }
 
+// likeliest leaves out the processes of other network namespaces if there are
+// others: each namespace has names of its own, so that theirs is most often
+// another interface.
+func likeliest(holders []holder) []holder {
+	near := slices.DeleteFunc(slices.Clone(holders), func(h holder) bool { return h.namespace != "" && !h.self })
+	if len(near) > 0 {
+		return near
+	}
+	return holders
+}
+
 func holderFindings(name string, holders []holder) (found []Finding) {
 	for _, h := range holders {
 		f := Finding{
 			Code:     "name-held",
 			Cause:    fmt.Sprintf("process %s (%s) holds %s", h.pid, h.program, name),
-			Advice:   "stop that process, or use another name",
+			Advice:   "stop that process (kill " + h.pid + "), or use another name",
 			Evidence: fmt.Sprintf("/proc/%s/fdinfo/%s has iff: %s", h.pid, h.fd, name),
 		}
 		switch {

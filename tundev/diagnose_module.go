@@ -9,7 +9,7 @@ import (
 )
 
 // modules explains why the kernel has no TUN driver.
-func (s system) modules(err error) []Finding {
+func (s system) modules(name string, err error) []Finding {
 	switch {
 	case s.openWrt():
 		return []Finding{s.openWrtModule()}
@@ -27,7 +27,7 @@ func (s system) modules(err error) []Finding {
 	}
 	switch {
 	case s.exists(dir) && s.hasModule(dir):
-		return []Finding{s.notLoaded(dir)}
+		return []Finding{s.notLoaded(name, dir)}
 	case s.exists(dir):
 		return []Finding{{
 			Code:     "module-missing",
@@ -63,11 +63,11 @@ func (s system) hasModule(dir string) bool {
 	return len(matches) > 0
 }
 
-func (s system) notLoaded(dir string) Finding {
+func (s system) notLoaded(name, dir string) Finding {
 	f := Finding{
 		Code:     "module-not-loaded",
 		Cause:    "the tun module is on disk but not in the kernel",
-		Advice:   "load it: modprobe tun",
+		Advice:   "load it, as root: modprobe tun" + s.alsoNode() + s.alsoGrant(name),
 		Evidence: "/" + dir + " has tun.ko, /proc/misc has no tun",
 	}
 	if why := s.container(); why != "" {

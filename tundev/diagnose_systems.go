@@ -115,7 +115,7 @@ func (s system) bsd(name string, err error) []Finding {
 		return []Finding{{
 			Code:     "no-device-node",
 			Cause:    "the device node of that unit is missing",
-			Advice:   "make it: cd /dev && sh MAKEDEV " + name,
+			Advice:   "make it: cd /dev && sh MAKEDEV " + unitOf(name),
 			Evidence: err.Error(),
 		}}
 	case errors.Is(err, fs.ErrPermission):
@@ -124,9 +124,17 @@ func (s system) bsd(name string, err error) []Finding {
 		return []Finding{{
 			Code:     "interface-left",
 			Cause:    "the interface outlived the process that made it, or another process has it",
-			Advice:   "destroy it: ifconfig " + name + " destroy",
+			Advice:   "use another name, or destroy it: ifconfig " + unitOf(name) + " destroy",
 			Evidence: err.Error(),
 		}}
 	}
 	return nil
+}
+
+// unitOf is name, or an example of one where name stands for any.
+func unitOf(name string) string {
+	if name == "" || name == "tun" {
+		return "tun0"
+	}
+	return name
 }

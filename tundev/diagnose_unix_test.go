@@ -69,7 +69,7 @@ var healthy = tree{
 	"dev/net/tun":          "node 666 10:200 0",
 	"proc/self":            "->100",
 	"proc/thread-self":     "->100",
-	"proc/100/status":      "Name:\tvpn\nCapEff:\t000001ffffffffff\n",
+	"proc/100/status":      "Name:\tvpn\nUid:\t0\t0\t0\t0\nCapEff:\t000001ffffffffff\n",
 	"proc/100/uid_map":     "         0          0 4294967295\n",
 	"proc/100/ns/net":      "->net:[1]",
 	"proc/100/comm":        "vpn\n",
@@ -83,6 +83,11 @@ const release = "6.1.0-13-amd64"
 
 func openError(err error) error {
 	return &os.PathError{Op: "open", Path: "/dev/net/tun", Err: err}
+}
+
+func mtuError() error {
+	_, _, err := tundev.Create(nil, "tun0", 70_000)
+	return err
 }
 
 func attachError(err error) error {
@@ -121,7 +126,10 @@ func TestDiagnoseLinux(t *testing.T) {
 		evidence string
 	}{
 		{name: "healthy", tree: healthy},
-		{name: "healthy, no known cause", tree: healthy, err: errors.New("odd")},
+		{name: "healthy, no known cause", tree: healthy, err: errors.New("odd"), want: "unknown-cause", advice: "log",
+			evidence: "odd; linux " + release + "; node Dcrw-rw-rw- 10:200, owner 0:0; driver there; uid 0 0 0 0; CapEff 000001ffffffffff"},
+		{name: "nothing can be read", tree: tree{"dev/net/tun": "node 666 10:200 0"}, err: attachError(syscall.EPERM), want: "unknown-cause",
+			evidence: "driver not known"},
 		{name: "bad name", ifname: "a/b", tree: healthy, err: fs.ErrInvalid, want: "bad-name", advice: "tun0", evidence: `"a/b"`},
 
 		{name: "no node", tree: healthy.without("dev/net/tun"), err: openError(syscall.ENOENT),
@@ -135,7 +143,13 @@ func TestDiagnoseLinux(t *testing.T) {
 		{name: "no device", tree: healthy.with(tree{"dev/net/tun": "text"}), err: attachError(syscall.ENOTTY),
 			want: "wrong-device-node", evidence: "-rw-r--r--"},
 		{name: "odd opening", tree: healthy, open: openError(syscall.EMFILE), err: openError(syscall.EMFILE),
-			want: "node-unusable", evidence: "too many open files"},
+			want: "descriptor-limit", advice: "ulimit -n", evidence: "too many open files"},
+		{name: "odder opening", tree: healthy, open: openError(syscall.ENOTCONN), err: openError(syscall.ENOTCONN),
+			want: "node-unusable", evidence: "not connected"},
+		{name: "system's files", tree: healthy, err: openError(syscall.ENFILE), want: "descriptor-limit", advice: "fs.file-max"},
+		{name: "no memory", tree: healthy, err: attachError(syscall.ENOMEM), want: "out-of-memory"},
+		{name: "MTU", tree: healthy, err: mtuError(), want: "bad-mtu", advice: "1280 to 65535", evidence: "MTU 70000"},
+		{name: "closed", tree: healthy, err: fmt.Errorf("read: %w", os.ErrClosed), want: "device-closed"},
 
 		{name: "node mode", tree: healthy.with(tree{"dev/net/tun": "node 600 10:200 0"}), open: openError(syscall.EACCES),
 			err: openError(syscall.EACCES), want: "node-mode", advice: "chmod 666", evidence: "mode -rw-------, owner 0:0"},
@@ -174,7 +188,7 @@ func TestDiagnoseLinux(t *testing.T) {
 		{name: "no CAP_NET_ADMIN, asked beforehand", tree: healthy.with(tree{"proc/100/status": "CapEff:\t0000000000000000\n"}),
 			want: "no-net-admin"},
 		{name: "user namespace", tree: healthy.with(userNS), err: attachError(syscall.EPERM),
-			want: "foreign-network-namespace", advice: "unshare --user --net"},
+			want: "foreign-network-namespace", advice: "unshare --user --map-root-user --net PROGRAM"},
 
 		{name: "held", tree: held, err: attachError(syscall.EBUSY),
 			want: "name-held", advice: "another name", evidence: "/proc/7/fdinfo/5 has iff: tun0"},
@@ -195,7 +209,7 @@ func TestDiagnoseLinux(t *testing.T) {
 			err: attachError(syscall.EINVAL), want: "name-taken", evidence: "0x1002"},
 		{name: "several queues", tree: healthy.with(tree{"sys/class/net/tun0/tun_flags": "0x1901\n"}),
 			err: attachError(syscall.EINVAL), want: "name-taken"},
-		{name: "pattern", ifname: "tun%d", tree: healthy, err: attachError(syscall.EBUSY)},
+		{name: "pattern", ifname: "tun%d", tree: healthy, err: attachError(syscall.EBUSY), want: "unknown-cause"},
 
 		{name: "not rebooted", tree: noModule.with(tree{"lib/modules/6.1.0-14-amd64/modules.dep": ""}),
 			err: openError(syscall.ENODEV), want: "kernel-upgraded", advice: "reboot", evidence: "running kernel is " + release + ", /lib/modules has 6.1.0-14-amd64"},
@@ -269,9 +283,10 @@ func check(t *testing.T, found []tundev.Finding, codes, advice, evidence string)
 func TestDiagnoseOpensOnlyWithADriver(t *testing.T) {
 	s := tundev.System{GOOS: "linux", Root: healthy.with(docker).fs(), Release: release}
 	found, opened := s.Diagnose("tun0", attachError(syscall.EPERM))
-	if !opened || len(found) != 0 {
-		t.Errorf("opened %v, found %v", opened, found)
+	if !opened {
+		t.Error("did not open the node")
 	}
+	check(t, found, "security-policy", "kernel's log", "CapEff 000001ffffffffff")
 	s.Root = noModule.fs()
 	if _, opened := s.Diagnose("tun0", openError(syscall.ENODEV)); opened {
 		t.Error("opened the node of a driver that is not there")
@@ -288,11 +303,14 @@ func TestDiagnoseOtherSystems(t *testing.T) {
 		evidence           string
 	}{
 		{name: "healthy", goos: "darwin", ifname: "utun"},
+		{name: "unknown", goos: "darwin", ifname: "utun", err: errors.New("odd"), want: "unknown-cause", evidence: "odd; darwin"},
+		{name: "files", goos: "darwin", ifname: "utun", err: syscall.EMFILE, want: "descriptor-limit"},
 		{name: "bad name", goos: "darwin", ifname: "tun0", err: fs.ErrInvalid, want: "bad-name", advice: `"utun"`},
 		{name: "busy", goos: "darwin", ifname: "utun3", err: syscall.EBUSY, want: "utun-busy", advice: "utun"},
 		{name: "not root", goos: "darwin", ifname: "utun3", err: syscall.EPERM, want: "no-permission", advice: "root"},
 
 		{name: "healthy", goos: "windows", ifname: "vpn"},
+		{name: "unknown", goos: "windows", ifname: "vpn", err: errors.New("odd"), want: "unknown-cause", evidence: "odd; windows"},
 		{name: "empty name", goos: "windows", err: syscall.Errno(87), want: "bad-name", advice: "give the interface a name"},
 		{name: "late", goos: "windows", ifname: "vpn", err: tundev.ErrNotUp, want: "driver-slow", advice: "Device Manager"},
 		{name: "not ready", goos: "windows", ifname: "vpn", err: syscall.Errno(21), want: "driver-slow"},
@@ -305,6 +323,7 @@ func TestDiagnoseOtherSystems(t *testing.T) {
 		{name: "no administrator", goos: "windows", ifname: "vpn", err: syscall.Errno(5), want: "no-permission", advice: "administrator"},
 
 		{name: "healthy", goos: "freebsd", ifname: "tun0"},
+		{name: "unknown", goos: "freebsd", ifname: "tun0", err: errors.New("odd"), want: "unknown-cause", evidence: "odd; freebsd"},
 		{name: "jail", goos: "freebsd", ifname: "tun0", jailed: true, err: syscall.ENOENT, want: "jail-no-tun", advice: "devfs"},
 		{name: "no module", goos: "freebsd", ifname: "tun0", err: syscall.ENOENT, want: "module-not-loaded", advice: "kldload"},
 		{name: "left", goos: "freebsd", ifname: "tun0", err: errors.New("interface tun0 already exists"), want: "interface-left",
@@ -312,6 +331,7 @@ func TestDiagnoseOtherSystems(t *testing.T) {
 		{name: "not root", goos: "freebsd", ifname: "tun0", err: syscall.EPERM, want: "no-permission"},
 		{name: "no node", goos: "openbsd", ifname: "tun9", err: syscall.ENOENT, want: "no-device-node", advice: "MAKEDEV tun9"},
 		{name: "busy", goos: "openbsd", ifname: "tun0", err: syscall.EBUSY, want: "interface-left"},
+		{name: "no node of any", goos: "openbsd", ifname: "tun", err: syscall.ENOENT, want: "no-device-node", advice: "MAKEDEV tun0"},
 		{name: "bad name", goos: "openbsd", ifname: "utun0", err: fs.ErrInvalid, want: "bad-name", advice: `"tun"`},
 
 		{name: "app", goos: "android", ifname: "tun0", err: errors.ErrUnsupported, want: "unsupported-system", advice: "descriptor"},

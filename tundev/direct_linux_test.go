@@ -197,6 +197,32 @@ func TestOffloadsAreOn(t *testing.T) {
 	})
 }
 
+// What the kernel queued before the link went down is read all the same.
+func TestQueuedBeforeDown(t *testing.T) {
+	inNamespace(t, func(ns *netns.NS) {
+		dev, name, err := tundev.Create(t.Logf, "", 1280)
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer dev.Close()
+		quietTUN(t, ns, name)
+		to := newInjector(t, name)
+		for i := range 5 {
+			if err := to.send(gso.Virtio{}, udp(uint32(i), 100)); err != nil {
+				t.Fatal(err)
+			}
+		}
+		if err := ns.LinkDown(name); err != nil {
+			t.Fatal(err)
+		}
+		direct, _ := tundev.AsDirect(nil, dev)
+		bufs, sizes := buffers(16, room+2000)
+		if got := takeAll(t, direct, bufs, sizes); len(got) != 5 {
+			t.Errorf("%d packets, want 5", len(got))
+		}
+	})
+}
+
 // An interface that is deleted ends reading, writing, and waiting.
 func TestDeletedInterface(t *testing.T) {
 	inNamespace(t, func(ns *netns.NS) {
@@ -321,11 +347,13 @@ func TestDirectDoesNotAllocate(t *testing.T) {
 		}
 		quietTUN(t, ns, name)
 		to := newInjector(t, name)
-		super, _ := superUDP(60, 1000, 7)
-		var v gso.Virtio
-		v.Decode(super)
+		supers := [][]byte{superTCP(60, 1000)}
+		if udpOffload(t) {
+			super, _ := superUDP(60, 1000, 7)
+			supers = append(supers, super)
+		}
 		for i := range 40 {
-			if err := errors.Join(to.send(gso.Virtio{}, udp(uint32(i), 1000)), to.send(v, super[gso.VirtioLen:])); err != nil {
+			if err := errors.Join(to.send(gso.Virtio{}, udp(uint32(i), 1000)), to.sendFramed(4, supers[i%len(supers)])); err != nil {
 				t.Fatal(err)
 			}
 		}

@@ -27,8 +27,11 @@
 // # Codes of findings
 //
 //	already-configured         the interface was there with its address: treat as success
+//	bad-mtu                    no interface has such an MTU
 //	bad-name                   the system takes no such name
+//	descriptor-limit           too many open files, of the process or the system
 //	device-cgroup              the device cgroup forbids /dev/net/tun
+//	device-closed              the device was closed or its interface deleted
 //	driver-slow                Wintun did not bring the interface up in time
 //	foreign-network-namespace  CAP_NET_ADMIN counts in another user namespace only
 //	interface-left             BSD: the interface outlived its process
@@ -46,13 +49,18 @@
 //	no-device-node             the device node is missing
 //	no-net-admin               CAP_NET_ADMIN is missing
 //	no-permission              macOS, BSD, Windows: not root, not administrator
+//	node-directory             a directory before /dev/net/tun keeps this user out
 //	node-mode                  owner and mode of /dev/net/tun keep this user out
+//	node-nodev                 the file system of /dev/net/tun takes no devices
 //	node-unusable              /dev/net/tun cannot be opened for another reason
 //	openwrt-kmod-tun           OpenWrt: the package kmod-tun is missing
 //	openwrt-no-tun             a vendor's OpenWrt without TUN and package manager
 //	other-namespace            a process in another network namespace holds the name
+//	out-of-memory              the kernel has no memory for it
 //	persistent-link            a persistent interface has the name
+//	security-policy            a security module or seccomp filter refuses it
 //	synology-node-mode         Synology: the mode is reset at each boot
+//	unknown-cause              none of these: the evidence has what was seen
 //	unprivileged-container     uid mapping keeps the container's root out
 //	unsupported-system         programs cannot make a TUN on this system
 //	utun-busy                  macOS: the utun is in use or lingers

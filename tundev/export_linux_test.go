@@ -12,6 +12,7 @@ import (
 	"golang.org/x/sys/unix"
 	"golang.zx2c4.com/wireguard/tun"
 
+	"tstun/internal/gso"
 	"tstun/logger"
 )
 
@@ -148,6 +149,9 @@ func NewPortGranted(f *os.File, offloads uint, logf logger.Logf) (*Port, error) 
 func (p *port) ReadReady(bufs [][]byte, sizes []int, offset int, wait bool) (int, error) {
 	return p.readReady(bufs, sizes, offset, wait)
 }
+
+// Joins says of which protocols packets are joined.
+func (p *port) Joins() gso.Kinds { return p.kinds }
 
 func (p *port) Interrupt()   { p.interrupt() }
 func (p *port) Abandon() int { return p.abandon() }

@@ -65,3 +65,32 @@ func (s System) Diagnose(name string, err error) (found []Finding, opened bool) 
 	found = sys.diagnose(name, err)
 	return found, opened
 }
+
+// DiagnoseHere is Diagnose of this system, taken for no container: an advice for
+// those cannot be followed from within.
+func DiagnoseHere(name string, err error) []Finding {
+	s := thisSystem()
+	s.root = noContainer{s.root}
+	return s.diagnose(name, err)
+}
+
+// noContainer is a file tree without what marks a container.
+type noContainer struct{ fs.FS }
+
+func (t noContainer) Stat(name string) (fs.FileInfo, error) {
+	if name == ".dockerenv" || name == "run/.containerenv" || name == "run/systemd/container" {
+		return nil, fs.ErrNotExist
+	}
+	return fs.Stat(t.FS, name)
+}
+
+func (t noContainer) ReadFile(name string) ([]byte, error) {
+	if name == "proc/1/environ" {
+		return nil, fs.ErrNotExist
+	}
+	return fs.ReadFile(t.FS, name)
+}
+
+func (t noContainer) ReadDir(name string) ([]fs.DirEntry, error) { return fs.ReadDir(t.FS, name) }
+func (t noContainer) ReadLink(name string) (string, error)       { return fs.ReadLink(t.FS, name) }
+func (t noContainer) Lstat(name string) (fs.FileInfo, error)     { return fs.Lstat(t.FS, name) }

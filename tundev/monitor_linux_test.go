@@ -43,6 +43,10 @@ func TestEventsAndRename(t *testing.T) {
 		if e := next(t, dev); e != tun.EventUp {
 			t.Errorf("event %v, want up", e)
 		}
+		// Nothing tells the kernel of a carrier: who waits for UP waits forever.
+		if out, err := ns.Exec(t.Context(), "ip", "link", "show", name); err != nil || !strings.Contains(string(out), "state UNKNOWN") {
+			t.Errorf("%v\n%s", err, out)
+		}
 		if _, err := ns.Exec(t.Context(), "ip", "link", "set", name, "mtu", "1400"); err != nil {
 			t.Fatal(err)
 		}

@@ -57,6 +57,9 @@ func checkLinuxName(name string) error {
 		return &nameError{fmt.Sprintf("longer than %d bytes", ifNameSize-1)}
 	case name == "." || name == "..":
 		return &nameError{"must not be . or .."}
+	case name == "all" || name == "default":
+		// devinet_sysctl_register, net/ipv4/devinet.c
+		return &nameError{"is what the kernel calls the settings of all interfaces"}
 	case strings.ContainsAny(name, "/: \t\n\v\f\r\x00") || strings.IndexByte(name, nonBreakingSpace) >= 0:
 		return &nameError{"must not contain a slash, a colon or white space"}
 	}

@@ -79,6 +79,15 @@ func superUDP(segments, size, last int) (super []byte, want [][]byte) {
 	return framedBy(v, whole), want
 }
 
+// superTCP is a super-packet of TCP, with its virtio header in front.
+func superTCP(segments, size int) []byte {
+	h := packet.TCPHeader{Src: hostPort, Dst: peerPort, Seq: 1, Ack: 7, Flags: packet.TCPAck, Window: 99, ID: 7}
+	whole := packet.Generate(h, make([]byte, segments*size))
+	binary.BigEndian.PutUint16(whole[36:], packet.PseudoHeaderSum(6, hostPort.Addr(), peerPort.Addr(), len(whole)-20))
+	v := gso.Virtio{Flags: 1, Type: 1, HeaderLen: 40, Size: uint16(size), ChecksumStart: 20, ChecksumOffset: 16}
+	return framedBy(v, whole)
+}
+
 // framedBy puts a virtio header in front.
 func framedBy(v gso.Virtio, p []byte) []byte {
 	b := make([]byte, gso.VirtioLen, gso.VirtioLen+len(p))

@@ -16,6 +16,14 @@ type system struct {
 	open    func(path string) error // opens for reading and writing and closes at once
 	rdev    func(info fs.FileInfo) (major, minor uint32, ok bool)
 	owner   func(info fs.FileInfo) (uid, gid uint32, ok bool)
+	limits  func() (soft, hard uint64, ok bool) // of descriptors; may be nil
+	// foreign reports whether the thread's network namespace belongs to another
+	// user namespace than its own, in which its capabilities do not count. nil, or
+	// not known: as a user namespace suggests.
+	foreign func() (foreign, known bool)
+	// links looks an interface up in the thread's network namespace. /sys may show
+	// another's. nil, or not known: /sys.
+	links   func(name string) (l linkFacts, known bool)
 	jailed  bool // FreeBSD
 	dllDirs []dllDir
 }
@@ -27,8 +35,28 @@ type dllDir struct {
 }
 
 func (s system) diagnose(name string, err error) []Finding {
+	found := s.causes(name, err)
+	if err == nil {
+		return found
+	}
+	if len(found) == 0 {
+		found = []Finding{unknown(err)}
+	}
+	f := &found[0]
+	if !strings.Contains(f.Evidence, err.Error()) {
+		f.Evidence = err.Error() + "; " + f.Evidence
+	}
+	f.Evidence += "; " + s.facts()
+	return found
+}
+
+// causes are those that it knows.
+func (s system) causes(name string, err error) []Finding {
 	if bad := checkName(s.goos, name); bad != nil {
 		return []Finding{s.badName(name, bad)}
+	}
+	if f, plain := s.plain(name, err); plain {
+		return []Finding{f}
 	}
 	switch s.goos {
 	case "linux":
@@ -50,7 +78,7 @@ func (s system) badName(name string, bad error) Finding {
 		"windows": `give the interface a name, for example "tunnel"`,
 	}[s.goos]
 	if advice == "" {
-		advice = `use a name such as "tun0", at most 15 bytes of letters and digits`
+		advice = `use another name, such as "tun0": at most 15 bytes of letters and digits`
 	}
 	return Finding{"bad-name", "the system takes no interface of that name", advice, "name " + quoted(name) + ": " + bad.Error()}
 }

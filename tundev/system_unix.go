@@ -19,6 +19,9 @@ func thisSystem() system {
 		open:    openAndClose,
 		rdev:    deviceNumber,
 		owner:   fileOwner,
+		limits:  descriptorLimits,
+		foreign: foreignNetwork,
+		links:   linkByName,
 		jailed:  jailed(),
 	}
 }
@@ -54,4 +57,12 @@ func fileOwner(info fs.FileInfo) (uid, gid uint32, ok bool) {
 		return 0, 0, false
 	}
 	return stat.Uid, stat.Gid, true
+}
+
+func descriptorLimits() (soft, hard uint64, ok bool) {
+	var l unix.Rlimit
+	if unix.Getrlimit(unix.RLIMIT_NOFILE, &l) != nil {
+		return 0, 0, false
+	}
+	return uint64(l.Cur), uint64(l.Max), true
 }

@@ -32,7 +32,7 @@ func Agent(in io.Reader, out io.Writer) error {
 		if err != nil {
 			r.Error = fmt.Sprintf("%s: %v", req.Do, err)
 		}
-		r.CPU = usage()
+		r.usage = ownUsage()
 		if err := replies.Encode(r); err != nil {
 			return fmt.Errorf("agent: %w", err)
 		}
@@ -67,11 +67,11 @@ func (a *agent) do(req request) (r reply, err error) {
 	return reply{}, errors.ErrUnsupported
 }
 
-// usage returns the processor time of this process, in user and kernel mode.
-func usage() time.Duration {
+// ownUsage returns what this process has used.
+func ownUsage() usage {
 	var u syscall.Rusage
 	if err := syscall.Getrusage(syscall.RUSAGE_SELF, &u); err != nil {
-		return 0
+		return usage{}
 	}
-	return time.Duration(u.Utime.Nano() + u.Stime.Nano())
+	return usage{time.Duration(u.Utime.Nano() + u.Stime.Nano()), int64(u.Nvcsw) + int64(u.Nivcsw)}
 }

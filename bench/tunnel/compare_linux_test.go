@@ -74,6 +74,7 @@ func TestCompare(t *testing.T) {
 	for measure, quantity := range map[string]string{
 		"TCP, one stream": "throughput", "TCP, 64 streams": "throughput", "UDP, 200 bytes, full rate": "received",
 		"UDP, 200 bytes, 5,000 packets/s offered": "offered", "UDP round trip, one at a time": "median",
+		"UDP round trip, one in 2ms": "switches, both nodes", "UDP round trip, one in 20ms": "processor time, both nodes",
 		"UDP, 200 bytes, injected, full rate": "received",
 	} {
 		for _, kind := range tunnel.Kinds() {

@@ -26,11 +26,12 @@ const (
 	UDP    = "udp"    // at full rate, packets of several lengths
 	Rates  = "rates"  // UDP at fixed rates
 	Ping   = "ping"   // round trips, one at a time
+	Lone   = "lone"   // round trips, one every few milliseconds
 	Inject = "inject" // packets that a program injects into its Wrapper
 )
 
 // Measures returns the names of all measures in the order they are made in.
-func Measures() []string { return []string{Ping, TCP, TCP64, UDP, Rates, Inject} }
+func Measures() []string { return []string{Ping, Lone, TCP, TCP64, UDP, Rates, Inject} }
 
 // ErrNeedsRoot and ErrNeedsIperf say what is missing on this machine.
 var (
@@ -45,7 +46,7 @@ type Config struct {
 	Only   []string      // measures; empty: all
 	Sizes  []int         // bytes of UDP payload at full rate
 	Rates  []int         // packets per second offered
-	Pings  int           // per round
+	Pings  int           // per round; of those of Lone that are far apart, fewer
 	MTU    int           // of the tunnel, in bytes
 	Self   []string      // command line that runs Agent on stdin and stdout
 	Logf   func(format string, args ...any)

@@ -9,6 +9,7 @@ import (
 	"fmt"
 	"net/netip"
 	"os"
+	"time"
 
 	"tstun/internal/netns"
 )
@@ -127,20 +128,20 @@ func (l *lab) up(ctx context.Context, kind string) error {
 func (l *lab) awaitPassage() error {
 	const attempts = 5 // of up to a second each
 	for range attempts {
-		if r, err := l.pings(10); err != nil || r.Lost == 0 {
+		if r, err := l.pings(10, 0); err != nil || r.Lost == 0 {
 			return err
 		}
 	}
 	return errors.New("no packet passes through the tunnel")
 }
 
-// pings sends so many round trips from a to b.
-func (l *lab) pings(n int) (reply, error) {
+// pings makes n round trips from a to b, one in each interval.
+func (l *lab) pings(n int, every time.Duration) (reply, error) {
 	to := netip.AddrPortFrom(l.b.inner.Addr(), 7)
 	if _, err := l.b.driver.ask(request{Do: doEcho, To: to}); err != nil {
 		return reply{}, err
 	}
-	r, err := l.a.driver.ask(request{Do: doPing, To: to, Count: n})
+	r, err := l.a.driver.ask(request{Do: doPing, To: to, Count: n, Every: every})
 	_, stopErr := l.b.driver.ask(request{Do: doStop})
 	return r, errors.Join(err, stopErr)
 }

@@ -26,6 +26,7 @@ var measures = map[string]func(*trial) error{
 	UDP:    (*trial).udpSizes,
 	Rates:  (*trial).udpRates,
 	Ping:   (*trial).ping,
+	Lone:   (*trial).lone,
 	Inject: (*trial).inject,
 }
 
@@ -43,43 +44,43 @@ func (t *trial) add(measure, quantity, unit string, better report.Better, value 
 	}, value)
 }
 
-// nodesCPU returns the processor time that each end has used so far.
-func (t *trial) nodesCPU() (cpu [2]time.Duration, err error) {
+// nodesUsage returns what each end has used so far.
+func (t *trial) nodesUsage() (used [2]usage, err error) {
 	for i, s := range t.sides() {
 		r, askErr := s.node.ask(request{Do: doUsage})
-		cpu[i], err = r.CPU, errors.Join(err, askErr)
+		used[i], err = r.usage, errors.Join(err, askErr)
 	}
-	return cpu, err
+	return used, err
 }
 
-// watched runs f and returns the processor time that each end took meanwhile,
-// and the share of the machine's that everybody took.
-func (t *trial) watched(f func() error) (cpu [2]time.Duration, busy float64, err error) {
-	before, err := t.nodesCPU()
+// watched runs f and returns what each end used meanwhile, and the share of the
+// machine's processor time that everybody took.
+func (t *trial) watched(f func() error) (used [2]usage, busy float64, err error) {
+	before, err := t.nodesUsage()
 	if err != nil {
-		return cpu, 0, err
+		return used, 0, err
 	}
 	machine := readMachine()
 	if err := f(); err != nil {
-		return cpu, 0, err
+		return used, 0, err
 	}
 	busy = machine.busySince()
-	after, err := t.nodesCPU()
-	for i := range cpu {
-		cpu[i] = after[i] - before[i]
+	after, err := t.nodesUsage()
+	for i := range used {
+		used[i] = after[i].sub(before[i])
 	}
-	return cpu, busy, err
+	return used, busy, err
 }
 
 // addBusy says who was how busy, in percent of one core, and the machine in
 // percent of all. What is left is other programs, and what the kernel does on
 // nobody's account.
-func (t *trial) addBusy(measure string, took time.Duration, sender, receiver time.Duration, nodes [2]time.Duration, machine float64) {
+func (t *trial) addBusy(measure string, took time.Duration, sender, receiver time.Duration, nodes [2]usage, machine float64) {
 	others := 100 * machine * float64(runtime.NumCPU())
 	for _, who := range []struct {
 		name string
 		cpu  time.Duration
-	}{{"sender", sender}, {"sending node", nodes[0]}, {"receiving node", nodes[1]}, {"receiver", receiver}} {
+	}{{"sender", sender}, {"sending node", nodes[0].CPU}, {"receiving node", nodes[1].CPU}, {"receiver", receiver}} {
 		busy := 100 * who.cpu.Seconds() / took.Seconds()
 		t.add(measure, who.name+" busy", "% of a core", report.Neither, busy)
 		others -= busy
@@ -98,7 +99,7 @@ func (t *trial) tcp(measure string, streams int) error {
 		return err
 	}
 	t.add(measure, "throughput", "Gbit/s", report.More, got.bitsPerSecond/1e9)
-	t.add(measure, "processor time of both nodes", "s/GiB", report.Less, (nodes[0]+nodes[1]).Seconds()/(got.bytes/gib))
+	t.add(measure, "processor time of both nodes", "s/GiB", report.Less, nodes[0].add(nodes[1]).CPU.Seconds()/(got.bytes/gib))
 	t.addBusy(measure, got.took, got.client, got.server, nodes, busy)
 	return nil
 }
@@ -152,7 +153,7 @@ func (t *trial) inject() error {
 type flow struct {
 	sent, got        reply
 	sender, receiver time.Duration // processor time
-	nodes            [2]time.Duration
+	nodes            [2]usage
 	machine          float64
 }
 
@@ -196,14 +197,44 @@ func (t *trial) addFlow(measure string, f flow) {
 }
 
 func (t *trial) ping() error {
-	const measure = "UDP round trip, one at a time"
-	r, err := t.pings(t.cfg.Pings)
+	return t.roundTrips("UDP round trip, one at a time", t.cfg.Pings, 0)
+}
+
+// spacings are the intervals of lone, and by how much fewer round trips there
+// are than of ping.
+var spacings = []struct {
+	every time.Duration
+	fewer int
+}{{2 * time.Millisecond, 1}, {20 * time.Millisecond, 8}}
+
+// lone makes round trips that are far enough apart for everybody to go to sleep
+// between them.
+func (t *trial) lone() error {
+	for _, s := range spacings {
+		measure := fmt.Sprintf("UDP round trip, one in %v", s.every)
+		if err := t.roundTrips(measure, max(1, t.cfg.Pings/s.fewer), s.every); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// roundTrips makes n round trips, one in each interval.
+func (t *trial) roundTrips(measure string, n int, every time.Duration) error {
+	var r reply
+	used, _, err := t.watched(func() (err error) {
+		r, err = t.pings(n, every)
+		return err
+	})
 	if err != nil {
 		return err
 	}
 	if r.Packets == 0 {
 		return errors.New("no round trip was completed")
 	}
+	nodes := used[0].add(used[1])
+	t.add(measure, "processor time, both nodes", "µs/ping", report.Less, float64(nodes.CPU)/1e3/float64(n))
+	t.add(measure, "switches, both nodes", "1/ping", report.Less, float64(nodes.Switches)/float64(n))
 	t.add(measure, "median", "µs", report.Less, float64(r.Median)/1e3)
 	t.add(measure, "99th percentile", "µs", report.Less, float64(r.P99)/1e3)
 	t.add(measure, "lost", "round trips", report.Neither, float64(r.Lost))

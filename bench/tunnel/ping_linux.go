@@ -11,7 +11,7 @@ import (
 const pingWait = time.Second // until a ping counts as lost
 
 // ping sends small UDP packets to an echo service, each when the one before
-// came back or was lost.
+// came back or was lost, and no more than one in each interval.
 func ping(req request) (r reply, err error) {
 	c, err := net.DialUDP("udp4", nil, net.UDPAddrFromAddrPort(req.To))
 	if err != nil {
@@ -19,7 +19,9 @@ func ping(req request) (r reply, err error) {
 	}
 	defer c.Close()
 	var trips []float64
+	start := time.Now()
 	for i := range req.Count {
+		time.Sleep(time.Until(start.Add(time.Duration(i) * req.Every)))
 		if took, ok := roundTrip(c, uint64(i)); ok {
 			trips = append(trips, float64(took))
 		}

@@ -16,13 +16,14 @@ type request struct {
 	Size  int            `json:",omitempty"` // send, inject: bytes of payload
 	Rate  int            `json:",omitempty"` // send: packets per second; 0: as many as go
 	Count int            `json:",omitempty"` // ping: how many
+	Every time.Duration  `json:",omitempty"` // ping: one in each such interval; 0: each when the one before is back
 	For   time.Duration  `json:",omitempty"` // send, inject
 }
 
 // What a request can ask for.
 const (
 	doUp      = "up"      // bring the tunnel up
-	doUsage   = "usage"   // tell the processor time used so far
+	doUsage   = "usage"   // tell what the process has used so far
 	doSend    = "send"    // send UDP packets
 	doReceive = "receive" // begin to count UDP packets
 	doEcho    = "echo"    // begin to send UDP packets back
@@ -36,7 +37,7 @@ const (
 type reply struct {
 	Error string `json:",omitempty"`
 
-	CPU     time.Duration // of the agent's process so far
+	usage                 // of the agent's process so far
 	Packets int           // sent or received
 	Refused int           // inject: injections refused because the queue was full
 	Dropped int           // received: dropped for lack of buffer at the receiver's socket
@@ -44,6 +45,20 @@ type reply struct {
 
 	Median, P99 time.Duration // ping
 	Lost        int           // ping
+}
+
+// usage is what a process has used.
+type usage struct {
+	CPU      time.Duration // processor time, in user and kernel mode
+	Switches int64         // how often a processor was taken away from a thread, voluntarily or not
+}
+
+func (u usage) sub(other usage) usage {
+	return usage{u.CPU - other.CPU, u.Switches - other.Switches}
+}
+
+func (u usage) add(other usage) usage {
+	return usage{u.CPU + other.CPU, u.Switches + other.Switches}
 }
 
 // nodeSpec is one end of a tunnel.

@@ -7,73 +7,25 @@ import (
 	"math"
 	"slices"
 	"strconv"
-	"time"
 
-	"tstun"
 	"tstun/filter"
 	"tstun/netlogtype"
 )
 
-// settle bounds how long the last packets of closed connections may take.
-const settle = 500 * time.Millisecond
-
 // accounts closes the books of both nodes.
 func (d *demo) accounts(ctx context.Context) ([]string, any, error) {
-	ctx, cancel := context.WithTimeout(ctx, 2*settle)
-	defer cancel()
-	last, stop := context.WithTimeout(ctx, settle)
-	defer stop()
-	// What does not arrive within that time was lost, which the books show.
-	_ = eventually(last, func() (bool, error) { return lost(d.client, d.server) == 0 && lost(d.server, d.client) == 0, nil })
-	for _, n := range []*node{d.client, d.server} {
-		if err := d.account(ctx, n); err != nil {
-			return nil, nil, fmt.Errorf("%s: %w", n.name, err)
-		}
-	}
-	return nil, nil, nil
-}
-
-// lost is the number of packets that from sent and to did not get. WireGuard's
-// UDP packets can be lost on loopback too, when a socket's buffer is full.
-func lost(from, to *node) uint64 {
-	sent := from.wrapper.Counters().Out.Packets
-	in := to.wrapper.Counters().In
-	return sent - min(sent, in.Packets+in.Dropped())
-}
-
-// account takes the node's statistics until they add up to its counters: the
-// two are not read at the same moment, and a packet may come in between.
-func (d *demo) account(ctx context.Context, n *node) error {
-	all := make(map[netlogtype.Connection]netlogtype.Counts)
-	var counters tstun.Counters
-	var sum netlogtype.Counts
-	err := eventually(ctx, func() (bool, error) {
-		for c, v := range n.wrapper.ExtractStatistics() {
-			all[c] = all[c].Add(v)
-			sum = sum.Add(v)
-		}
-		counters = n.wrapper.Counters()
-		return sum == passed(counters), nil
-	})
-	d.note(n, all, counters, sum)
-	if err != nil {
-		return fmt.Errorf("the connections add up to %+v, the counters say %+v", sum, passed(counters))
-	}
-	return nil
+	p, err := d.settle(ctx, settleTime)
+	d.note(p)
+	return nil, nil, err
 }
 
 // evidence notes the books as they are when a step has failed, and shows what
 // was dropped.
 func (d *demo) evidence() {
 	if len(d.result.Totals) == 0 {
-		for _, n := range []*node{d.client, d.server} {
-			all := n.wrapper.ExtractStatistics()
-			var sum netlogtype.Counts
-			for _, c := range all {
-				sum = sum.Add(c)
-			}
-			d.note(n, all, n.wrapper.Counters(), sum)
-		}
+		p := accountPair{newBooks(d.client), newBooks(d.server)}
+		p.read()
+		d.note(p)
 	}
 	if d.p != nil && len(d.result.Drops) > 0 {
 		d.p.printf("   dropped so far\n")
@@ -81,34 +33,29 @@ func (d *demo) evidence() {
 	}
 }
 
-// passed is what the counters say in the terms of statistics.
-func passed(c tstun.Counters) netlogtype.Counts {
-	return netlogtype.Counts{
-		TxPackets: c.Out.Packets, TxBytes: c.Out.Bytes,
-		RxPackets: c.In.Packets, RxBytes: c.In.Bytes,
-	}
+// note puts the books of both nodes into the result.
+func (d *demo) note(p accountPair) {
+	d.noteBooks(p.client, p.server)
+	d.noteBooks(p.server, p.client)
 }
 
-// note puts the node's books into the result, the biggest connections first.
-func (d *demo) note(n *node, all map[netlogtype.Connection]netlogtype.Counts, c tstun.Counters, sum netlogtype.Counts) {
+// noteBooks puts b into the result, the biggest connections first.
+func (d *demo) noteBooks(b, peer *books) {
+	name, c := b.node.name, b.counters
 	first := len(d.result.Connections)
-	for conn, counts := range all {
-		d.result.Connections = append(d.result.Connections, connectionInfo{n.name, conn, counts})
+	for conn, counts := range b.connections {
+		d.result.Connections = append(d.result.Connections, connectionInfo{name, conn, counts})
 	}
 	slices.SortFunc(d.result.Connections[first:], func(a, b connectionInfo) int {
 		return cmp.Or(
 			-cmp.Compare(a.TxBytes+a.RxBytes, b.TxBytes+b.RxBytes),
 			cmp.Compare(a.Proto, b.Proto), a.Src.Compare(b.Src), a.Dst.Compare(b.Dst))
 	})
-	d.noteDrops(n, "in", c.In.Drops)
-	d.noteDrops(n, "out", c.Out.Drops)
-	other := d.server
-	if n == d.server {
-		other = d.client
-	}
+	d.noteDrops(b.node, "in", c.In.Drops)
+	d.noteDrops(b.node, "out", c.Out.Drops)
 	d.result.Totals = append(d.result.Totals, totalInfo{
-		Node: n.name, Peer: other.name, Counts: sum,
-		DroppedIn: c.In.Dropped(), DroppedOut: c.Out.Dropped(), Lost: lost(n, other),
+		Node: name, Peer: peer.node.name, Counts: b.sum,
+		DroppedIn: c.In.Dropped(), DroppedOut: c.Out.Dropped(), Lost: lost(b, peer),
 	})
 }
 

@@ -12,6 +12,7 @@ import (
 
 	"golang.zx2c4.com/wireguard/conn"
 	"golang.zx2c4.com/wireguard/device"
+	"golang.zx2c4.com/wireguard/tun"
 
 	"tstun"
 	"tstun/filter"
@@ -49,6 +50,7 @@ type node struct {
 	port   uint16 // of WireGuard, on loopback
 	filter *filter.Filter
 	pong   atomic.Pointer[func(packet.TSMPPongReply)] // called with each pong
+	pongs  atomic.Uint64                              // how many pongs came
 }
 
 func (n *node) prefixes() []netip.Prefix {
@@ -108,6 +110,7 @@ func (n *node) prepare() error {
 	}
 	n.wrapper.SetStatisticsEnabled(true)
 	n.wrapper.OnTSMPPongReceived = func(r packet.TSMPPongReply) {
+		n.pongs.Add(1)
 		if f := n.pong.Load(); f != nil {
 			(*f)(r)
 		}
@@ -115,12 +118,13 @@ func (n *node) prepare() error {
 	return nil
 }
 
-// startWireGuard brings the node's device up on a free port of loopback.
-func (n *node) startWireGuard() (err error) {
+// startWireGuard brings the node's WireGuard up on a free port of loopback, and
+// on dev, which is the node's Wrapper.
+func (n *node) startWireGuard(dev tun.Device) (err error) {
 	if n.key, err = newKeyPair(); err != nil {
 		return err
 	}
-	n.dev = device.NewDevice(n.wrapper, conn.NewDefaultBind(), device.NewLogger(device.LogLevelSilent, ""))
+	n.dev = device.NewDevice(dev, conn.NewDefaultBind(), device.NewLogger(device.LogLevelSilent, ""))
 	if err := n.dev.IpcSet(fmt.Sprintf("private_key=%x\nlisten_port=0\n", n.key.private)); err != nil {
 		return err
 	}

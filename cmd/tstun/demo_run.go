@@ -102,7 +102,7 @@ func (d *demo) start() error {
 		return err
 	}
 	for _, n := range []*node{d.client, d.server} {
-		if err := n.startWireGuard(); err != nil {
+		if err := n.startWireGuard(n.wrapper); err != nil {
 			return fmt.Errorf("%s: WireGuard: %w", n.name, err)
 		}
 	}

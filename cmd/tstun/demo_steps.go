@@ -226,6 +226,20 @@ func (d *demo) unsolicited(ctx context.Context, to netip.AddrPort) ([]string, dr
 }
 
 func (d *demo) tsmp(ctx context.Context) ([]string, any, error) {
+	began := time.Now()
+	ctx, cancel := context.WithTimeout(ctx, promptly)
+	defer cancel()
+	if err := d.tsmpRoundTrip(ctx); err != nil {
+		return nil, nil, err
+	}
+	took := time.Since(began)
+	return []string{fmt.Sprintf("%v answers after %s; neither host's network stack saw it", d.server.v4, short(took))},
+		tsmpData{d.server.v4, milliseconds(took)}, nil
+}
+
+// tsmpRoundTrip sends a TSMP ping from the client's Wrapper to the server's and
+// waits for the pong.
+func (d *demo) tsmpRoundTrip(ctx context.Context) error {
 	ping := packet.TSMPPing{IPHeader: packet.IPHeader{Src: d.client.v4, Dst: d.server.v4}}
 	rand.Read(ping.Data[:]) // never fails, by its documentation
 	pongs := make(chan struct{}, 1)
@@ -239,18 +253,13 @@ func (d *demo) tsmp(ctx context.Context) ([]string, any, error) {
 	}
 	d.client.pong.Store(&listen)
 	defer d.client.pong.Store(nil)
-	began := time.Now()
 	if err := d.client.wrapper.InjectOutbound(packet.Generate(ping, nil)); err != nil {
-		return nil, nil, err
+		return err
 	}
-	ctx, cancel := context.WithTimeout(ctx, promptly)
-	defer cancel()
 	select {
 	case <-pongs:
+		return nil
 	case <-ctx.Done():
-		return nil, nil, fmt.Errorf("no pong: %w", ctx.Err())
+		return fmt.Errorf("no pong: %w", ctx.Err())
 	}
-	took := time.Since(began)
-	return []string{fmt.Sprintf("%v answers after %s; neither host's network stack saw it", d.server.v4, short(took))},
-		tsmpData{d.server.v4, milliseconds(took)}, nil
 }

@@ -122,7 +122,7 @@ func TestDemoFails(t *testing.T) {
 		t.Fatal(err)
 	}
 	for _, n := range []*node{d.client, d.server} {
-		if err := n.startWireGuard(); err != nil {
+		if err := n.startWireGuard(n.wrapper); err != nil {
 			t.Fatal(err)
 		}
 	}

@@ -100,9 +100,20 @@ var differences = []difference{
 	{
 		name: "new rules and a connection from before",
 		why: "Who opened a connection that the filter found in mid-stream is not known, so new rules that do not allow " +
-			"the peer to open it cut it. The kernel took it for the host's.",
+			"the peer to open it cut it, and shortly after a start it is not picked up if earlier rules allowed that. The kernel took it for the host's.",
 		applies: func(s *step) bool {
-			return s.reason == filter.ReasonRevoked && s.foundMidStream() && s.kernel.state == ctEstablished && s.kernel.reply
+			return (s.reason == filter.ReasonRevoked || s.reason == filter.ReasonNoRule && !s.policyAllows()) &&
+				s.foundMidStream() && s.kernel.state == ctEstablished && s.kernel.reply
+		},
+		parts: true,
+	},
+	{
+		name: "new rules and a flow of the host's that the old ones let the peer open",
+		why: "Without a SYN nobody can tell whether the host begins or answers late what was forgotten, so the filter takes what a rule " +
+			"lets the peer open for the peer's, and does not open it for the host shortly after that rule is gone. The kernel takes it for the host's.",
+		applies: func(s *step) bool {
+			return !s.out && !s.isTCP() && s.kind != isPong && s.kernel.state == ctEstablished && s.kernel.reply && s.hostSpoke() &&
+				(s.reason == filter.ReasonRevoked || s.reason == filter.ReasonNoRule) && !s.policyAllows()
 		},
 		parts: true,
 	},
@@ -166,7 +177,7 @@ var differences = []difference{
 	},
 	{
 		name: "peer's second SYN",
-		why: "A SYN of the host's can be answered by one SYN, if nothing else has answered it (simultaneous open); " +
+		why: "A SYN of the host's can be answered by a SYN (simultaneous open), also repeated, until the peer has sent anything else; " +
 			"the rest of the handshake needs no other. The kernel lets any number pass until the SYN-ACK.",
 		applies: func(s *step) bool {
 			return !s.out && isSyn(s.flags) && s.reason == filter.ReasonNoRule && s.kernel.state == ctEstablished && s.kernel.reply
@@ -176,10 +187,10 @@ var differences = []difference{
 		name: "peer's segment in a state that has no place for it",
 		why: "Without sequence numbers, what the peer sends proves nothing, so the filter lets every segment of an open " +
 			"connection but SYN pass to the host, who knows. To the kernel a FIN before the handshake or a SYN-ACK after a reset is invalid, " +
-			"and so is the SYN of a simultaneous open if the host has sent more than its SYN.",
+			"and so is the SYN of a simultaneous open, and its repetition, if the host has sent more than its SYN.",
 		applies: func(s *step) bool {
 			return !s.out && s.isTCP() && s.ours && s.kernel.state == ctInvalid && s.hostSpoke() &&
-				(s.flags&ack != 0 || isSyn(s.flags) && !s.peerAnswered())
+				(s.flags&ack != 0 || isSyn(s.flags) && !s.peerSpoke())
 		},
 		parts: true,
 	},
@@ -251,9 +262,10 @@ var differences = []difference{
 	},
 	{
 		name: "error about a flow that was cut",
-		why:  "When the rules no longer allow the peer's flow, errors about it have no flow. The kernel still has its entry.",
+		why: "When the rules no longer allow the peer's flow, errors about it have no flow, nor have those about a connection that " +
+			"was not picked up. The kernel still has its entry.",
 		applies: func(s *step) bool {
-			return s.kind == isError && s.reason == filter.ReasonNoFlow && s.kernel.state == ctRelated && !s.policyAllows()
+			return s.kind == isError && s.reason == filter.ReasonNoFlow && s.kernel.state == ctRelated && (!s.policyAllows() || s.foundMidStream())
 		},
 	},
 }
@@ -280,6 +292,12 @@ func (s *step) hostSpoke() bool {
 func (s *step) peerAnswered() bool {
 	return s.since(func(p *step) bool { return p.out && p.kernel.accepted }) &&
 		s.since(func(p *step) bool { return !p.out && p.kernel.accepted })
+}
+
+// peerSpoke reports whether the peer has sent more than SYNs in the connection of
+// s.
+func (s *step) peerSpoke() bool {
+	return s.since(func(p *step) bool { return !p.out && p.ours && !isSyn(p.flags) })
 }
 
 // since reports whether there was a TCP segment like that since the kernel's

@@ -44,8 +44,16 @@ type oracle struct {
 func newOracle(t *testing.T, seed uint64) *oracle {
 	o := &oracle{kernel: newKernel(t), rng: rand.New(rand.NewPCG(seed, 1)), uses: make(map[string]int)}
 	o.reload(t, 0)
+	// The kernel has not just started either.
+	var p packet.Parsed
+	o.filter.In(&p, o.now, 0)
+	o.now += int64(time.Hour)
 	return o
 }
+
+// oracleSpan is longer than the oracle's clock runs: the kernel goes on with
+// connections from before at any time.
+const oracleSpan = 24 * time.Hour
 
 // reload puts a policy in force. The open flows live on.
 func (o *oracle) reload(t *testing.T, n int) {
@@ -54,7 +62,9 @@ func (o *oracle) reload(t *testing.T, n int) {
 	if o.filter != nil {
 		state = o.filter.State()
 	}
-	f, err := filter.New(policies[n].config(local, state))
+	c := policies[n].config(local, state)
+	c.Limits.Pickup = oracleSpan
+	f, err := filter.New(c)
 	if err != nil {
 		t.Fatal(err)
 	}

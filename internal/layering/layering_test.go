@@ -44,10 +44,11 @@ var may = map[string][]string{
 	"tstun/netstack":          {"tstun", "tstun/packet", "tstun/filter", "tstun/ipproto", "tstun/logger", "gvisor.dev/gvisor/"},
 	"tstun/cmd/tstun":         {"tstun", "tstun/", "github.com/", "golang.org/x/", "golang.zx2c4.com/wireguard/"},
 	"tstun/internal/gso":      {"tstun/packet", "tstun/ipproto"},
-	"tstun/internal/testdev":  {"golang.zx2c4.com/wireguard/tun"},
+	"tstun/internal/testdev":  {"golang.zx2c4.com/wireguard/tun", "golang.org/x/sys/"},
 	"tstun/internal/netns":    {"github.com/vishvananda/netlink", "github.com/vishvananda/netns", "golang.org/x/sys/"},
 	"tstun/internal/layering": {},
 	"tstun/internal/attack":   {},
+	"tstun/internal/e2e":      {},
 }
 
 // testsOnly are packages that no code outside of tests may import.

@@ -1,0 +1,146 @@
+package filter
+
+import "tstun/ipproto"
+
+// dense answers for addresses that so many rules name that to walk their lists
+// would take long. It numbers units, and asks for one in three bitmaps:
+//
+//	source      ── the units that may come from there ──┐
+//	destination ── the units that may go there ─────────┼─ a unit in all three
+//	port        ── the units that allow it ─────────────┘
+//
+// A unit is a source set with one range of ports of the same protocols. Only
+// units of addresses that many rules name have a number. The bitmaps come from
+// sweeps, since one for each address would take memory as the product of
+// addresses and rules.
+type dense struct {
+	words int // of a bitmap
+	// limit is the number of look-ups from which on to read bitmaps is
+	// quicker than to walk the lists.
+	limit uint32
+
+	srcs, dsts, ports      sweep
+	srcCrowds, dstCrowds   []crowd
+	srcCrowdOf, dstCrowdOf []uint32 // by the number of a prefix: its crowd, or none
+	classOf                [256]uint16
+	classes                []protoClass
+	whole                  []uint64 // bitmaps of the classes without ports
+}
+
+// crowd is a prefix that many rules name, with the wider ones.
+type crowd struct {
+	at    uint32 // in the sweep: with the prefix and all wider ones open
+	items uint32 // in the lists of the prefix and all wider ones
+	depth uint32 // lists that these are
+}
+
+// protoClass is the protocols that the same units allow on the same ports.
+type protoClass struct {
+	whole  int      // of a class without ports: where its bitmap is
+	starts []uint16 // of a class with ports: where the set of units changes
+	at     []uint32 // in the sweep: from that start on
+}
+
+// Words of the three bitmaps that are on the stack at once: to clear a large
+// block takes longer than to read small bitmaps.
+const (
+	blockWords = 160
+	smallWords = 16
+)
+
+// crowdsOf returns the crowds of two prefixes, if they have such and their
+// lists are slower to walk than the bitmaps.
+func (x *dense) crowdsOf(s, d uint32) (src, dst *crowd, ok bool) {
+	a, b := x.srcCrowdOf[s], x.dstCrowdOf[d]
+	if a == none || b == none {
+		return nil, nil, false
+	}
+	src, dst = &x.srcCrowds[a], &x.dstCrowds[b]
+	return src, dst, walkCost(src, dst) > uint64(x.limit)
+}
+
+// walkCost returns how many look-ups it takes at most to walk the lists.
+func walkCost(src, dst *crowd) uint64 {
+	return min(uint64(src.items)*uint64(dst.depth), uint64(dst.items)*uint64(src.depth))
+}
+
+// allows reports whether a unit is for the source, the destination, and the
+// service.
+func (x *dense) allows(src, dst *crowd, proto ipproto.Proto, port uint16) bool {
+	class := &x.classes[x.classOf[proto]]
+	q := question{src: src.at, dst: dst.at, whole: class.whole}
+	if class.whole < 0 {
+		if q.port = class.find(port); q.port == none {
+			return false
+		}
+	}
+	if x.words <= smallWords {
+		return x.askSmall(q)
+	}
+	return x.askLarge(q)
+}
+
+// question says which three bitmaps to read.
+type question struct {
+	src, dst uint32 // positions in the sweeps
+	port     uint32 // likewise, unless
+	whole    int    // this is where the bitmap is among x.whole, or -1
+}
+
+//go:noinline
+func (x *dense) askSmall(q question) bool {
+	var from, to, on [smallWords]uint64
+	return x.ask(q, from[:], to[:], on[:])
+}
+
+//go:noinline
+func (x *dense) askLarge(q question) bool {
+	var from, to, on [blockWords]uint64
+	return x.ask(q, from[:], to[:], on[:])
+}
+
+// ask reports whether the three bitmaps have a unit in common. It reads them
+// piece by piece into the three slices, which are of one length.
+func (x *dense) ask(q question, from, to, on []uint64) bool {
+	for first := 0; first < x.words; first += len(from) {
+		n := min(len(from), x.words-first)
+		x.srcs.read(from[:n], first, q.src)
+		x.dsts.read(to[:n], first, q.dst)
+		if q.whole < 0 {
+			x.ports.read(on[:n], first, q.port)
+		} else {
+			copy(on[:n], x.whole[q.whole+first:])
+		}
+		if intersect(from[:n], to[:n], on[:n]) {
+			return true
+		}
+	}
+	return false
+}
+
+func intersect(a, b, c []uint64) bool {
+	b, c = b[:len(a)], c[:len(a)]
+	for i, w := range a {
+		if w&b[i]&c[i] != 0 {
+			return true
+		}
+	}
+	return false
+}
+
+// find returns the position in the sweep for a port, or none.
+func (c *protoClass) find(port uint16) uint32 {
+	lo, hi := 0, len(c.starts)
+	for lo < hi {
+		mid := int(uint(lo+hi) >> 1)
+		if c.starts[mid] <= port {
+			lo = mid + 1
+		} else {
+			hi = mid
+		}
+	}
+	if lo == 0 {
+		return none
+	}
+	return c.at[lo-1]
+}

@@ -1,0 +1,294 @@
+package filter
+
+import (
+	"math"
+	"slices"
+
+	"tstun/ipproto"
+)
+
+// denseBuild is what a dense index is made from, and as far as it is made.
+type denseBuild struct {
+	x        *dense
+	srcs     side[uint32] // sets
+	dsts     side[grant]
+	wanted   []want // sorted by destination
+	services []service
+	sets     int
+	cost     func(words int) uint32 // see readCost
+
+	units []uint64 // set<<32 | service, in ascending order
+}
+
+// side is the tree of the prefixes on one side, with their lists.
+type side[T any] struct {
+	tree
+	lists lists[T]
+	nodes []node[T]
+
+	items, depth []uint32 // by prefix: in its list and those of wider ones; lists that these are
+	most         []uint32 // by prefix: the most items of it and narrower ones
+	deepest      uint32
+}
+
+func newSide[T any](t tree, l lists[T], nodes []node[T]) side[T] {
+	n := len(nodes)
+	s := side[T]{tree: t, lists: l, nodes: nodes, items: make([]uint32, n), depth: make([]uint32, n), most: make([]uint32, n)}
+	for _, n := range t.order {
+		s.items[n], s.depth[n] = uint32(len(l.of(n))), 1
+		if up := t.up[n]; up != none {
+			s.items[n] += s.items[up]
+		}
+		if up := nodes[n].up; up != none {
+			s.depth[n] += s.depth[up]
+		}
+		s.deepest = max(s.deepest, s.depth[n])
+		s.most[n] = s.items[n]
+	}
+	for _, n := range slices.Backward(t.order) {
+		if up := t.up[n]; up != none {
+			s.most[up] = max(s.most[up], s.most[n])
+		}
+	}
+	return s
+}
+
+// crowded reports whether an address in prefix n may need more than limit
+// look-ups, if the lists of the other side are as deep as given.
+func (s *side[T]) crowded(n, deepest, limit uint32) bool {
+	return uint64(s.most[n])*uint64(deepest) > uint64(limit)
+}
+
+// worst returns the most look-ups that any address may need.
+func (s *side[T]) worst(deepest uint32) uint64 {
+	if len(s.most) == 0 {
+		return 0
+	}
+	return uint64(slices.Max(s.most)) * uint64(deepest)
+}
+
+// newDense returns the dense index, or nil if walking is never slower.
+func newDense(b denseBuild) *dense {
+	worst := min(b.srcs.worst(b.dsts.deepest), b.dsts.worst(b.srcs.deepest))
+	// What the bitmaps cost, and so the limit, depends on how many units
+	// there are, and that on the limit.
+	limit := b.cost(1)
+	for range 2 {
+		if worst <= uint64(limit) {
+			return nil
+		}
+		b.findUnits(limit)
+		limit = max(limit, b.cost(b.words()))
+	}
+	if worst <= uint64(limit) || len(b.units) == 0 {
+		return nil
+	}
+	b.x = &dense{words: b.words(), limit: limit}
+	b.sweepSources()
+	b.sweepDestinations()
+	b.sweepServices()
+	return b.x
+}
+
+// readCost returns how many look-ups take as long as to read bitmaps of a
+// number of words.
+func readCost(words int) uint32 {
+	blocks := (words + blockWords - 1) / blockWords
+	const start, perWord, perStep, lookup = 40, 1, 1, 6 // nanoseconds
+	ns := start + perWord*words + perStep*words*blocks
+	return uint32(min(ns/lookup, math.MaxUint32))
+}
+
+func (b *denseBuild) words() int { return (len(b.units) + 63) / 64 }
+
+// findUnits finds what addresses can have in common that need more than limit
+// look-ups.
+func (b *denseBuild) findUnits(limit uint32) {
+	in := make([]bool, b.sets)
+	for n := range uint32(len(b.srcs.nodes)) {
+		if b.srcs.crowded(n, b.dsts.deepest, limit) {
+			for _, set := range b.srcs.lists.of(n) {
+				in[set] = true
+			}
+		}
+	}
+	b.units = b.units[:0]
+	for _, w := range b.wanted {
+		if in[w.set] && b.dsts.crowded(w.dst, b.srcs.deepest, limit) {
+			b.units = append(b.units, uint64(w.set)<<32|uint64(w.service))
+		}
+	}
+	slices.Sort(b.units)
+	b.units = slices.Compact(b.units)
+}
+
+// sweepSources walks the prefixes of the sources. The items are sets, each of
+// which is the units with that set, one behind the other.
+func (b *denseBuild) sweepSources() {
+	spans := make([]uint32, 0, len(b.units)+1)
+	item := make([]uint32, b.sets) // by set: one more than its item
+	for i, u := range b.units {
+		if set := u >> 32; item[set] == 0 {
+			spans = append(spans, uint32(i))
+			item[set] = uint32(len(spans))
+		}
+	}
+	sets := len(spans)
+	spans = append(spans, uint32(len(b.units)))
+	if sets == len(b.units) {
+		spans = nil // each item is one unit
+	}
+	l := lists[uint32]{at: make([]uint32, len(b.srcs.nodes)+1)}
+	for n := range uint32(len(b.srcs.nodes)) {
+		if b.srcs.crowded(n, b.dsts.deepest, b.x.limit) {
+			for _, set := range b.srcs.lists.of(n) {
+				if item[set] != 0 {
+					l.items = append(l.items, item[set]-1)
+				}
+			}
+		}
+		l.at[n+1] = uint32(len(l.items))
+	}
+	w := newSweep(b.words(), spans)
+	b.x.srcCrowdOf, b.x.srcCrowds = walk(&b.srcs, b.dsts.deepest, b.x.limit, l, sets, w)
+	b.x.srcs = w.done()
+}
+
+// sweepDestinations walks the prefixes of the destinations. The items are
+// units.
+func (b *denseBuild) sweepDestinations() {
+	l := lists[uint32]{at: make([]uint32, len(b.dsts.nodes)+1)}
+	for _, w := range b.wanted {
+		if !b.dsts.crowded(w.dst, b.srcs.deepest, b.x.limit) {
+			continue
+		}
+		if i, ok := slices.BinarySearch(b.units, uint64(w.set)<<32|uint64(w.service)); ok {
+			l.items = append(l.items, uint32(i))
+			l.at[w.dst+1] = uint32(len(l.items))
+		}
+	}
+	for i := range b.dsts.nodes {
+		l.at[i+1] = max(l.at[i+1], l.at[i]) // of nodes without items
+	}
+	w := newSweep(b.words(), nil)
+	b.x.dstCrowdOf, b.x.dstCrowds = walk(&b.dsts, b.srcs.deepest, b.x.limit, l, len(b.units), w)
+	b.x.dsts = w.done()
+}
+
+// walk goes through the tree of the crowded prefixes. It opens the items of
+// each when it comes to it, and closes them when it has been through all
+// narrower ones. An item that is in several nested prefixes is open once.
+func walk[T any](s *side[T], deepest, limit uint32, items lists[uint32], n int, w *sweepBuilder) ([]uint32, []crowd) {
+	of := slices.Repeat([]uint32{none}, len(s.nodes))
+	var crowds []crowd
+	open := make([]uint32, n)
+	var path []uint32 // the prefixes that are open, wider ones first
+	leave := func() {
+		last := path[len(path)-1]
+		path = path[:len(path)-1]
+		for _, item := range items.of(last) {
+			if open[item]--; open[item] == 0 {
+				w.flip(item)
+			}
+		}
+	}
+	for _, n := range s.depthFirst() {
+		if !s.crowded(n, deepest, limit) {
+			continue
+		}
+		for len(path) > 0 && path[len(path)-1] != s.up[n] {
+			leave()
+		}
+		path = append(path, n)
+		for _, item := range items.of(n) {
+			if open[item]++; open[item] == 1 {
+				w.flip(item)
+			}
+		}
+		of[n] = uint32(len(crowds))
+		crowds = append(crowds, crowd{at: w.at(), items: s.items[n], depth: s.depth[n]})
+	}
+	return of, slices.Clip(crowds)
+}
+
+// done returns the sweep, without the room for more.
+func (b *sweepBuilder) done() sweep {
+	b.steps, b.kept = slices.Clone(b.steps), slices.Clone(b.kept)
+	return b.sweep
+}
+
+// sweepServices walks the ports, for each class of protocols that have such.
+func (b *denseBuild) sweepServices() {
+	serviceOf := func(u uint64) *service { return &b.services[uint32(u)] }
+	members := b.classify(serviceOf)
+	w := newSweep(b.words(), nil)
+	var changes []uint64 // port<<32 | unit
+	for _, p := range members {
+		c := protoClass{whole: -1}
+		if !p.HasPorts() {
+			c.whole = len(b.x.whole)
+			b.x.whole = append(b.x.whole, make([]uint64, b.words())...)
+		}
+		changes = changes[:0]
+		for i, u := range b.units {
+			s := serviceOf(u)
+			first, last, ok := s.portsOf(p)
+			switch {
+			case !ok:
+			case !p.HasPorts():
+				b.x.whole[c.whole+i/64] |= 1 << (i % 64)
+			default:
+				changes = append(changes, uint64(first)<<32|uint64(i), (uint64(last)+1)<<32|uint64(i))
+			}
+		}
+		slices.Sort(changes)
+		for i, change := range changes {
+			w.flip(uint32(change))
+			if i+1 == len(changes) || changes[i+1]>>32 != change>>32 {
+				if port := change >> 32; port <= 65535 {
+					c.starts, c.at = append(c.starts, uint16(port)), append(c.at, w.at())
+				}
+			}
+		}
+		c.starts, c.at = slices.Clone(c.starts), slices.Clone(c.at)
+		b.x.classes = append(b.x.classes, c)
+	}
+	b.x.ports = w.done()
+}
+
+// classify sorts the protocols into classes, of which each unit allows all or
+// none, and returns one protocol of each.
+func (b *denseBuild) classify(serviceOf func(uint64) *service) (members []ipproto.Proto) {
+	class := &b.x.classOf
+	for p := range class {
+		if ipproto.Proto(p).HasPorts() {
+			class[p] = 1
+		}
+	}
+	seen := make(map[protoSet]bool)
+	for _, u := range b.units {
+		set := serviceOf(u).protos()
+		if seen[set] {
+			continue
+		}
+		seen[set] = true
+		type half struct {
+			class uint16
+			in    bool
+		}
+		number := make(map[half]uint16)
+		for p := range class {
+			h := half{class[p], set.has(ipproto.Proto(p))}
+			if _, ok := number[h]; !ok {
+				number[h] = uint16(len(number))
+			}
+			class[p] = number[h]
+		}
+	}
+	for p, c := range class {
+		if int(c) == len(members) {
+			members = append(members, ipproto.Proto(p))
+		}
+	}
+	return members
+}

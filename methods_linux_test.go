@@ -1,0 +1,52 @@
+package tstun_test
+
+import (
+	"maps"
+	"testing"
+
+	"golang.zx2c4.com/wireguard/tun"
+
+	"tstun"
+	"tstun/internal/netns"
+	"tstun/tundev"
+)
+
+// TestEveryMethodAtEveryTimeOnKernelTUNs: those of New, of wireguard-go, and a
+// descriptor that was taken over.
+func TestEveryMethodAtEveryTimeOnKernelTUNs(t *testing.T) {
+	h := &kernelHost{ns: netns.New(t)}
+	for name, create := range map[string]func() (tun.Device, string, error){
+		"New": tunOfNew(t),
+		"wireguard-go": func() (tun.Device, string, error) {
+			dev, err := tun.CreateTUN("wg%d", tstun.DefaultMTU)
+			if err != nil {
+				return nil, "", err
+			}
+			name, err := dev.Name()
+			return dev, name, err
+		},
+		"descriptor": func() (tun.Device, string, error) {
+			first, _, err := tundev.Create(t.Logf, "fd%d", tstun.DefaultMTU)
+			if err != nil {
+				return nil, "", err
+			}
+			defer first.Close()
+			return tundev.FromFile(first.File(), 0)
+		},
+	} {
+		t.Run(name, func(t *testing.T) {
+			all := maps.Clone(methods)
+			if name == "wireguard-go" { // which asks the caller's namespace
+				delete(all, "MTU")
+				delete(all, "Unbatched.MTU")
+			}
+			testMethods(t, all, func() *tstun.Wrapper {
+				dev := h.open(t, create)
+				if err := h.ns.LinkUp(h.name); err != nil {
+					t.Fatal(err)
+				}
+				return tstun.Wrap(nil, dev)
+			}, true)
+		})
+	}
+}
