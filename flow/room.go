@@ -81,38 +81,68 @@ func (t *Table[V]) claimShare(s *shard[V], c Claim, now int64) (share shareIndex
 		}
 		t.shares.give(share, c.Class)
 	}
-	if !t.refuse && t.replaceOwn(s, share, c.Class, now) {
+	if !t.refuse && t.replace(s, share, c.Class, now) {
 		return share, true
 	}
 	t.shares.noteLost(share, now)
 	return share, false
 }
 
-func (t *Table[V]) takeShare(c Claim, now int64) (shareIndex, bool) {
-	return t.shares.take(c.Peer, c.Class, t.total.free(), t.classes[c.Class].free(), now)
-}
-
-// replaceOwn evicts an entry of the share from the locked s for another one,
-// which has its place.
-func (t *Table[V]) replaceOwn(s *shard[V], share shareIndex, class uint8, now int64) bool {
-	victim := s.oldestOfShare(share, class, false)
+// replace evicts an entry from the locked s for another one of the share, which
+// has its place and is charged for it: an entry of a peer that holds more, or
+// else one of the share itself.
+func (t *Table[V]) replace(s *shard[V], share shareIndex, class uint8, now int64) bool {
+	ofClass := t.shares.isOfClass(share, class, t.classes[class].free())
+	from, victim := t.richest(s, share, class, ofClass)
+	if from != noShare {
+		if r := s.oldestOfShare(from, class, ofClass); r != none {
+			victim = r
+		}
+	} else {
+		from, victim = share, s.oldestOfShare(share, class, ofClass)
+	}
 	if victim == none {
 		return false
 	}
-	if was := s.at(victim).class(); was != class {
+	was := s.at(victim).class()
+	if was != class {
 		if !t.classes[class].take() {
-			if victim = s.oldestOfShare(share, class, true); victim == none {
-				return false
-			}
-		} else {
-			t.classes[was].give()
-			t.shares.move(share, was, class)
+			return false
 		}
+		t.classes[was].give()
 	}
 	t.evicted.Add(1)
-	t.shares.noteLost(share, now)
+	t.shares.noteLost(from, now)
+	t.shares.move(from, was, share, class)
 	s.remove(victim)
 	return true
+}
+
+// sampleSlots is how many slots are looked at for a peer that holds much: the
+// more it holds, the surer it is found, however often it uses what it has.
+const sampleSlots = 32
+
+// richest returns the share that holds most of those that a few slots of the
+// locked s belong to, if that is more than the given one holds, and an entry of
+// it; of the class if ofClass.
+func (t *Table[V]) richest(s *shard[V], than shareIndex, class uint8, ofClass bool) (share shareIndex, r ref) {
+	var found [sampleSlots]shareIndex
+	n := min(sampleSlots, len(s.slots))
+	slot := func(i int) ref { return ref((int(s.hand)+i)%len(s.slots) + 1) }
+	for i := range n {
+		if e := s.at(slot(i)); e.live() && e.Yields && (!ofClass || e.class() == class) {
+			found[i] = e.share
+		}
+	}
+	i := t.shares.richest(than, found[:n], class, ofClass)
+	if i < 0 {
+		return noShare, none
+	}
+	return found[i], slot(i)
+}
+
+func (t *Table[V]) takeShare(c Claim, now int64) (shareIndex, bool) {
+	return t.shares.take(c.Peer, c.Class, t.total.free(), t.classes[c.Class].free(), now)
 }
 
 // claim takes a place for the host in the table's count and in the class's, if

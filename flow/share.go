@@ -22,10 +22,11 @@ const (
 )
 
 // shares divides a table among peers. A peer may take a place as long as it
-// holds fewer than are free. So one peer alone gets half of the table, n
-// peers that all want more get each 1/(n+1) of it, and there is room left for
-// the next one (A. K. Choudhury, E. L. Hahne: Dynamic queue length
-// thresholds, 1998).
+// holds fewer than are free (A. K. Choudhury, E. L. Hahne: Dynamic queue length
+// thresholds, 1998), and then those of peers that hold more, if the table evicts.
+// So one peer alone gets half of the table, n peers that all want more get each
+// 1/(n+1) of it, and there is room left for the next one. In a table that refuses,
+// peers that come one after the other get a half, a quarter, an eighth.
 type shares struct {
 	remember int64 // how long lost has to be known after the last entry is gone
 
@@ -56,12 +57,48 @@ func (s *shares) take(p PeerID, class uint8, free, freeOfClass, now int64) (i sh
 	return i, true
 }
 
-// move makes an entry of the share i one of another class.
-func (s *shares) move(i shareIndex, from, to uint8) {
+// move makes an entry of a share and class one of another share and class.
+func (s *shares) move(from shareIndex, was uint8, to shareIndex, class uint8) {
 	s.mu.Lock()
-	s.list[i].classes[from]--
-	s.list[i].classes[to]++
-	s.mu.Unlock()
+	defer s.mu.Unlock()
+	s.list[from].total--
+	s.list[from].classes[was]--
+	s.list[to].total++
+	s.list[to].classes[class]++
+	s.release(from)
+}
+
+// isOfClass reports whether the share i is at its limit for the class, so that
+// only another entry of the class makes room for one.
+func (s *shares) isOfClass(i shareIndex, class uint8, freeOfClass int64) bool {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return int64(s.list[i].classes[class]) >= freeOfClass
+}
+
+// richest returns the place in list of the share that holds most, in all or of
+// the class, or -1 if none holds more than the share of than would with one
+// more. Of equals it takes the lower PeerID.
+func (s *shares) richest(than shareIndex, list []shareIndex, class uint8, ofClass bool) (place int) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	holds := func(i shareIndex) int32 {
+		if ofClass {
+			return s.list[i].classes[class]
+		}
+		return s.list[i].total
+	}
+	place = -1
+	most, peer := holds(than)+1, PeerID(0)
+	for at, i := range list {
+		if i == noShare || i == than {
+			continue
+		}
+		if n, p := holds(i), s.list[i].peer; n > most || n == most && place >= 0 && p < peer {
+			place, most, peer = at, n, p
+		}
+	}
+	return place
 }
 
 // give takes an entry of the class from the share i.

@@ -89,6 +89,22 @@ func (s *slowTable) victim(class uint8, ofClass bool, peer uint8) *slowEntry {
 	})
 }
 
+// richest returns the peer that holds most, in all or of the class, if that is
+// more than the given one would with another one, which it returns otherwise.
+func (s *slowTable) richest(class uint8, ofClass bool, peer uint8) uint8 {
+	holds := func(p uint8) int {
+		return s.count(func(e *slowEntry) bool { return e.peer == p && (!ofClass || e.class == class) })
+	}
+	most, of := holds(peer)+1, peer
+	for p := uint8(1); p < 3; p++ {
+		yields := slices.ContainsFunc(s.used, func(e *slowEntry) bool { return e.peer == p && e.yields && (!ofClass || e.class == class) })
+		if p != peer && yields && holds(p) > most {
+			most, of = holds(p), p
+		}
+	}
+	return of
+}
+
 // full reports whether an entry of the class and peer needs the place of
 // another one, and which that is: nil for none.
 func (s *slowTable) full(class, peer uint8) (victim *slowEntry, full bool) {
@@ -102,9 +118,10 @@ func (s *slowTable) full(class, peer uint8) (victim *slowEntry, full bool) {
 		held := s.count(func(e *slowEntry) bool { return e.peer == peer })
 		heldOfClass := s.count(func(e *slowEntry) bool { return e.peer == peer && isOfClass(e) })
 		full = held >= free || heldOfClass >= freeOfClass
-		v := s.victim(class, false, peer)
+		ofClass := heldOfClass >= freeOfClass
+		v := s.victim(class, ofClass, s.richest(class, ofClass, peer))
 		if v != nil && v.class != class && freeOfClass <= 0 {
-			v = s.victim(class, true, peer)
+			v = nil
 		}
 		return v, full
 	}

@@ -71,11 +71,11 @@ type Config struct {
 // others are asked, of which there are 1024 at most. That is only where a class
 // is limited to so little that some shards have none of it.
 //
-// A new entry that is charged to a peer never takes the place of another
-// peer's, nor of the host's. A peer has its share: it gets a place while it
-// holds fewer than are free, in all and of the class. Beyond that, its new
-// entry takes the place of one of its own, by rank and use as above, or is
-// refused if the shard shows none of these among the longest unused.
+// A new entry that is charged to a peer never takes the place of the host's. A
+// peer has its share: it gets a place while it holds fewer than are free, in all
+// and of the class. Beyond that, its new entry takes the place of one of a peer
+// that holds more, as a few slots of the shard tell, or else of one of its own, by
+// rank and use as above, or is refused if the shard shows none of these.
 //
 // Uses that are less than about a second apart count as one.
 type Table[V any] struct {

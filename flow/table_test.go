@@ -293,6 +293,26 @@ func TestShares(t *testing.T) {
 	}
 }
 
+// Peers that come one after the other, each wanting all it can get, leave room
+// for the next one all the same.
+func TestSharesOfManyPeers(t *testing.T) {
+	const limit, peers, each = 1 << 14, 60, 2000
+	table := flow.New[int](flow.Config{Limit: limit})
+	held := make(map[flow.PeerID]int)
+	for p := range peers {
+		for i := range each {
+			c := flow.Claim{Peer: flow.PeerID(p + 1)}
+			table.Upsert(key(p*each+i), c, second, func(e *flow.Entry[int], _ bool) flow.Action { e.Value = p + 1; return flow.Touch })
+		}
+	}
+	table.Drain(func(_ flow.Key, p int) { held[flow.PeerID(p)]++ })
+	for p := range peers {
+		if n := held[flow.PeerID(p+1)]; n < limit/peers/2 || n > 2*limit/peers {
+			t.Errorf("peer %d has %d places of %d, an even share is %d", p, n, limit, limit/(peers+1))
+		}
+	}
+}
+
 // A share that is given back can be taken again, for every way of giving.
 func TestSharesAreGivenBack(t *testing.T) {
 	ways := map[string]func(table *flow.Table[int]){
