@@ -94,7 +94,7 @@ func play(t *testing.T, s *script) {
 	f := newFilter(t, c)
 	n := newNaive()
 	n.rules = c.Matches
-	n.lost = func(peer netip.Addr, now int64) bool { return f.MayHaveLost(peer, now) }
+	n.lostNow = func(peer netip.Addr, now int64) bool { return f.MayHaveLost(peer, now) }
 	n.fail = t.Fatalf
 	now := int64(0)
 	for i := 0; len(s.data) > 0; i++ {
@@ -110,6 +110,7 @@ func play(t *testing.T, s *script) {
 		var p packet.Parsed
 		p.Decode(ev.b)
 		if ev.out {
+			n.lost = f.MayHaveLost(p.Dst.Addr(), now)
 			if judge(f, time.Duration(now), ev, 0).Response == filter.Accept {
 				n.out(&p, now)
 			}

@@ -48,9 +48,11 @@ type naive struct {
 	begun bool  // the filter in force has judged
 	born  int64 // when the first filter did, -1: not yet
 	// mayLose has the peers of which a flow was forgotten by now, or is about
-	// to be: when that is noticed is the Filter's affair. lost asks it.
+	// to be: when that is noticed is the Filter's affair. lost is what it knew
+	// of the packet's peer before the packet, lostNow asks it.
 	mayLose map[netip.Addr]bool
-	lost    func(peer netip.Addr, now int64) bool
+	lost    bool
+	lostNow func(peer netip.Addr, now int64) bool
 	fail    func(format string, args ...any)
 }
 
@@ -352,9 +354,11 @@ func (n *naive) hasLost(peer netip.Addr, gone *naiveFlow, now int64) bool {
 			n.mayLose[f.peer] = true
 		}
 	}
-	lost := n.lost(peer, now)
-	if gone != nil && gone.charged && now-gone.until <= answerTime && !lost {
-		n.fail("the filter does not remember that a flow of %v is gone since %v", peer, gone.until)
+	lost := n.lost
+	if gone != nil && gone.charged && now-gone.until <= answerTime {
+		if lost = n.lostNow(peer, now); !lost {
+			n.fail("the filter does not remember that a flow of %v is gone since %v", peer, gone.until)
+		}
 	}
 	if lost && !n.mayLose[peer] && now-n.born > answerTime {
 		n.fail("the filter says that it has forgotten a flow of %v", peer)
