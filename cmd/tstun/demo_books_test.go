@@ -70,7 +70,7 @@ func newLinkedDemo(t *testing.T) (d *demo, client, server *badLink) {
 			t.Fatal(err)
 		}
 	}
-	ctx, cancel := context.WithTimeout(t.Context(), promptly)
+	ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
 	defer cancel()
 	for _, s := range d.steps()[:2] {
 		if err := d.show(ctx, s); err != nil {
