@@ -4,6 +4,9 @@ import (
 	"fmt"
 	"sync"
 	"testing"
+
+	"tstun"
+	"tstun/packet"
 )
 
 // The benchmarks go through *Wrapper, with filter and statistics on, over a
@@ -76,5 +79,32 @@ func BenchmarkReceivers(b *testing.B) {
 				b.ReportMetric(float64(b.Elapsed().Nanoseconds())/float64(b.N/receivers*receivers*batch), "ns/packet")
 			})
 		}
+	}
+}
+
+// BenchmarkRefusal is Write of connections that no rule allows: without answers,
+// and with so many that the limit of answers is reached.
+func BenchmarkRefusal(b *testing.B) {
+	for name, mode := range map[string]tstun.Reject{"unanswered": tstun.RejectNone, "over-the-limit": tstun.RejectReset} {
+		b.Run(name, func(b *testing.B) {
+			const batch = 128
+			var syns [][]byte
+			for i := range 4096 {
+				syns = append(syns, tcp(peer4, uint16(i), host4, 22, packet.TCPSyn, ""))
+			}
+			l := newDirectLoad(b, batch, syns, false)
+			r := &rig{t: b, w: l.w}
+			r.allow(to(port(80)))
+			l.w.SetReject(mode)
+			for range 100 {
+				l.write()
+			}
+			b.ReportAllocs()
+			for b.Loop() {
+				l.write()
+			}
+			b.ReportMetric(float64(b.Elapsed().Nanoseconds())/float64(b.N*batch), "ns/packet")
+			b.ReportMetric(0, "ns/op")
+		})
 	}
 }

@@ -64,24 +64,21 @@ func (t *Table[V]) makeRoom(s *shard[V], h uint64, k *Key, c Claim, now int64) (
 	return none, noShare, true
 }
 
-// claimShare takes a place for a peer, within its share: a new one, or that of
-// an entry of the peer's own in the locked shard s.
+// claimShare takes a place for a peer: a new one within its share, or that of an
+// entry in the locked shard s.
 func (t *Table[V]) claimShare(s *shard[V], c Claim, now int64) (share shareIndex, ok bool) {
-	share, ok = t.takeShare(c, now)
-	if !ok {
-		t.sweepOldest(s, now)
-		share, ok = t.takeShare(c, now)
-	}
-	if ok {
+	share, full := t.shares.take(c.Peer, c.Class, t.total.free(), t.classes[c.Class].free(), now)
+	if full == notFull {
 		if t.classes[c.Class].take() {
 			if t.total.take() {
 				return share, true
 			}
 			t.classes[c.Class].give()
 		}
-		t.shares.give(share, c.Class)
+		t.shares.give(share, c.Class) // others were quicker
+		full = isFull
 	}
-	if !t.refuse && t.replace(s, share, c.Class, now) {
+	if !t.refuse && t.replace(s, share, c.Class, full == isFullOfClass, now) {
 		return share, true
 	}
 	t.shares.noteLost(share, now)
@@ -90,16 +87,11 @@ func (t *Table[V]) claimShare(s *shard[V], c Claim, now int64) (share shareIndex
 
 // replace evicts an entry from the locked s for another one of the share, which
 // has its place and is charged for it: an entry of a peer that holds more, or
-// else one of the share itself.
-func (t *Table[V]) replace(s *shard[V], share shareIndex, class uint8, now int64) bool {
-	ofClass := t.shares.isOfClass(share, class, t.classes[class].free())
+// else one of the share itself; of the class if ofClass.
+func (t *Table[V]) replace(s *shard[V], share shareIndex, class uint8, ofClass bool, now int64) bool {
 	from, victim := t.richest(s, share, class, ofClass)
-	if from != noShare {
-		if r := s.oldestOfShare(from, class, ofClass); r != none {
-			victim = r
-		}
-	} else {
-		from, victim = share, s.oldestOfShare(share, class, ofClass)
+	if r := s.oldestOfShare(from, class, ofClass); r != none {
+		victim = r
 	}
 	if victim == none {
 		return false
@@ -112,8 +104,7 @@ func (t *Table[V]) replace(s *shard[V], share shareIndex, class uint8, now int64
 		t.classes[was].give()
 	}
 	t.evicted.Add(1)
-	t.shares.noteLost(from, now)
-	t.shares.move(from, was, share, class)
+	t.shares.replace(from, was, share, class, now)
 	s.remove(victim)
 	return true
 }
@@ -123,9 +114,12 @@ func (t *Table[V]) replace(s *shard[V], share shareIndex, class uint8, now int64
 const sampleSlots = 32
 
 // richest returns the share that holds most of those that a few slots of the
-// locked s belong to, if that is more than the given one holds, and an entry of
-// it; of the class if ofClass.
+// locked s belong to, and an entry of it; of the class if ofClass. If none holds
+// more than the given one, it is that, with no entry.
 func (t *Table[V]) richest(s *shard[V], than shareIndex, class uint8, ofClass bool) (share shareIndex, r ref) {
+	if !ofClass && t.shares.holdsHalf(than, t.Len()) {
+		return than, none
+	}
 	var found [sampleSlots]shareIndex
 	n := min(sampleSlots, len(s.slots))
 	slot := func(i int) ref { return ref((int(s.hand)+i)%len(s.slots) + 1) }
@@ -136,13 +130,9 @@ func (t *Table[V]) richest(s *shard[V], than shareIndex, class uint8, ofClass bo
 	}
 	i := t.shares.richest(than, found[:n], class, ofClass)
 	if i < 0 {
-		return noShare, none
+		return than, none
 	}
 	return found[i], slot(i)
-}
-
-func (t *Table[V]) takeShare(c Claim, now int64) (shareIndex, bool) {
-	return t.shares.take(c.Peer, c.Class, t.total.free(), t.classes[c.Class].free(), now)
 }
 
 // claim takes a place for the host in the table's count and in the class's, if
@@ -216,20 +206,6 @@ func (t *Table[V]) sweep(s *shard[V], class uint8, now int64) {
 			t.expire(s, s.hand, now)
 		default:
 			live++
-		}
-	}
-}
-
-// sweepOldest drops the entries of the locked s that have expired and stand
-// behind no other in their list.
-func (t *Table[V]) sweepOldest(s *shard[V], now int64) {
-	for i := range s.lists {
-		for n := 0; n < searchShare; n++ {
-			r := s.lists[i].oldest
-			if r == none || s.at(r).Expires > now {
-				break
-			}
-			t.expire(s, r, now)
 		}
 	}
 }

@@ -41,39 +41,53 @@ func newShares(remember int64) *shares {
 	return &shares{remember: remember, index: make(map[PeerID]shareIndex), list: make([]share, restShare+1), hand: restShare}
 }
 
+// fullness says why a peer gets no new place.
+type fullness uint8
+
+const (
+	notFull       fullness = iota
+	isFull                 // it holds as many as are free
+	isFullOfClass          // it holds as many of the class as are free of it
+)
+
 // take adds an entry of the class to the share of p if that is less than free
 // in all, and less than freeOfClass of its class. It returns the share in any
 // case.
-func (s *shares) take(p PeerID, class uint8, free, freeOfClass, now int64) (i shareIndex, ok bool) {
+func (s *shares) take(p PeerID, class uint8, free, freeOfClass, now int64) (i shareIndex, full fullness) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	i = s.of(p, now)
 	sh := &s.list[i]
-	if int64(sh.total) >= free || int64(sh.classes[class]) >= freeOfClass {
-		return i, false
+	switch {
+	case int64(sh.classes[class]) >= freeOfClass:
+		return i, isFullOfClass
+	case int64(sh.total) >= free:
+		return i, isFull
 	}
 	sh.total++
 	sh.classes[class]++
-	return i, true
+	return i, notFull
 }
 
-// move makes an entry of a share and class one of another share and class.
-func (s *shares) move(from shareIndex, was uint8, to shareIndex, class uint8) {
+// replace puts an entry of a share and class in the place of one of another,
+// which is given up.
+func (s *shares) replace(from shareIndex, was uint8, to shareIndex, class uint8, now int64) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	s.list[from].total--
 	s.list[from].classes[was]--
 	s.list[to].total++
 	s.list[to].classes[class]++
+	s.lose(from, now)
 	s.release(from)
 }
 
-// isOfClass reports whether the share i is at its limit for the class, so that
-// only another entry of the class makes room for one.
-func (s *shares) isOfClass(i shareIndex, class uint8, freeOfClass int64) bool {
+// holdsHalf reports whether the share i holds half of so many entries, so that
+// none holds more.
+func (s *shares) holdsHalf(i shareIndex, entries int) bool {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	return int64(s.list[i].classes[class]) >= freeOfClass
+	return 2*int(s.list[i].total) >= entries
 }
 
 // richest returns the place in list of the share that holds most, in all or of
@@ -112,12 +126,16 @@ func (s *shares) give(i shareIndex, class uint8) {
 
 // noteLost notes that an entry of the share i was given up at now.
 func (s *shares) noteLost(i shareIndex, now int64) {
-	if s.remember == 0 {
-		return
-	}
 	s.mu.Lock()
-	s.list[i].lost = max(s.list[i].lost, now, 1)
+	s.lose(i, now)
 	s.mu.Unlock()
+}
+
+// lose is noteLost. s is locked.
+func (s *shares) lose(i shareIndex, now int64) {
+	if s.remember > 0 {
+		s.list[i].lost = max(s.list[i].lost, now, 1)
+	}
 }
 
 // lostAt returns when an entry of p was last given up, or 0 if that is too
