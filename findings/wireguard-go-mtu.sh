@@ -5,7 +5,7 @@
 #
 # golang.zx2c4.com/wireguard v0.0.0-20260522210424-ecfc5a8d5446, seen on Linux 6.18.
 # A TUN "finding0" of MTU 1420 made in a namespace B, by a goroutine locked to its
-# thread; the device works from every thread, and Name is right on every thread:
+# thread; Name is right on every thread:
 #   MTU() on a thread in B                              1420
 #   MTU() on a thread in A                              failed to get MTU of TUN
 #                                                       device: no such device
