@@ -20,14 +20,20 @@ type statistics struct {
 	datagrams datagramFlows
 
 	restMu sync.Mutex        // guards the below
-	rest   netlogtype.Counts // of connections that flows had no room for
+	rest   netlogtype.Counts // of connections that flows had, or has, no room for
 }
 
 func newStatistics() *statistics {
-	return &statistics{
+	s := &statistics{
 		flows:     flow.New[netlogtype.Counts](flow.Config{Limit: maxConnections, Refuse: true}),
 		datagrams: newDatagramFlows(),
 	}
+	s.flows.OnEvict(func(e *flow.Entry[netlogtype.Counts]) {
+		s.restMu.Lock()
+		s.rest = s.rest.Add(e.Value)
+		s.restMu.Unlock()
+	})
+	return s
 }
 
 // direction says which way packets go.
@@ -101,8 +107,8 @@ func (s *statistics) take() map[netlogtype.Connection]netlogtype.Counts {
 // carry none: of a datagram whose first fragment was not counted before them, or
 // was forgotten, after a minute or with more than 4096 datagrams each way, of
 // which a peer has its share. Between two calls 100,000 connections are
-// counted apart; of one peer's, as many as then have room for others, so that a
-// peer alone has half of them. The rest is summed under the zero Connection; so
+// counted apart, shared out among the peers that have many; a peer alone has half
+// of them. The rest is summed under the zero Connection; so
 // is what was injected without being an IP packet.
 func (w *Wrapper) ExtractStatistics() map[netlogtype.Connection]netlogtype.Counts {
 	now, peers := filter.Now(), w.config.Load().peers

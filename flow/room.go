@@ -75,38 +75,38 @@ func (t *Table[V]) claimShare(s *shard[V], c Claim, now int64) (share shareIndex
 			}
 			t.classes[c.Class].give()
 		}
-		t.shares.give(share, c.Class) // others were quicker
-		full = isFull
+		full = isFull // others were quicker
 	}
-	if !t.refuse && t.replace(s, share, c.Class, full == isFullOfClass, now) {
+	if t.replace(s, share, c.Class, full == isFullOfClass, now) {
 		return share, true
 	}
-	t.shares.noteLost(share, now)
-	return share, false
+	t.shares.lose(share, c.Class, now)
+	return noShare, false
 }
 
 // replace evicts an entry from the locked s for another one of the share, which
-// has its place and is charged for it: an entry of a peer that holds more, or
-// else one of the share itself; of the class if ofClass.
+// is charged for it already and gets its place: an entry of a peer that holds
+// more, or else, unless the table refuses, one of the share itself; of the class
+// if ofClass.
 func (t *Table[V]) replace(s *shard[V], share shareIndex, class uint8, ofClass bool, now int64) bool {
 	from, victim := t.richest(s, share, class, ofClass)
+	if from == share && t.refuse {
+		return false
+	}
 	if r := s.oldestOfShare(from, class, ofClass); r != none {
 		victim = r
 	}
 	if victim == none {
 		return false
 	}
-	was := s.at(victim).class()
-	if was != class {
+	e := s.at(victim)
+	if e.class() != class {
 		if !t.classes[class].take() {
 			return false
 		}
-		t.classes[was].give()
+		t.classes[e.class()].give()
 	}
-	t.evicted.Add(1)
-	t.shares.replace(from, was, share, class, now)
-	s.remove(victim)
-	return true
+	return t.evict(s, victim, now)
 }
 
 // sampleSlots is how many slots are looked at for a peer that holds much: the
@@ -169,24 +169,21 @@ func (t *Table[V]) claimElsewhere(class uint8, h uint64, now int64) bool {
 }
 
 // evict removes the victim from the locked s, without giving back its place,
-// which is that of a new entry of the host's.
+// which is a new entry's.
 func (t *Table[V]) evict(s *shard[V], victim ref, now int64) bool {
 	if victim == none {
 		return false
 	}
 	t.evicted.Add(1)
-	t.uncharge(s.at(victim), now)
+	e := s.at(victim)
+	if e.share != noShare {
+		t.shares.lose(e.share, e.class(), now)
+	}
+	if t.onEvict != nil {
+		t.onEvict(e)
+	}
 	s.remove(victim)
 	return true
-}
-
-// uncharge takes e, which is given up at now, from its share.
-func (t *Table[V]) uncharge(e *Entry[V], now int64) {
-	if e.share != noShare {
-		t.shares.noteLost(e.share, now)
-		t.shares.give(e.share, e.class())
-		e.share = noShare
-	}
 }
 
 // sweep drops expired entries of the locked s, looking at a few only: the

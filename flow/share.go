@@ -23,10 +23,9 @@ const (
 
 // shares divides a table among peers. A peer may take a place as long as it
 // holds fewer than are free (A. K. Choudhury, E. L. Hahne: Dynamic queue length
-// thresholds, 1998), and then those of peers that hold more, if the table evicts.
+// thresholds, 1998), and then those of peers that hold more.
 // So one peer alone gets half of the table, n peers that all want more get each
-// 1/(n+1) of it, and there is room left for the next one. In a table that refuses,
-// peers that come one after the other get a half, a quarter, an eighth.
+// 1/(n+1) of it, and there is room left for the next one.
 type shares struct {
 	remember int64 // how long lost has to be known after the last entry is gone
 
@@ -50,9 +49,9 @@ const (
 	isFullOfClass          // it holds as many of the class as are free of it
 )
 
-// take adds an entry of the class to the share of p if that is less than free
-// in all, and less than freeOfClass of its class. It returns the share in any
-// case.
+// take adds an entry of the class to the share of p, and says whether that had
+// fewer before than are free, in all and of the class. If it had not, the caller
+// finds it another place, or gives it back.
 func (s *shares) take(p PeerID, class uint8, free, freeOfClass, now int64) (i shareIndex, full fullness) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -60,39 +59,26 @@ func (s *shares) take(p PeerID, class uint8, free, freeOfClass, now int64) (i sh
 	sh := &s.list[i]
 	switch {
 	case int64(sh.classes[class]) >= freeOfClass:
-		return i, isFullOfClass
+		full = isFullOfClass
 	case int64(sh.total) >= free:
-		return i, isFull
+		full = isFull
 	}
 	sh.total++
 	sh.classes[class]++
-	return i, notFull
+	return i, full
 }
 
-// replace puts an entry of a share and class in the place of one of another,
-// which is given up.
-func (s *shares) replace(from shareIndex, was uint8, to shareIndex, class uint8, now int64) {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	s.list[from].total--
-	s.list[from].classes[was]--
-	s.list[to].total++
-	s.list[to].classes[class]++
-	s.lose(from, now)
-	s.release(from)
-}
-
-// holdsHalf reports whether the share i holds half of so many entries, so that
-// none holds more.
+// holdsHalf reports whether the share i, but for its newest entry, holds half of
+// so many entries, so that none holds more.
 func (s *shares) holdsHalf(i shareIndex, entries int) bool {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	return 2*int(s.list[i].total) >= entries
+	return 2*int(s.list[i].total-1) >= entries
 }
 
 // richest returns the place in list of the share that holds most, in all or of
-// the class, or -1 if none holds more than the share of than would with one
-// more. Of equals it takes the lower PeerID.
+// the class, or -1 if none holds more than the share of than does with its newest
+// entry. Of equals it takes the lower PeerID.
 func (s *shares) richest(than shareIndex, list []shareIndex, class uint8, ofClass bool) (place int) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -103,7 +89,7 @@ func (s *shares) richest(than shareIndex, list []shareIndex, class uint8, ofClas
 		return s.list[i].total
 	}
 	place = -1
-	most, peer := holds(than)+1, PeerID(0)
+	most, peer := holds(than), PeerID(0)
 	for at, i := range list {
 		if i == noShare || i == than {
 			continue
@@ -115,7 +101,8 @@ func (s *shares) richest(than shareIndex, list []shareIndex, class uint8, ofClas
 	return place
 }
 
-// give takes an entry of the class from the share i.
+// give takes an entry of the class, which its owner is done with, from the share
+// i.
 func (s *shares) give(i shareIndex, class uint8) {
 	s.mu.Lock()
 	s.list[i].total--
@@ -124,18 +111,16 @@ func (s *shares) give(i shareIndex, class uint8) {
 	s.mu.Unlock()
 }
 
-// noteLost notes that an entry of the share i was given up at now.
-func (s *shares) noteLost(i shareIndex, now int64) {
+// lose is give for an entry that was given up at now.
+func (s *shares) lose(i shareIndex, class uint8, now int64) {
 	s.mu.Lock()
-	s.lose(i, now)
-	s.mu.Unlock()
-}
-
-// lose is noteLost. s is locked.
-func (s *shares) lose(i shareIndex, now int64) {
 	if s.remember > 0 {
 		s.list[i].lost = max(s.list[i].lost, now, 1)
 	}
+	s.list[i].total--
+	s.list[i].classes[class]--
+	s.release(i)
+	s.mu.Unlock()
 }
 
 // lostAt returns when an entry of p was last given up, or 0 if that is too

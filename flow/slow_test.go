@@ -147,7 +147,7 @@ func (s *slowTable) put(k flow.Key, class uint8, now, expires int64, v int, rank
 	e := s.entries[k]
 	if e == nil {
 		if v, full := s.full(c.Class, peer); full {
-			if s.config.Refuse || v == nil {
+			if v == nil || s.config.Refuse && (peer == 0 || v.peer == peer) {
 				s.refused++
 				return false
 			}

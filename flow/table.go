@@ -38,8 +38,9 @@ type Config struct {
 	// Classes are limits of single classes, below Limit. 0 or less: the
 	// class has none of its own.
 	Classes [MaxClasses]int
-	// Refuse makes a full table refuse new entries. Otherwise it evicts an
-	// old entry for each new one.
+	// Refuse makes a full table refuse new entries, but for those of peers that
+	// hold less than others: these evict one of theirs. Otherwise it evicts an old
+	// entry for each new one.
 	Refuse bool
 	// Remember is how long, in nanoseconds, LostAt knows what became of the
 	// entries of a peer that has none any more.
@@ -88,6 +89,7 @@ type Table[V any] struct {
 	total   gauge
 	classes [MaxClasses]gauge
 	shares  *shares
+	onEvict func(*Entry[V]) // nil: nobody wants to know
 
 	evicted, expired, refused atomic.Uint64
 }
@@ -341,11 +343,18 @@ func (t *Table[V]) free(e *Entry[V]) {
 
 func (t *Table[V]) expire(s *shard[V], r ref, now int64) {
 	t.expired.Add(1)
-	if e := s.at(r); e.share != noShare {
-		t.shares.noteLost(e.share, min(e.Expires, now))
+	e := s.at(r)
+	t.total.give()
+	t.classes[e.class()].give()
+	if e.share != noShare {
+		t.shares.lose(e.share, e.class(), min(e.Expires, now))
 	}
-	t.remove(s, r)
+	s.remove(r)
 }
+
+// OnEvict has f called with each entry that is evicted. It must be called before
+// the table is used. The rules for f are those of Update.
+func (t *Table[V]) OnEvict(f func(*Entry[V])) { t.onEvict = f }
 
 // LostAt returns when an entry that was charged to p, or was to be, was last
 // evicted, expired or refused, or 0 if it never was or Config.Remember is over
