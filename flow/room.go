@@ -81,17 +81,21 @@ func (t *Table[V]) claimShare(s *shard[V], c Claim, now int64) (share shareIndex
 		}
 		t.shares.give(share, c.Class)
 	}
-	if !t.refuse && t.replace(s, share, c.Class, now) {
-		return share, true
+	if !t.refuse {
+		if share, ok = t.replace(s, share, c, now); ok {
+			return share, true
+		}
 	}
-	t.shares.noteLost(share, now)
-	return share, false
+	t.shares.noteLostBy(c.Peer, now)
+	return noShare, false
 }
 
-// replace evicts an entry from the locked s for another one of the share, which
-// has its place and is charged for it: an entry of a peer that holds more, or
-// else one of the share itself.
-func (t *Table[V]) replace(s *shard[V], share shareIndex, class uint8, now int64) bool {
+// replace evicts an entry from the locked s for another one of the claim, which
+// has its place and is charged for it to the share that it returns: an entry of a
+// peer that holds more, or else one of the share itself. The share may be another
+// peer's by now, as it may hold nothing; then the choice is as good as any.
+func (t *Table[V]) replace(s *shard[V], share shareIndex, c Claim, now int64) (charged shareIndex, ok bool) {
+	class := c.Class
 	ofClass := t.shares.isOfClass(share, class, t.classes[class].free())
 	from, victim := t.richest(s, share, class, ofClass)
 	if from != noShare {
@@ -102,20 +106,21 @@ func (t *Table[V]) replace(s *shard[V], share shareIndex, class uint8, now int64
 		from, victim = share, s.oldestOfShare(share, class, ofClass)
 	}
 	if victim == none {
-		return false
+		return noShare, false
 	}
 	was := s.at(victim).class()
 	if was != class {
 		if !t.classes[class].take() {
-			return false
+			return noShare, false
 		}
 		t.classes[was].give()
 	}
 	t.evicted.Add(1)
+	from = s.at(victim).share
 	t.shares.noteLost(from, now)
-	t.shares.move(from, was, share, class)
+	charged = t.shares.move(from, was, c, now)
 	s.remove(victim)
-	return true
+	return charged, true
 }
 
 // sampleSlots is how many slots are looked at for a peer that holds much: the

@@ -57,15 +57,18 @@ func (s *shares) take(p PeerID, class uint8, free, freeOfClass, now int64) (i sh
 	return i, true
 }
 
-// move makes an entry of a share and class one of another share and class.
-func (s *shares) move(from shareIndex, was uint8, to shareIndex, class uint8) {
+// move makes an entry of a share and class one of the claim, and returns the
+// share that it is charged to.
+func (s *shares) move(from shareIndex, was uint8, c Claim, now int64) (to shareIndex) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
+	to = s.of(c.Peer, now)
+	s.list[to].total++
+	s.list[to].classes[c.Class]++
 	s.list[from].total--
 	s.list[from].classes[was]--
-	s.list[to].total++
-	s.list[to].classes[class]++
 	s.release(from)
+	return to
 }
 
 // isOfClass reports whether the share i is at its limit for the class, so that
@@ -116,6 +119,17 @@ func (s *shares) noteLost(i shareIndex, now int64) {
 		return
 	}
 	s.mu.Lock()
+	s.list[i].lost = max(s.list[i].lost, now, 1)
+	s.mu.Unlock()
+}
+
+// noteLostBy notes that an entry of p was given up, or refused, at now.
+func (s *shares) noteLostBy(p PeerID, now int64) {
+	if s.remember == 0 {
+		return
+	}
+	s.mu.Lock()
+	i := s.of(p, now)
 	s.list[i].lost = max(s.list[i].lost, now, 1)
 	s.mu.Unlock()
 }
