@@ -203,12 +203,13 @@ func (b *batch) peerAPIPort(p *packet.Parsed) (uint16, bool) {
 // a rejection goes on through the filter.
 func (b *batch) control() outcome {
 	p := &b.p
-	if _, ok := p.AsTSMPPing(); ok && p.BetweenHosts() {
+	if p.IsTSMPPing() && p.BetweenHosts() { // AsTSMPPing allocates
 		b.reply = replyPong
 		return outcome{fate: taken}
 	}
-	if pong, ok := p.AsTSMPPong(); ok {
+	if p.IsTSMPPong() {
 		if f := b.w.OnTSMPPongReceived; f != nil {
+			pong, _ := p.AsTSMPPong()
 			f(pong)
 		}
 		return outcome{fate: taken}

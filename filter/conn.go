@@ -42,8 +42,12 @@ const (
 
 func (c *conn) has(t traits) bool { return c.traits&t != 0 }
 
+// mayBePeers reports whether the peer may have opened the flow, which a jail
+// ends, whatever let it in.
+func (c *conn) mayBePeers() bool { return c.has(byPeer | adopted) }
+
 // judged reports whether the flow lives by the rules.
-func (c *conn) judged() bool { return c.has(byPeer|adopted) && !c.has(exempt) }
+func (c *conn) judged() bool { return c.mayBePeers() && !c.has(exempt) }
 
 // judgedBy makes the filter gen the one that judged c last. What another one
 // has admitted it has to look at itself.

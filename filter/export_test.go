@@ -1,12 +1,8 @@
 package filter
 
-import (
-	"net/netip"
-
-	"tstun/flow"
-)
+import "net/netip"
 
 // MayHaveLost tells the twin what the State remembers of the peer at a.
 func (f *Filter) MayHaveLost(a netip.Addr, now int64) bool {
-	return f.mayHaveLost(flow.AddrPeer(a), now)
+	return f.state.mayHaveLost(a, now)
 }

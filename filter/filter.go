@@ -3,7 +3,6 @@ package filter
 import (
 	"fmt"
 	"net/netip"
-	"sync/atomic"
 	"time"
 
 	"github.com/gaissmai/bart"
@@ -18,8 +17,7 @@ import (
 // with the State of the old.
 type Filter struct {
 	state *State
-	gen   uint32      // its number among the filters of state
-	begun atomic.Bool // it has judged
+	gen   uint32 // its number among the filters of state
 	// keepFrom is, with keep, the number of the first filter whose verdicts f
 	// keeps: nothing comes back that a filter between cut.
 	keepFrom uint32
@@ -134,14 +132,15 @@ func (f *Filter) keptFrom() uint32 {
 }
 
 // Begin notes that f judges, from now on, in the place of all filters before it
-// that have its State. Without it, f begins with the first packet that it is
-// asked about.
+// that have its State, and of any that judged in between. Without it, f begins
+// with the first packet that it is asked about.
 func (f *Filter) Begin(now int64) {
-	if f.state.born.Load() == 0 || f.begun.Load() || f.begun.Swap(true) {
+	s := f.state
+	if s.born.Load() == 0 || s.inForce.Load() == f {
 		return // for its State, time begins with the first packet
 	}
-	if !f.keep {
-		f.state.past.close(now)
+	if before := s.inForce.Swap(f); before != f {
+		s.past.follow(before, f, now)
 	}
 }
 

@@ -177,7 +177,7 @@ func (f *Filter) judgeNew(proto ipproto.Proto, src, dst netip.Addr, port uint16)
 func (f *Filter) isOpen(k flow.Key, now int64, jailed bool) bool {
 	c, ok := f.state.flows.Peek(k, now)
 	switch {
-	case !ok, jailed && c.judged():
+	case !ok, jailed && c.mayBePeers():
 		return false
 	case f.stale(&c):
 		return f.allows(k)

@@ -121,7 +121,7 @@ func (w *world) may(k flowName, s tcpSegment, jailed bool) string {
 		return "allowed"
 	case t.byHost && live:
 		return "answers the host"
-	case t.exempt && live && !(s.isSyn() && w.vacant(k)):
+	case t.exempt && live && !jailed && !(s.isSyn() && w.vacant(k)):
 		return "exempt" // but no new connection in the place of the old
 	case jailed:
 		return ""
@@ -153,7 +153,7 @@ func (w *world) must(k flowName, s tcpSegment, jailed bool) string {
 			return "it answers what the host began"
 		}
 	case !w.subject.lossless() || syns:
-	case t.exempt && t.tcp.done:
+	case t.exempt && t.tcp.done && !jailed:
 		return "it is exempt"
 	case !jailed && w.keep && t.letIn && t.lastGen >= w.base && (k.proto != ipproto.TCP || t.tcp.done):
 		return "Keep"

@@ -1,6 +1,7 @@
 package filter
 
 import (
+	"cmp"
 	"net/netip"
 	"slices"
 	"sync"
@@ -42,8 +43,9 @@ const (
 )
 
 // originOut returns who began the flow k, which is not known, and of which the
-// host sends s to the given peer.
-func (f *Filter) originOut(k *flow.Key, s segment, now int64, jailed bool, peer flow.PeerID) origin {
+// host sends s.
+func (f *Filter) originOut(k *flow.Key, s segment, now int64, jailed bool) origin {
+	peer := k.Peer().Addr()
 	tcp := k.Proto() == ipproto.TCP
 	if k.Proto().IsICMP() || tcp && s.opens() {
 		return originHost // the packet says so
@@ -58,7 +60,7 @@ func (f *Filter) originOut(k *flow.Key, s segment, now int64, jailed bool, peer 
 		return originRefused
 	case allowed && !jailed:
 		return originEither
-	case allowed && f.state.hasLost(peer, now), f.mayHaveLost(peer, now) && f.state.past.allowed(k, now):
+	case allowed && f.state.hasLost(peer, now), f.state.mayHaveLost(peer, now) && f.state.past.allowed(k, now):
 		return originRefused
 	case !tcp:
 		return originHost
@@ -70,13 +72,13 @@ func (f *Filter) originOut(k *flow.Key, s segment, now int64, jailed bool, peer 
 
 // hasLost reports whether a flow of the peer's was forgotten while the host can
 // still answer it.
-func (s *State) hasLost(peer flow.PeerID, now int64) bool {
+func (s *State) hasLost(peer netip.Addr, now int64) bool {
 	return s.flows.LostAt(peer, now) != 0
 }
 
 // mayHaveLost is hasLost, also of the program before.
-func (f *Filter) mayHaveLost(peer flow.PeerID, now int64) bool {
-	return f.state.isYoung(now, int64(answerTime)) || f.state.hasLost(peer, now)
+func (s *State) mayHaveLost(peer netip.Addr, now int64) bool {
+	return s.isYoung(now, int64(answerTime)) || s.hasLost(peer, now)
 }
 
 // traits returns those of a flow with this origin.
@@ -99,8 +101,14 @@ type past struct {
 	rules atomic.Pointer[[]*pastRules]
 }
 
-// maxPast is how many sets of rules are kept apart. More are united.
-const maxPast = 8
+// Past rules are united when there are more than maxPast sets of them: those
+// that ended in the same one of pastSpans parts of the time for which they are
+// remembered. So none is remembered for more than a part longer, however often
+// the rules change.
+const (
+	maxPast   = 16
+	pastSpans = 8
+)
 
 // pastRules is one set of rules that was in force.
 type pastRules struct {
@@ -136,38 +144,96 @@ func (h *past) allowed(k *flow.Key, now int64) bool {
 
 // add makes the rules of f, which is being replaced, ones of the past.
 func (h *past) add(f *Filter) {
-	if f == nil || f.shieldsUp || len(f.rules) == 0 {
-		return // it let nothing in
-	}
 	h.mu.Lock()
 	defer h.mu.Unlock()
+	h.addLocked(f)
+}
+
+// addLocked returns the past rules that are f's, or nil if it let nothing in.
+// h is locked.
+func (h *past) addLocked(f *Filter) *pastRules {
+	if f == nil || f.shieldsUp || len(f.rules) == 0 {
+		return nil
+	}
 	var list []*pastRules
 	if old := h.rules.Load(); old != nil {
 		list = slices.Clone(*old)
 	}
-	list = append(list, &pastRules{rules: f.rules, index: f.index})
-	if len(list) > maxPast {
-		list = []*pastRules{unite(list[:maxPast]), list[maxPast]}
+	p := &pastRules{rules: f.rules, index: f.index}
+	if len(list) == maxPast {
+		list = h.compact(list)
 	}
+	list = append(list, p)
 	h.rules.Store(&list)
+	return p
 }
 
-// close notes that the filter that follows the past rules judges at now.
-func (h *past) close(now int64) {
+// of returns the past rules that are f's, or nil if there are none.
+func (h *past) of(f *Filter) *pastRules {
+	if list := h.rules.Load(); list != nil {
+		for _, p := range *list {
+			if p.index == f.index {
+				return p
+			}
+		}
+	}
+	return nil
+}
+
+// follow notes that f judges at now, and no longer before, which may be nil: the
+// newest filter, or an older one that was put in force again.
+func (h *past) follow(before, f *Filter, now int64) {
 	h.mu.Lock()
 	defer h.mu.Unlock()
+	if before != nil {
+		p := h.of(before)
+		if p == nil {
+			p = h.addLocked(before)
+		}
+		if p != nil {
+			p.until.Store(0)
+		}
+	}
+	if !f.keep {
+		h.close(now)
+	}
+}
+
+// close ends those rules that have not ended, and forgets those that ended long
+// ago. h is locked.
+func (h *past) close(now int64) {
 	list := h.rules.Load()
 	if list == nil {
 		return
 	}
-	kept := make([]*pastRules, 0, len(*list))
+	gone := func(p *pastRules) bool { return now-p.until.Load() > h.remember }
 	for _, p := range *list {
 		p.until.CompareAndSwap(0, max(now, 1))
-		if now-p.until.Load() <= h.remember {
-			kept = append(kept, p)
-		}
 	}
-	h.rules.Store(&kept)
+	if slices.ContainsFunc(*list, gone) {
+		kept := slices.DeleteFunc(slices.Clone(*list), gone)
+		h.rules.Store(&kept)
+	}
+}
+
+// compact unites the rules of list that ended at about the same time.
+func (h *past) compact(list []*pastRules) (united []*pastRules) {
+	span := max(h.remember/pastSpans, 1)
+	spanOf := func(p *pastRules) int64 { return endOf(p.until.Load()) / span }
+	slices.SortStableFunc(list, func(a, b *pastRules) int { return cmp.Compare(spanOf(a), spanOf(b)) })
+	for len(list) > 0 {
+		n := 1
+		for n < len(list) && spanOf(list[n]) == spanOf(list[0]) {
+			n++
+		}
+		if n > 1 {
+			united = append(united, unite(list[:n]))
+		} else {
+			united = append(united, list[0])
+		}
+		list = list[n:]
+	}
+	return united
 }
 
 // unite returns rules that allow what any of list do, until the last of them

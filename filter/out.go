@@ -69,9 +69,8 @@ func (f *Filter) RecordRun(p *packet.Parsed, id *flow.ID, now int64, flags RunFl
 func (f *Filter) openOut(id *flow.ID, s segment, now int64, flags RunFlags, peers Peers) {
 	f.judges(now)
 	k := id.Key()
-	peer := whose(peers, k.Peer().Addr())
-	if o := f.originOut(&k, s, now, flags&Jailed != 0, peer); o != originRefused {
-		f.open(id, s, o.traits(), peer, now)
+	if o := f.originOut(&k, s, now, flags&Jailed != 0); o != originRefused {
+		f.open(id, s, o.traits(), whose(peers, k.Peer().Addr()), now)
 	}
 }
 

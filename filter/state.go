@@ -17,6 +17,7 @@ type State struct {
 	// number of the one that judged it last.
 	filters atomic.Uint32
 	latest  atomic.Pointer[Filter] // the newest of these
+	inForce atomic.Pointer[Filter] // the one that judged last
 	past    past                   // the rules of the others
 	born    atomic.Int64           // when a packet was first judged; 0: none was
 }

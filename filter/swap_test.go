@@ -200,7 +200,7 @@ func TestExempt(t *testing.T) {
 	expectFlags(t, f, 0, ev, filter.Exempt|filter.Jailed, filter.ReasonJailed)
 	expectFlags(t, f, 0, ev, filter.Exempt, none)
 	walk(t, f, e, []step{{0, true, synAck, none}, {1, false, ack, none}})
-	expectFlags(t, f, 2, e.tcpIn(ack), filter.Jailed, none)
+	expectFlags(t, f, 2, e.tcpIn(ack), filter.Jailed, filter.ReasonJailed)
 
 	f = newFilter(t, filter.Config{State: f.State()})
 	expect(t, f, 3, e.tcpIn(ack), none) // exempt from new rules

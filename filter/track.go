@@ -117,7 +117,7 @@ func (f *Filter) standingOf(c *conn, s segment, jailed bool) standing {
 	switch {
 	case s.opens() && f.beginsAnew(c, s):
 		return standsAlone
-	case jailed && c.judged():
+	case jailed && c.mayBePeers():
 		return standsJailed
 	case f.stale(c):
 		return standsStale

@@ -67,7 +67,7 @@ func (t *Table[V]) makeRoom(s *shard[V], h uint64, k *Key, c Claim, now int64) (
 // claimShare takes a place for a peer: a new one within its share, or that of an
 // entry in the locked shard s.
 func (t *Table[V]) claimShare(s *shard[V], c Claim, now int64) (share shareIndex, ok bool) {
-	share, full := t.shares.take(c.Peer, c.Class, t.total.free(), t.classes[c.Class].free(), now)
+	share, full := t.shares.take(c.Peer, c.Class, t.total.free(), t.classes[c.Class].free())
 	if full == notFull {
 		if t.classes[c.Class].take() {
 			if t.total.take() {
@@ -80,7 +80,7 @@ func (t *Table[V]) claimShare(s *shard[V], c Claim, now int64) (share shareIndex
 	if t.replace(s, share, c.Class, full == isFullOfClass, now) {
 		return share, true
 	}
-	t.shares.lose(share, c.Class, now)
+	t.shares.give(share, c.Class)
 	return noShare, false
 }
 
@@ -177,7 +177,8 @@ func (t *Table[V]) evict(s *shard[V], victim ref, now int64) bool {
 	t.evicted.Add(1)
 	e := s.at(victim)
 	if e.share != noShare {
-		t.shares.lose(e.share, e.class(), now)
+		t.losses.note(e.Key(), now)
+		t.shares.give(e.share, e.class())
 	}
 	if t.onEvict != nil {
 		t.onEvict(e)

@@ -8,7 +8,6 @@ type share struct {
 	peer    PeerID
 	total   int32
 	classes [MaxClasses]int32
-	lost    int64 // when an entry was last evicted, expired or refused; never: 0
 }
 
 // shareIndex names a share of a table. The entries of the host have none.
@@ -27,17 +26,14 @@ const (
 // So one peer alone gets half of the table, n peers that all want more get each
 // 1/(n+1) of it, and there is room left for the next one.
 type shares struct {
-	remember int64 // how long lost has to be known after the last entry is gone
-
 	mu     sync.Mutex // guards all below; taken under a shard's
 	index  map[PeerID]shareIndex
 	list   []share // by index; grows to maxShares
 	unused []shareIndex
-	hand   shareIndex // where the search for a share to reuse stands
 }
 
-func newShares(remember int64) *shares {
-	return &shares{remember: remember, index: make(map[PeerID]shareIndex), list: make([]share, restShare+1), hand: restShare}
+func newShares() *shares {
+	return &shares{index: make(map[PeerID]shareIndex), list: make([]share, restShare+1)}
 }
 
 // fullness says why a peer gets no new place.
@@ -52,10 +48,10 @@ const (
 // take adds an entry of the class to the share of p, and says whether that had
 // fewer before than are free, in all and of the class. If it had not, the caller
 // finds it another place, or gives it back.
-func (s *shares) take(p PeerID, class uint8, free, freeOfClass, now int64) (i shareIndex, full fullness) {
+func (s *shares) take(p PeerID, class uint8, free, freeOfClass int64) (i shareIndex, full fullness) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	i = s.of(p, now)
+	i = s.of(p)
 	sh := &s.list[i]
 	switch {
 	case int64(sh.classes[class]) >= freeOfClass:
@@ -111,39 +107,12 @@ func (s *shares) give(i shareIndex, class uint8) {
 	s.mu.Unlock()
 }
 
-// lose is give for an entry that was given up at now.
-func (s *shares) lose(i shareIndex, class uint8, now int64) {
-	s.mu.Lock()
-	if s.remember > 0 {
-		s.list[i].lost = max(s.list[i].lost, now, 1)
-	}
-	s.list[i].total--
-	s.list[i].classes[class]--
-	s.release(i)
-	s.mu.Unlock()
-}
-
-// lostAt returns when an entry of p was last given up, or 0 if that is too
-// long ago to be remembered.
-func (s *shares) lostAt(p PeerID, now int64) int64 {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	i, ok := s.index[p]
-	if !ok {
-		i = restShare
-	}
-	if lost := s.list[i].lost; lost != 0 && now-lost <= s.remember {
-		return lost
-	}
-	return 0
-}
-
 // of returns the share of p, which it makes if there is none. s is locked.
-func (s *shares) of(p PeerID, now int64) shareIndex {
+func (s *shares) of(p PeerID) shareIndex {
 	if i, ok := s.index[p]; ok {
 		return i
 	}
-	i := s.unusedShare(now)
+	i := s.unusedShare()
 	if i == restShare {
 		return i
 	}
@@ -153,22 +122,11 @@ func (s *shares) of(p PeerID, now int64) shareIndex {
 }
 
 // unusedShare returns a share that nobody has. s is locked.
-func (s *shares) unusedShare(now int64) shareIndex {
+func (s *shares) unusedShare() shareIndex {
 	if n := len(s.unused); n > 0 {
 		i := s.unused[n-1]
 		s.unused = s.unused[:n-1]
 		return i
-	}
-	const look = 4
-	for range min(look, len(s.list)-int(restShare)-1) {
-		if int(s.hand)+1 >= len(s.list) {
-			s.hand = restShare
-		}
-		s.hand++
-		if sh := &s.list[s.hand]; sh.peer != 0 && sh.total == 0 && now-sh.lost > s.remember {
-			delete(s.index, sh.peer)
-			return s.hand
-		}
 	}
 	if len(s.list) == maxShares {
 		return restShare
@@ -177,11 +135,11 @@ func (s *shares) unusedShare(now int64) shareIndex {
 	return shareIndex(len(s.list) - 1)
 }
 
-// release gives up the share i if there is nothing to know of it any more.
+// release gives up the share i if it has no entry.
 // s is locked.
 func (s *shares) release(i shareIndex) {
 	sh := &s.list[i]
-	if i == restShare || sh.total > 0 || sh.lost != 0 {
+	if i == restShare || sh.total > 0 {
 		return
 	}
 	delete(s.index, sh.peer)

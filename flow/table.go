@@ -42,8 +42,8 @@ type Config struct {
 	// hold less than others: these evict one of theirs. Otherwise it evicts an old
 	// entry for each new one.
 	Refuse bool
-	// Remember is how long, in nanoseconds, LostAt knows what became of the
-	// entries of a peer that has none any more.
+	// Remember is how long, in nanoseconds, LostAt knows of an entry that is gone.
+	// 0: it knows of none, and costs no memory.
 	Remember int64
 }
 
@@ -89,7 +89,10 @@ type Table[V any] struct {
 	total   gauge
 	classes [MaxClasses]gauge
 	shares  *shares
-	onEvict func(*Entry[V]) // nil: nobody wants to know
+	losses  losses // nil: nobody asks
+	// remember is Config's.
+	remember int64
+	onEvict  func(*Entry[V]) // nil: nobody wants to know
 
 	evicted, expired, refused atomic.Uint64
 }
@@ -148,7 +151,10 @@ func New[V any](c Config) *Table[V] {
 		shift:  uint8(64 - order),
 		refuse: c.Refuse,
 		fair:   100 * (c.Limit >> order) / (2 * roomy),
-		shares: newShares(c.Remember),
+		shares: newShares(),
+	}
+	if t.remember = c.Remember; t.remember > 0 {
+		t.losses = make(losses, lossBuckets)
 	}
 	t.total.max = int64(c.Limit)
 	for i, limit := range c.Classes {
@@ -252,6 +258,9 @@ func (t *Table[V]) UpsertID(id *ID, c Claim, now int64, f func(e *Entry[V], fres
 	r, share, fresh := t.makeRoom(s, h, k, c, now)
 	if r == none && !fresh {
 		t.refused.Add(1)
+		if c.Peer != 0 {
+			t.losses.note(id.Key(), now)
+		}
 		return false
 	}
 	if fresh {
@@ -344,22 +353,15 @@ func (t *Table[V]) free(e *Entry[V]) {
 func (t *Table[V]) expire(s *shard[V], r ref, now int64) {
 	t.expired.Add(1)
 	e := s.at(r)
-	t.total.give()
-	t.classes[e.class()].give()
 	if e.share != noShare {
-		t.shares.lose(e.share, e.class(), min(e.Expires, now))
+		t.losses.note(e.Key(), min(e.Expires, now))
 	}
-	s.remove(r)
+	t.remove(s, r)
 }
 
 // OnEvict has f called with each entry that is evicted. It must be called before
 // the table is used. The rules for f are those of Update.
 func (t *Table[V]) OnEvict(f func(*Entry[V])) { t.onEvict = f }
-
-// LostAt returns when an entry that was charged to p, or was to be, was last
-// evicted, expired or refused, or 0 if it never was or Config.Remember is over
-// since then.
-func (t *Table[V]) LostAt(p PeerID, now int64) int64 { return t.shares.lostAt(p, now) }
 
 // tickOf is the time as the use lists keep it: in units of 2^30 ns.
 func tickOf(now int64) uint16 { return uint16(now >> 30) }

@@ -111,6 +111,12 @@ func (p *Parsed) ipHeader() IPHeader {
 	return h
 }
 
+// IsTSMPPing reports whether p is a whole TSMP ping.
+func (p *Parsed) IsTSMPPing() bool { return p.tsmp(tsmpPing, tsmpPingLen) != nil }
+
+// IsTSMPPong reports whether p is a whole TSMP pong.
+func (p *Parsed) IsTSMPPong() bool { return p.tsmp(tsmpPong, tsmpPongMin) != nil }
+
 // AsTSMPPing returns the TSMP ping that p is, if it is a whole one.
 func (p *Parsed) AsTSMPPing() (TSMPPing, bool) {
 	m := p.tsmp(tsmpPing, tsmpPingLen)
