@@ -119,3 +119,26 @@ func TestWrongTestsAreNoticed(t *testing.T) {
 		}
 	}
 }
+
+// ARCHITECTURE.md says of each file of this package what it holds.
+func TestArchitectureNamesFiles(t *testing.T) {
+	house := readFile(t, "ARCHITECTURE.md")
+	files, err := filepath.Glob("*.go")
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, file := range files {
+		if !strings.HasSuffix(file, "_test.go") && !strings.Contains(house, "`"+file+"`") {
+			t.Errorf("ARCHITECTURE.md does not name %s", file)
+		}
+	}
+	internal, err := filepath.Glob("internal/*")
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, dir := range internal {
+		if name := filepath.Base(dir); !regexp.MustCompile(`\b` + name + `\b`).MatchString(house) {
+			t.Errorf("ARCHITECTURE.md does not name %s", dir)
+		}
+	}
+}
