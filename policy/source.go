@@ -137,25 +137,6 @@ func (s *source) parse() (v hujson.Value, ok bool) {
 	return v, err == nil
 }
 
-// addSyntax adds the error that hujson has with the file.
-func (s *source) addSyntax(message string) {
-	var line, column int
-	if n, _ := fmt.Sscanf(message, "hujson: line %d, column %d:", &line, &column); n == 2 {
-		_, message, _ = strings.Cut(message, ", column ")
-		_, message, _ = strings.Cut(message, ": ")
-	}
-	offset := s.size
-	if 1 <= line && line <= len(s.lines) {
-		offset = min(s.lines[line-1]+max(column-1, 0), s.size)
-	}
-	if offset == s.size && strings.HasPrefix(message, "parsing value") && blank(s.data) {
-		s.add(0, "", `the file is empty: want a policy, such as {"local": "100.64.0.1", "accept": []}`)
-		return
-	}
-	rest, _, _ := bytes.Cut(s.data[offset:], []byte("\n"))
-	s.add(offset, shown(rest), message+": want HuJSON, which is JSON with comments and trailing commas")
-}
-
 // wideEncoding names the encoding of a file that is not in one of single bytes,
 // or is empty. JSON begins with two ASCII characters (RFC 4627 §3), so zeros
 // tell it where there is no byte order mark.
@@ -189,6 +170,22 @@ const maxDepth = 32
 // hujson recurses without a bound of its own.
 func tooDeep(b []byte) (offset int, deep bool) {
 	depth := 0
+	walkBrackets(b, func(at int) bool {
+		switch b[at] {
+		case '[', '{':
+			depth++
+		default:
+			depth--
+		}
+		offset, deep = at, depth > maxDepth
+		return !deep
+	})
+	return offset, deep
+}
+
+// walkBrackets calls found with the offset of each bracket and brace that is
+// neither in a string nor in a comment, until it returns false.
+func walkBrackets(b []byte, found func(at int) bool) {
 	for i := 0; i < len(b); i++ {
 		switch b[i] {
 		case '"':
@@ -199,15 +196,12 @@ func tooDeep(b []byte) (offset int, deep bool) {
 			}
 		case '/':
 			i += commentLength(b[i:])
-		case '[', '{':
-			if depth++; depth > maxDepth {
-				return i, true
+		case '[', '{', ']', '}':
+			if !found(i) {
+				return
 			}
-		case ']', '}':
-			depth--
 		}
 	}
-	return 0, false
 }
 
 // commentLength returns how many bytes after the first belong to the comment

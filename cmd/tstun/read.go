@@ -19,8 +19,11 @@ const maxPolicy = 64 << 20
 
 // policyHint is the next step after an error in a file or of reading it.
 func policyHint(err error) string {
-	if errors.As(err, new(policy.Errors)) {
+	switch {
+	case errors.As(err, new(policy.Errors)):
 		return "tstun help policy has the form of the file"
+	case errors.As(err, new(hostError)):
+		return `--local wants a name or an address that the file calls "local", or the key of a node's filter`
 	}
 	return "want the name of a policy file, or - for standard input"
 }
@@ -53,7 +56,7 @@ func readPolicies(env environment, files []string, host string) ([]*policy.Polic
 		switch {
 		case err != nil:
 		case host != "":
-			policies[i], err = policy.ParseFor(fileName(file), data, host)
+			policies[i], err = parseFor(fileName(file), data, host)
 		default:
 			policies[i], err = policy.Parse(fileName(file), data)
 		}
@@ -67,6 +70,18 @@ func readPolicies(env environment, files []string, host string) ([]*policy.Polic
 	}
 	return policies, nil
 }
+
+// parseFor is policy.ParseFor. Its errors of the host are hostErrors.
+func parseFor(name string, data []byte, host string) (*policy.Policy, error) {
+	p, err := policy.ParseFor(name, data, host)
+	if err != nil && !errors.As(err, new(policy.Errors)) {
+		err = hostError{err}
+	}
+	return p, err
+}
+
+// hostError is an error of the host that a file is read for.
+type hostError struct{ error }
 
 func readFile(env environment, file string) ([]byte, error) {
 	r := env.stdin
