@@ -43,7 +43,7 @@ func (w *Wrapper) noteQueueFull() {
 	w.readMu.Unlock()
 	if !read {
 		w.mistakes.noReader.Do(func() {
-			w.logf("tstun: %s: injected packets are dropped, since Read was never called: "+
+			w.logf("tstun: %s: packets that wait to be sent are dropped, since Read was never called: "+
 				"give the Wrapper to wireguard-go's device.NewDevice, and bring that device up", w.label())
 		})
 	}

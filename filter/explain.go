@@ -77,7 +77,8 @@ func (e Explanation) String() string {
 
 // Check returns what becomes of a packet that begins a flow of proto from the
 // peer src to dst and dstPort, which is not looked at for protocols without
-// ports. Zones are ignored. It reads and changes no state.
+// ports. Zones are ignored. It reads and changes no state. It takes src and dst
+// for two hosts' also where they are equal; such a packet never comes in.
 func (f *Filter) Check(src, dst netip.Addr, dstPort uint16, proto ipproto.Proto) Response {
 	reason, _ := f.judgeStateless(src.WithZone(""), dst.WithZone(""), dstPort, proto)
 	return verdictFor(reason).Response
@@ -90,6 +91,9 @@ func (f *Filter) Check(src, dst netip.Addr, dstPort uint16, proto ipproto.Proto)
 func (f *Filter) Explain(src, dst netip.AddrPort, proto ipproto.Proto) Explanation {
 	src, dst = withoutZone(src), withoutZone(dst)
 	reason, stage := f.judgeStateless(src.Addr(), dst.Addr(), dst.Port(), proto)
+	if stage > StageAddress && isToItself(src.Addr(), dst.Addr()) {
+		reason, stage = ReasonMartian, StageAddress
+	}
 	e := Explanation{Reason: reason, Stage: stage, Rule: noRule, Text: reason.Explain(), NearestRule: noRule}
 	if stage > StageLocal && !f.explainFlow(&e, src, dst, proto) {
 		f.explainRules(&e, src.Addr(), dst, proto)

@@ -69,17 +69,21 @@ func (f *Filter) admissible(p *packet.Parsed) Reason {
 		return r
 	}
 	dst := p.Dst.Addr()
-	if p.Src.Addr().Unmap() == dst.Unmap() {
-		return ReasonMartian // nobody sends to itself through a tunnel
-	}
 	if r := f.permit.addressReason(p.Src.Addr(), dst); r != ReasonNone {
 		return r
+	}
+	if isToItself(p.Src.Addr(), dst) {
+		return ReasonMartian
 	}
 	if !f.isLocal(dst) {
 		return ReasonNotLocal
 	}
 	return ReasonNone
 }
+
+// isToItself reports whether an inbound packet claims to come from its own
+// destination, which nobody sends through a tunnel.
+func isToItself(src, dst netip.Addr) bool { return src.Unmap() == dst.Unmap() }
 
 // isLocal reports whether packets to dst, which is permitted, are for this
 // host.

@@ -32,7 +32,7 @@ const (
 	// address; see Permit.Mapped.
 	ReasonMappedAddr
 	// ReasonMartian: from or to an address that cannot be on the wire, such
-	// as loopback; see Permit.Martian.
+	// as loopback, see Permit.Martian; or inbound, from its own destination.
 	ReasonMartian
 	// ReasonNotLocal: inbound, to an address outside of Config.Local.
 	ReasonNotLocal
@@ -94,7 +94,7 @@ var reasonTexts = [NumReasons]struct{ name, why string }{
 	ReasonMulticast:        {"multicast", "The packet is sent to a multicast address, which the configuration does not permit."},
 	ReasonLinkLocal:        {"link-local", "The packet is from or to a link-local address, which the configuration does not permit."},
 	ReasonMappedAddr:       {"mapped-addr", "The packet is from or to an IPv6 address that maps an IPv4 address, which the configuration does not permit."},
-	ReasonMartian:          {"martian", "The packet is from or to an address that cannot be on the wire, such as loopback, unspecified or broadcast."},
+	ReasonMartian:          {"martian", "The packet is from or to an address that cannot be on the wire, such as loopback, unspecified or broadcast, or from its own destination."},
 	ReasonNotLocal:         {"not-local", "The packet is sent to an address that is not one of this node's."},
 	ReasonFragmentTiny:     {"fragment-tiny", "The fragment splits or rewrites the transport header."},
 	ReasonFragmentOverlap:  {"fragment-overlap", "The fragment overlaps the first fragment of its datagram."},
