@@ -33,7 +33,7 @@ var hot = map[string][]string{
 		"(*conn).exchange", "(*conn).has", "(*conn).judged", "(*conn).judgedBy", "(*Limits).idle", "phase.over", "resolve", "closing",
 		"segment.answers", "segment.kind", "segment.opens", "segment.resets",
 		// new flows
-		"classOf", "hash4", "hash6", "key6", "mix", "(*addrTable).findNet", "(*hostTable).find", "(*hostTable).slot",
+		"classOf", "hash4", "hash6", "mix", "(*addrTable).findNet", "(*hostTable).find", "(*hostTable).slot",
 		"(*node).list", "(*pairTable).slot", "(*dense).crowdsOf", "intersect", "flipSpan",
 	},
 	"flow": {
@@ -46,11 +46,11 @@ var hot = map[string][]string{
 	"packet": {
 		"(*Parsed).Buffer", "(*Parsed).Decode", "(*Parsed).IsFragment", "(*Parsed).IsTCPSyn", "(*Parsed).Payload", "(*Parsed).Problem",
 		"(*Parsed).Proto", "(*Parsed).Transport", "(*Parsed).end", "(*Parsed).reset", "(*Parsed).short", "(*Parsed).udpLenOK",
-		"(*Run).match4", "Fold", "isExtension", "updateChecksum",
+		"Fold", "isExtension",
 	},
 	"gso": {
-		"(*Joiner).After", "(*Joiner).First", "(*Joiner).Groups", "(*Joiner).Len", "(*Joiner).open", "(*segment).classifyUDP", "flowHash",
-		"(*Splitter).More", "(*Splitter).Size", "(*Splitter).Skip", "(*Splitter).advance", "(*Splitter).fixTCP",
+		"(*Joiner).After", "(*Joiner).First", "(*Joiner).Groups", "(*Joiner).Len", "(*Joiner).open",
+		"(*Splitter).More", "(*Splitter).Size", "(*Splitter).Skip", "(*Splitter).advance",
 	},
 }
 
@@ -62,7 +62,8 @@ var mergesLoads = []string{"386", "amd64", "arm64", "ppc64le", "s390x"}
 // needsMerging are those of hot that are small on these processors alone.
 var needsMerging = map[string][]string{
 	"filter": {"key4", "key6"},
-	"packet": {"(*Parsed).Addrs"},
+	"packet": {"(*Parsed).Addrs", "(*Run).match4", "updateChecksum"},
+	"gso":    {"(*Splitter).fixTCP", "(*segment).classifyUDP", "flowHash"},
 }
 
 // asked are the packages of hot and tundev, which calls gso.
