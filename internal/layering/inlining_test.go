@@ -77,8 +77,7 @@ func TestHotFunctionsAreInlined(t *testing.T) {
 	}
 	for _, goarch := range strings.Split(*processors, ",") {
 		t.Run(goarch, func(t *testing.T) {
-			args := []string{"build", "-gcflags=-m=2"}
-			out := goTool(t, []string{"GOOS=linux", "GOARCH=" + goarch, "CGO_ENABLED=0"}, append(args, asked...)...)
+			out := goTool(t, []string{"GOOS=linux", "GOARCH=" + goarch, "CGO_ENABLED=0"}, append([]string{"build", inlines}, asked...)...)
 			said := readInlining(out)
 			for pkg, names := range hot {
 				for _, name := range names {
