@@ -93,9 +93,10 @@ func newDense(b denseBuild) *dense {
 // readCost returns how many look-ups take as long as to read bitmaps of a
 // number of words.
 func readCost(words int) uint32 {
-	blocks := (words + blockWords - 1) / blockWords
+	n := int64(words) // the product is beyond an int of 32 bits
+	blocks := (n + blockWords - 1) / blockWords
 	const start, perWord, perStep, lookup = 40, 1, 1, 6 // nanoseconds
-	ns := start + perWord*words + perStep*words*blocks
+	ns := start + perWord*n + perStep*n*blocks
 	return uint32(min(ns/lookup, math.MaxUint32))
 }
 

@@ -1,0 +1,202 @@
+package layering
+
+import (
+	"flag"
+	"regexp"
+	"runtime"
+	"slices"
+	"strings"
+	"testing"
+)
+
+var processors = flag.String("processors", runtime.GOARCH, "comma-separated `GOARCH`s whose compiler is asked what it inlines")
+
+// hot lists, for each package, the functions that run for each packet and must
+// be inlined where they are called. Receivers are written without type
+// arguments. A function leaves the list when its benchmark shows that a call
+// costs nothing.
+var hot = map[string][]string{
+	"tstun": {
+		// judge
+		"(*batch).hook", "(*batch).hooked", "(*batch).leaseUntil", "(*batch).renewLease", "drop",
+		"(*peer).destinationNAT", "(*peer).flags", "(*peerTable).find", "(*peerTable).whose",
+		"(*Wrapper).isClosed", "(*Wrapper).seenIn", "(*Wrapper).seenOut", "Reject.reply",
+		// count
+		"(*activity).note", "(*amount).add", "(*amount).addAll", "(*amount).sub", "(*batch).countLeased",
+		"(*batch).leased", "(*drops).add", "(*drops).reset", "(*Wrapper).noteHeard",
+		// send
+		"(*batch).end", "(*batch).send", "(*lanes).list",
+	},
+	"filter": {
+		"Now", "Response.IsDrop", "formReason", "verdictFor",
+		"(*Filter).stale", "(*Filter).tookOver",
+		"(*conn).exchange", "(*conn).has", "(*conn).judged", "(*conn).judgedBy", "(*Limits).idle", "phase.over", "resolve", "closing",
+		"segment.answers", "segment.kind", "segment.opens", "segment.resets",
+		// new flows
+		"classOf", "hash4", "hash6", "mix", "(*addrTable).findNet", "(*hostTable).find", "(*hostTable).slot",
+		"(*node).list", "(*pairTable).slot", "(*dense).crowdsOf", "intersect", "flipSpan",
+	},
+	"flow": {
+		"(*ID).Equal", "(*ID).IsZero", "(*ID).Key", "(*Key).equal", "Key.Proto", "Key.untagged", "protoAndFamily", "tag", "tickOf",
+		"Stamp.Expires", "Stamp.Holds",
+		"(*Entry).Key", "(*Entry).class", "(*Entry).listed", "(*Entry).live", "(*Entry).moves", "(*Entry).relists", "listOf",
+		"(*Table).shardOf", "(*shard).stamp",
+		"(*store).after", "(*store).at", "(*store).homeOf", "(*store).link", "(*store).pairs",
+	},
+	"packet": {
+		"(*Parsed).Buffer", "(*Parsed).Decode", "(*Parsed).IsFragment", "(*Parsed).IsTCPSyn", "(*Parsed).Payload", "(*Parsed).Problem",
+		"(*Parsed).Proto", "(*Parsed).Transport", "(*Parsed).end", "(*Parsed).reset", "(*Parsed).short", "(*Parsed).udpLenOK",
+		"Fold", "isExtension",
+	},
+	"gso": {
+		"(*Joiner).After", "(*Joiner).First", "(*Joiner).Groups", "(*Joiner).Len", "(*Joiner).open",
+		"(*Splitter).More", "(*Splitter).Size", "(*Splitter).Skip", "(*Splitter).advance",
+	},
+}
+
+// mergesLoads are the processors on which the compiler turns the byte loads of
+// encoding/binary into one, so that its inliner counts them as one
+// (base.Ctxt.Arch.CanMergeLoads in cmd/compile/internal/inline).
+var mergesLoads = []string{"386", "amd64", "arm64", "ppc64le", "s390x"}
+
+// needsMerging are those of hot that are small on these processors alone.
+var needsMerging = map[string][]string{
+	"filter": {"key4", "key6"},
+	"packet": {"(*Parsed).Addrs", "(*Run).match4", "updateChecksum"},
+	"gso":    {"(*Splitter).fixTCP", "(*segment).classifyUDP", "flowHash"},
+}
+
+// asked are the packages of hot and tundev, which calls gso.
+var asked = []string{module, module + "/filter", module + "/flow", module + "/packet", module + "/internal/gso", module + "/tundev"}
+
+// TestHotFunctionsAreInlined holds the compiler to hot, as net/netip's test
+// does. A function that is small enough, but that no caller inlines, is as bad.
+func TestHotFunctionsAreInlined(t *testing.T) {
+	if testing.Short() {
+		t.Skip("it compiles for half a minute the first time")
+	}
+	for _, goarch := range strings.Split(*processors, ",") {
+		t.Run(goarch, func(t *testing.T) {
+			out := goTool(t, []string{"GOOS=linux", "GOARCH=" + goarch, "CGO_ENABLED=0"}, append([]string{"build", inlines}, asked...)...)
+			said := readInlining(out)
+			for pkg, names := range hot {
+				for _, name := range names {
+					said.check(t, pkg, name)
+				}
+				if slices.Contains(mergesLoads, goarch) {
+					for _, name := range needsMerging[pkg] {
+						said.check(t, pkg, name)
+					}
+				}
+			}
+		})
+	}
+}
+
+// inlining is what the compiler said, by package and function in the form
+// "flow.(*store).find".
+type inlining struct {
+	small   map[string]bool
+	large   map[string]string // why
+	inlined map[string]bool   // into some caller
+}
+
+func (in *inlining) check(t *testing.T, pkg, name string) {
+	t.Helper()
+	full := pkg + "." + name
+	switch why, large := in.large[full]; {
+	case large:
+		t.Errorf("%s is not inlined: %s", full, why)
+	case !in.small[full]:
+		t.Errorf("%s is not inlined: the compiler knows no such function", full)
+	case !in.inlined[full]:
+		t.Errorf("%s could be inlined, but nowhere is", full)
+	}
+}
+
+var (
+	canInline    = regexp.MustCompile(`^\S+: can inline (.+) with cost \d+ as: `)
+	cannotInline = regexp.MustCompile(`^\S+: cannot inline (.+?): (.+)$`)
+	inlinesCall  = regexp.MustCompile(`^\S+: inlining call to (.+)$`)
+)
+
+func readInlining(out string) *inlining {
+	in := &inlining{small: make(map[string]bool), large: make(map[string]string), inlined: make(map[string]bool)}
+	pkg := ""
+	for line := range strings.Lines(out) {
+		line = strings.TrimSuffix(line, "\n")
+		if path, ok := strings.CutPrefix(line, "# "); ok {
+			pkg = path[strings.LastIndex(path, "/")+1:]
+			continue
+		}
+		if m := canInline.FindStringSubmatch(line); m != nil {
+			in.small[qualified(pkg, m[1])] = true
+		} else if m := cannotInline.FindStringSubmatch(line); m != nil {
+			in.noteLarge(qualified(pkg, m[1]), m[1], m[2])
+		} else if m := inlinesCall.FindStringSubmatch(line); m != nil {
+			in.inlined[qualified(pkg, m[1])] = true
+		}
+	}
+	return in
+}
+
+// noteLarge notes why a function is not inlined. Of a generic function the code
+// is that of its shapes; the wrappers around it that have types for arguments
+// only pass on to it.
+func (in *inlining) noteLarge(full, name, why string) {
+	if !strings.Contains(name, "[") || strings.Contains(name, "[go.shape.") {
+		in.large[full] = why
+	}
+}
+
+// qualified is the name of a function that the compiler named in pkg, with its
+// package and without type arguments.
+func qualified(pkg, name string) string {
+	var b strings.Builder
+	depth := 0
+	for _, r := range name {
+		switch {
+		case r == '[':
+			depth++
+		case r == ']':
+			depth--
+		case depth == 0:
+			b.WriteRune(r)
+		}
+	}
+	name = b.String()
+	first, rest, qualified := strings.Cut(name, ".")
+	if qualified && !strings.HasPrefix(first, "(") && (strings.HasPrefix(rest, "(") || strings.Contains(rest, ".") || knownPackage(first)) {
+		return name
+	}
+	return pkg + "." + name
+}
+
+// knownPackage tells a package's function, flow.In, from a method, Key.ID.
+func knownPackage(name string) bool { return hot[name] != nil }
+
+// TestInliningIsRead feeds lines as compilers print them.
+func TestInliningIsRead(t *testing.T) {
+	in := readInlining(`# tstun/filter
+flow/store.go:32:6: can inline flow.(*store[go.shape.struct { a [2]uint16; b uint8 }]).at with cost 8 as: method(*store) func(ref) { }
+flow/store.go:53:6: cannot inline flow.(*store[go.shape.struct { a [2]uint16 }]).find: function too complex: cost 180 exceeds budget 80
+flow/store.go:53:6: can inline flow.(*store[tstun/filter.conn]).find with cost 64 as: method(*store) func(ref) { }
+filter/conn.go:105:6: can inline segment.opens with cost 10 as: method(segment) func() bool { return x }
+filter/conn.go:106:6: inlining call to segment.opens
+filter/in.go:46:16: inlining call to flow.In
+flow/table.go:2:2: inlining call to flow.Stamp.Holds
+`)
+	for _, name := range []string{"flow.(*store).at", "filter.segment.opens"} {
+		if !in.small[name] {
+			t.Errorf("%s is not small", name)
+		}
+	}
+	for _, name := range []string{"filter.segment.opens", "flow.In", "flow.Stamp.Holds"} {
+		if !in.inlined[name] {
+			t.Errorf("%s is not inlined", name)
+		}
+	}
+	if why := in.large["flow.(*store).find"]; why != "function too complex: cost 180 exceeds budget 80" {
+		t.Errorf("find is large because %q", why)
+	}
+}
