@@ -169,15 +169,19 @@ func (p *peer) sourceNAT(pkt *packet.Parsed) {
 }
 
 // destinationNAT makes an inbound packet's destination the host's own address.
-// A packet to its own source stays one, for the filter to drop.
 func (p *peer) destinationNAT(pkt *packet.Parsed) {
-	if pkt.Src.Addr() == pkt.Dst.Addr() {
-		return
-	}
 	for _, n := range p.nat {
 		if pkt.Dst.Addr() == n.As {
-			pkt.SetDstAddr(n.Host)
+			n.toHost(pkt)
 			return
 		}
+	}
+}
+
+// toHost makes Host the destination of a packet to As. One that claims to come
+// from there stays as it is, for the filter to drop.
+func (n *NAT) toHost(pkt *packet.Parsed) {
+	if pkt.Src.Addr() != n.As {
+		pkt.SetDstAddr(n.Host)
 	}
 }
