@@ -111,7 +111,7 @@ func (b *batch) inbound() outcome {
 		return drop(filter.ReasonMalformed)
 	}
 	peer := b.cfg.peers.find(p.Src.Addr())
-	if peer != nil {
+	if peer != nil && p.Src.Addr() != p.Dst.Addr() { // which the filter is to see
 		peer.destinationNAT(p)
 	}
 	b.id.SetIn(p)

@@ -172,16 +172,8 @@ func (p *peer) sourceNAT(pkt *packet.Parsed) {
 func (p *peer) destinationNAT(pkt *packet.Parsed) {
 	for _, n := range p.nat {
 		if pkt.Dst.Addr() == n.As {
-			n.toHost(pkt)
+			pkt.SetDstAddr(n.Host)
 			return
 		}
-	}
-}
-
-// toHost makes Host the destination of a packet to As. One that claims to come
-// from there stays as it is, for the filter to drop.
-func (n *NAT) toHost(pkt *packet.Parsed) {
-	if pkt.Src.Addr() != n.As {
-		pkt.SetDstAddr(n.Host)
 	}
 }
