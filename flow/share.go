@@ -2,8 +2,7 @@ package flow
 
 import "sync"
 
-// share is what a table knows of one peer: how many entries it has, in all
-// and of each class, and when one of them was last given up.
+// share is how many entries of a table a peer has, in all and of each class.
 type share struct {
 	peer    PeerID
 	total   int32
@@ -22,9 +21,9 @@ const (
 
 // shares divides a table among peers. A peer may take a place as long as it
 // holds fewer than are free (A. K. Choudhury, E. L. Hahne: Dynamic queue length
-// thresholds, 1998), and then those of peers that hold more.
-// So one peer alone gets half of the table, n peers that all want more get each
-// 1/(n+1) of it, and there is room left for the next one.
+// thresholds, 1998), and then those of peers that hold more. So one peer alone
+// gets half of the table, n peers that all want more get each 1/(n+1) of it, and
+// there is room left for the next one.
 type shares struct {
 	mu     sync.Mutex // guards all below; taken under a shard's
 	index  map[PeerID]shareIndex
@@ -135,8 +134,7 @@ func (s *shares) unusedShare() shareIndex {
 	return shareIndex(len(s.list) - 1)
 }
 
-// release gives up the share i if it has no entry.
-// s is locked.
+// release gives up the share i if it has no entry. s is locked.
 func (s *shares) release(i shareIndex) {
 	sh := &s.list[i]
 	if i == restShare || sh.total > 0 {
