@@ -29,7 +29,8 @@ type Config struct {
 	// the filter starts with none.
 	State *State
 	// Keep, with State: flows that peers opened, or may have opened, live on
-	// even if the rules do not allow them. Otherwise they are cut.
+	// even if the rules do not allow them, but for those that a filter without
+	// Keep, in between, did not allow. Otherwise they are cut.
 	Keep bool
 	// LooseTCP accepts every inbound TCP segment to Local that is not a
 	// SYN, flow or no flow, so that a restarted program can take over

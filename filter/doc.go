@@ -39,27 +39,40 @@
 // sent RST (RFC 5382 REQ-5); after a RST of the peer's the next segment of
 // the host's tells whether it goes on. When it is over, neither the peer nor
 // a RST of the host's prolongs it. A connection begins as the host's with the
-// host's SYN only, and only that can be answered by a SYN, if nothing else has
-// answered it (simultaneous open); every other SYN of the peer's is for the
-// rules. One that they let into a connection of the host's does not end it,
-// but if the host then grants it by a SYN-ACK, the connection counts as
-// adopted, which see.
+// host's SYN only, and only that can be answered by a SYN, also a repeated one, if
+// nothing else has answered it (simultaneous open); every other SYN of the
+// peer's is for the rules. One that they let into a connection of the host's
+// does not end it, but if the host then grants it by a SYN-ACK, the connection
+// counts as adopted, which see; so does one whose SYN-ACK has another initial
+// sequence number than the host's SYN, since a listener has sent it.
 //
-// A segment without a flow is judged by the rules like a new flow if it is
-// inbound. If it is outbound and neither SYN nor RST, it opens one that is
-// adopted, so that connections survive a restart of the program. Security
-// comes before continuity there: who opened an adopted flow is not known, so
-// it is refused to jailed peers, and cut by new rules that would not let the
-// peer open it. An outbound SYN-ACK says that the peer opened the connection:
-// it opens or goes on with such a flow only if the rules allow it.
+// # Who began it
+//
+// An inbound packet without a flow is judged by the rules. An outbound one may
+// be the host's answer to a flow of the peer's that was forgotten, for lack of
+// room, for its age or with the program. A SYN and a query of ICMP's say that
+// the host begins, a SYN-ACK that the peer did, which the rules have to allow.
+// Any other packet opens
+//
+//   - a flow that is adopted, if the rules would let the peer open it: either
+//     side may have begun it, so it is refused to jailed peers and cut by new
+//     rules that would not let the peer open it;
+//   - none, if rules of the last ten minutes would, and a flow of that peer's
+//     may have been forgotten in that time;
+//   - otherwise a flow of the host's; of TCP an adopted one, and only shortly
+//     after the State was made, see Limits.Pickup, so that connections survive
+//     a restart of the program.
+//
+// Security comes before continuity: a UDP flow of the host's that a wide rule
+// would let the peer open is cut with that rule. What cannot be known is an
+// answer that comes later than that, one over a restart under other rules, and
+// one from another of the host's addresses than was asked.
 //
 // # Limits
 //
-// State is bounded. Flows that peers opened are evicted before flows of the
-// host, and evict none of them; see Limits.Flows. A UDP flow that was
-// forgotten, for lack of room or for its age, is a new one for whoever uses it
-// next; so an answer of the host's to a packet of long ago opens a flow of the
-// host's.
+// State is bounded, and shared out among peers. Flows that peers opened, or may
+// have opened, are evicted before flows of the host, and evict none of them, nor
+// those of a peer that has less; see Limits.Flows.
 //
 // Time is nanoseconds of any clock that the caller keeps to.
 package filter

@@ -42,18 +42,20 @@ const maxIdle = 365 * 24 * time.Hour
 type Limits struct {
 	// Flows is the number of flows in all, DefaultFlows unless set. A flow
 	// takes about 150 bytes, and only while it is there. When there are as
-	// many, new flows evict old ones in this order, of equals the one
-	// longest unused: flows of peers that are not in use both ways; other
+	// many, new flows of the host evict old ones in this order, of equals the
+	// one longest unused: flows of peers that are not in use both ways; other
 	// flows of peers; revoked ones; flows of the host that are not in use
-	// both ways; the rest. A peer's new flow evicts none of the host's: if
-	// all are, it is not remembered, and its packets are judged by the
-	// rules one by one.
+	// both ways; the rest. A peer has a share, alone half of all flows: beyond
+	// it, its new flow evicts one of a peer that has more, or of its own, in
+	// that order. If there is none, it is not remembered, and its packets are
+	// judged by the rules one by one.
 	Flows int
 	// TCP, UDP, ICMP and Other bound the flows of these kinds: Other is
 	// SCTP and all protocols without ports. Defaults: TCP and UDP up to
 	// Flows, ICMP an eighth and Other a quarter of it.
 	TCP, UDP, ICMP, Other int
-	// Fragments is the number of fragmented datagrams remembered.
+	// Fragments is the number of fragmented datagrams remembered, shared out
+	// among peers like Flows.
 	Fragments int
 
 	// TCPEstablished is for connections whose handshake is complete, until

@@ -62,7 +62,7 @@ const (
 	// Jailed refuses flows that the packet's peer opened or wants to open.
 	Jailed
 	// Exempt waives the rules, and shields, for an inbound packet that
-	// begins a flow; the flow lives on under any later rules. It waives
-	// neither form, addresses and Local, nor Jailed.
+	// begins a flow; the flow lives on under any later rules, until a jail. It
+	// waives neither form, addresses and Local, nor Jailed.
 	Exempt
 )

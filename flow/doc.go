@@ -8,6 +8,6 @@
 // split into shards with a lock each, keeps its entries where the garbage
 // collector need not look, forgets idle entries a few at a time,
 // and when it is full it either gives up its least valuable entry or refuses
-// the new one. The filter keeps its connection state in one, the statistics
+// the new one. Entries are charged to peers, each of which has a share. The filter keeps its connection state in one, the statistics
 // keep their counters in another.
 package flow
