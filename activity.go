@@ -53,8 +53,8 @@ func (b *batch) hooked() bool {
 // IdleDuration returns the time since Counters last counted a packet as
 // passed, either way, or since Wrap if there was none: one that Read returned
 // or Write took, injected or handled by a hook included. It is accurate to
-// 5 ms, and to the time that the device took for the packet. A packet that was dropped is none: refused peers do not keep a device
-// from being idle.
+// 5 ms, and to the time that the device took for the packet. A packet that was
+// dropped is none: refused peers do not keep a device from being idle.
 func (w *Wrapper) IdleDuration() time.Duration {
 	last := w.activity.last.Load() // first, so that it is not after now
 	return time.Duration(filter.Now() - last)

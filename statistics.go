@@ -108,8 +108,8 @@ func (s *statistics) take() map[netlogtype.Connection]netlogtype.Counts {
 // was forgotten, after a minute or with more than 4096 datagrams each way, of
 // which a peer has its share. Between two calls 100,000 connections are
 // counted apart, shared out among the peers that have many; a peer alone has half
-// of them. The rest is summed under the zero Connection; so
-// is what was injected without being an IP packet.
+// of them. The rest is summed under the zero Connection; so is what was injected
+// without being an IP packet.
 func (w *Wrapper) ExtractStatistics() map[netlogtype.Connection]netlogtype.Counts {
 	now, peers := filter.Now(), w.config.Load().peers
 	for _, l := range w.lanes.list() {
