@@ -4,10 +4,9 @@ import (
 	"fmt"
 	"net/netip"
 
-	"github.com/gaissmai/bart"
-
 	"tstun/filter"
 	"tstun/flow"
+	"tstun/internal/lpm"
 	"tstun/packet"
 )
 
@@ -54,7 +53,7 @@ func (p *peer) flags() filter.RunFlags {
 
 // peerTable finds the peer behind an address by longest prefix.
 type peerTable struct {
-	byAddr bart.Table[*peer]
+	byAddr lpm.Table[*peer]
 }
 
 // SetPeers says which addresses are whose, and sets NAT and jails for peers;

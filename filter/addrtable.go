@@ -5,7 +5,7 @@ import (
 	"net/netip"
 	"slices"
 
-	"github.com/gaissmai/bart"
+	"tstun/internal/lpm"
 )
 
 // none is the number of no node.
@@ -17,7 +17,7 @@ const none = ^uint32(0)
 type addrTable struct {
 	hosts4 hostTable[uint32]
 	hosts6 hostTable[[2]uint64]
-	nets   bart.Table[uint32]
+	nets   lpm.Table[uint32]
 	size   uint32 // prefixes numbered so far
 }
 

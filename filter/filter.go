@@ -5,8 +5,7 @@ import (
 	"net/netip"
 	"time"
 
-	"github.com/gaissmai/bart"
-
+	"tstun/internal/lpm"
 	"tstun/ipproto"
 	"tstun/logger"
 )
@@ -23,7 +22,7 @@ type Filter struct {
 	keepFrom uint32
 	rules    scan   // for people: which rule, and why not
 	index    *index // for packets: whether
-	local    *bart.Lite
+	local    *lpm.Set
 	permit   Permit
 	limits   Limits
 	log      *eventLog // nil: silent
@@ -157,8 +156,8 @@ var epoch = time.Now()
 // Now returns the monotonic time that RunIn and RunOut use, in nanoseconds.
 func Now() int64 { return int64(time.Since(epoch)) }
 
-func prefixSet(field string, prefixes []netip.Prefix) (*bart.Lite, error) {
-	set := new(bart.Lite)
+func prefixSet(field string, prefixes []netip.Prefix) (*lpm.Set, error) {
+	set := new(lpm.Set)
 	for i, p := range prefixes {
 		if err := checkPrefix(p); err != nil {
 			return nil, fmt.Errorf("filter: %s[%d]: %w", field, i, err)

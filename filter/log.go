@@ -4,9 +4,9 @@ import (
 	"sync/atomic"
 	"time"
 
-	"github.com/gaissmai/bart"
 	"golang.org/x/time/rate"
 
+	"tstun/internal/lpm"
 	"tstun/logger"
 	"tstun/packet"
 )
@@ -21,13 +21,13 @@ const (
 // eventLog writes one line for each event between logged addresses.
 type eventLog struct {
 	logf  logger.Logf
-	ips   *bart.Lite
+	ips   *lpm.Set
 	limit *rate.Limiter
 
 	omitted atomic.Uint64 // lines since the last one
 }
 
-func newEventLog(logf logger.Logf, ips *bart.Lite) *eventLog {
+func newEventLog(logf logger.Logf, ips *lpm.Set) *eventLog {
 	return &eventLog{logf: logf, ips: ips, limit: rate.NewLimiter(logRate, logBurst)}
 }
 

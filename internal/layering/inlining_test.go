@@ -33,7 +33,7 @@ var hot = map[string][]string{
 		"(*conn).exchange", "(*conn).has", "(*conn).judged", "(*conn).judgedBy", "(*Limits).idle", "phase.over", "resolve", "closing",
 		"segment.answers", "segment.kind", "segment.opens", "segment.resets",
 		// new flows
-		"classOf", "hash4", "hash6", "mix", "(*addrTable).findNet", "(*hostTable).find", "(*hostTable).slot",
+		"classOf", "hash4", "hash6", "mix", "(*hostTable).find", "(*hostTable).slot",
 		"(*node).list", "(*pairTable).slot", "(*dense).crowdsOf", "intersect", "flipSpan",
 	},
 	"flow": {
@@ -61,13 +61,17 @@ var mergesLoads = []string{"386", "amd64", "arm64", "ppc64le", "s390x"}
 
 // needsMerging are those of hot that are small on these processors alone.
 var needsMerging = map[string][]string{
-	"filter": {"key4", "key6"},
+	"filter": {"(*addrTable).findNet", "key4", "key6"},
 	"packet": {"(*Parsed).Addrs", "(*Run).match4", "updateChecksum"},
 	"gso":    {"(*Splitter).fixTCP", "(*segment).classifyUDP", "flowHash"},
 }
 
-// asked are the packages of hot and tundev, which calls gso.
-var asked = []string{module, module + "/filter", module + "/flow", module + "/packet", module + "/internal/gso", module + "/tundev"}
+// asked are the packages of hot, and tundev, which calls gso. The last ones
+// come with devices: to compile these for another processor takes a minute, so
+// that there only the others are asked, and not where they are called.
+var asked = []string{module + "/filter", module + "/flow", module + "/packet", module + "/internal/gso", module, module + "/tundev"}
+
+const withDevices = 2
 
 // TestHotFunctionsAreInlined holds the compiler to hot, as net/netip's test
 // does. A function that is small enough, but that no caller inlines, is as bad.
@@ -77,15 +81,22 @@ func TestHotFunctionsAreInlined(t *testing.T) {
 	}
 	for _, goarch := range strings.Split(*processors, ",") {
 		t.Run(goarch, func(t *testing.T) {
+			asked, foreign := asked, goarch != runtime.GOARCH
+			if foreign {
+				asked = asked[:len(asked)-withDevices]
+			}
 			out := goTool(t, []string{"GOOS=linux", "GOARCH=" + goarch, "CGO_ENABLED=0"}, append([]string{"build", inlines}, asked...)...)
 			said := readInlining(out)
 			for pkg, names := range hot {
+				if foreign && pkg == module {
+					continue
+				}
 				for _, name := range names {
-					said.check(t, pkg, name)
+					said.check(t, pkg, name, foreign)
 				}
 				if slices.Contains(mergesLoads, goarch) {
 					for _, name := range needsMerging[pkg] {
-						said.check(t, pkg, name)
+						said.check(t, pkg, name, foreign)
 					}
 				}
 			}
@@ -101,7 +112,9 @@ type inlining struct {
 	inlined map[string]bool   // into some caller
 }
 
-func (in *inlining) check(t *testing.T, pkg, name string) {
+// check wants the function to be small enough and, unless its callers were not
+// all asked, to be inlined somewhere.
+func (in *inlining) check(t *testing.T, pkg, name string, callersMissing bool) {
 	t.Helper()
 	full := pkg + "." + name
 	switch why, large := in.large[full]; {
@@ -109,7 +122,7 @@ func (in *inlining) check(t *testing.T, pkg, name string) {
 		t.Errorf("%s is not inlined: %s", full, why)
 	case !in.small[full]:
 		t.Errorf("%s is not inlined: the compiler knows no such function", full)
-	case !in.inlined[full]:
+	case !in.inlined[full] && !callersMissing:
 		t.Errorf("%s could be inlined, but nowhere is", full)
 	}
 }
