@@ -3,8 +3,7 @@ package tstun
 import (
 	"sync/atomic"
 	"time"
-
-	"tstun/filter"
+	"tstun/internal/clock"
 )
 
 // activityGrain is how far packets are apart, at least, that are noted apart:
@@ -12,7 +11,7 @@ import (
 // their packets is noted.
 const activityGrain = 5 * time.Millisecond
 
-// activity is when there was a packet last, as filter.Now tells: exactly for
+// activity is when there was a packet last, as clock.Now tells: exactly for
 // one that came alone, and less than activityGrain too early for others.
 type activity struct {
 	last atomic.Int64
@@ -35,7 +34,7 @@ func (b *batch) noteActivity() {
 	switch {
 	case b.n.packets == 0:
 	case b.hooked():
-		b.w.activity.note(filter.Now())
+		b.w.activity.note(clock.Now())
 	default:
 		b.w.activity.note(b.now)
 	}
@@ -57,5 +56,5 @@ func (b *batch) hooked() bool {
 // dropped is none: refused peers do not keep a device from being idle.
 func (w *Wrapper) IdleDuration() time.Duration {
 	last := w.activity.last.Load() // first, so that it is not after now
-	return time.Duration(filter.Now() - last)
+	return time.Duration(clock.Now() - last)
 }

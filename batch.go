@@ -4,8 +4,8 @@ import (
 	"errors"
 	"slices"
 
-	"tstun/filter"
 	"tstun/flow"
+	"tstun/internal/clock"
 	"tstun/packet"
 	"tstun/tundev"
 )
@@ -16,7 +16,7 @@ import (
 type batch struct {
 	w   *Wrapper
 	cfg *config
-	now int64 // when the call began, as filter.Now tells; the same for all packets
+	now int64 // when the call began, as clock.Now tells; the same for all packets
 	way direction
 	p   packet.Parsed
 	id  flow.ID // of p, as the host sees it; zero for none
@@ -81,7 +81,7 @@ func (w *Wrapper) begin() *lane {
 }
 
 func (b *batch) begin(w *Wrapper, way direction) {
-	b.w, b.way, b.cfg, b.now = w, way, w.config.Load(), filter.Now()
+	b.w, b.way, b.cfg, b.now = w, way, w.config.Load(), clock.Now()
 	w.expireHeld(b.now)
 	b.renewLease()
 }

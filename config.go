@@ -4,6 +4,7 @@ import (
 	"net/netip"
 
 	"tstun/filter"
+	"tstun/internal/clock"
 	"tstun/key"
 )
 
@@ -35,7 +36,7 @@ func (w *Wrapper) update(change func(*config)) {
 func (w *Wrapper) SetFilter(filt *filter.Filter) {
 	w.mistakes.filterSet.Store(true)
 	if filt != nil {
-		filt.Begin(filter.Now())
+		filt.Begin(clock.Now())
 	}
 	w.update(func(c *config) { c.filter = filt })
 }

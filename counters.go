@@ -4,6 +4,7 @@ import (
 	"sync/atomic"
 
 	"tstun/filter"
+	"tstun/internal/clock"
 )
 
 // Counters is what a Wrapper has done since Wrap.
@@ -87,7 +88,7 @@ func (w *Wrapper) countersOut() DirectionCounters {
 }
 
 func (w *Wrapper) countersIn() DirectionCounters {
-	now := filter.Now()
+	now := clock.Now()
 	c, orphans := w.snapshotIn(now)
 	w.logOrphans(orphans, now)
 	return c

@@ -23,7 +23,7 @@ const (
 // share it.
 type lease struct {
 	serial uint64 // of the configuration, which is not kept: a lane may idle for long
-	until  int64  // as filter.Now tells
+	until  int64  // as clock.Now tells
 	like   packet.Run
 	stamp  flow.Stamp
 	ports  uint32 // of the last packet that it did not cover

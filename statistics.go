@@ -3,8 +3,8 @@ package tstun
 import (
 	"sync"
 
-	"tstun/filter"
 	"tstun/flow"
+	"tstun/internal/clock"
 	"tstun/netlogtype"
 )
 
@@ -111,7 +111,7 @@ func (s *statistics) take() map[netlogtype.Connection]netlogtype.Counts {
 // of them. The rest is summed under the zero Connection; so is what was injected
 // without being an IP packet.
 func (w *Wrapper) ExtractStatistics() map[netlogtype.Connection]netlogtype.Counts {
-	now, peers := filter.Now(), w.config.Load().peers
+	now, peers := clock.Now(), w.config.Load().peers
 	for _, l := range w.lanes.list() {
 		r := l.ledger.take()
 		w.stats.add(&r, dirIn, now, peers)

@@ -13,6 +13,7 @@ import (
 	"golang.zx2c4.com/wireguard/tun"
 
 	"tstun/filter"
+	"tstun/internal/clock"
 	"tstun/logger"
 	"tstun/packet"
 	"tstun/tundev"
@@ -178,7 +179,7 @@ func wrap(logf logger.Logf, dev, ip tun.Device) *Wrapper {
 	}
 	w.config.Store(new(config))
 	w.events.init(ip.Events, w.done)
-	w.activity.last.Store(filter.Now())
+	w.activity.last.Store(clock.Now())
 	return w
 }
 
@@ -220,7 +221,7 @@ func (w *Wrapper) Close() error {
 		w.closed.Store(true)
 		close(w.done)
 		w.tally.dropOut(filter.ReasonClosed, w.queue.close())
-		w.logOrphans(w.held.close(), filter.Now())
+		w.logOrphans(w.held.close(), clock.Now())
 		w.closeErr = w.closeDevice()
 		w.events.close()
 		w.abandonReading()

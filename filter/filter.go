@@ -3,8 +3,8 @@ package filter
 import (
 	"fmt"
 	"net/netip"
-	"time"
 
+	"tstun/internal/clock"
 	"tstun/internal/lpm"
 	"tstun/ipproto"
 	"tstun/logger"
@@ -151,10 +151,9 @@ func (f *Filter) judges(now int64) {
 	f.Begin(now)
 }
 
-var epoch = time.Now()
-
-// Now returns the monotonic time that RunIn and RunOut use, in nanoseconds.
-func Now() int64 { return int64(time.Since(epoch)) }
+// Now returns the monotonic time that RunIn and RunOut use, in nanoseconds: what
+// In, Out and Record expect.
+func Now() int64 { return clock.Now() }
 
 func prefixSet(field string, prefixes []netip.Prefix) (*lpm.Set, error) {
 	set := new(lpm.Set)

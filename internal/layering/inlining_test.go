@@ -27,8 +27,9 @@ var hot = map[string][]string{
 		// send
 		"(*batch).end", "(*batch).send", "(*lanes).list",
 	},
+	"clock": {"Now"},
 	"filter": {
-		"Now", "Response.IsDrop", "formReason", "verdictFor",
+		"Response.IsDrop", "formReason", "verdictFor",
 		"(*Filter).stale", "(*Filter).tookOver",
 		"(*conn).exchange", "(*conn).has", "(*conn).judged", "(*conn).judgedBy", "(*Limits).idle", "phase.over", "resolve", "closing",
 		"segment.answers", "segment.kind", "segment.opens", "segment.resets",
@@ -69,7 +70,7 @@ var needsMerging = map[string][]string{
 // asked are the packages of hot, and tundev, which calls gso. The last ones
 // come with devices: to compile these for another processor takes a minute, so
 // that there only the others are asked, and not where they are called.
-var asked = []string{module + "/filter", module + "/flow", module + "/packet", module + "/internal/gso", module, module + "/tundev"}
+var asked = []string{module + "/filter", module + "/flow", module + "/packet", module + "/internal/clock", module + "/internal/gso", module, module + "/tundev"}
 
 const withDevices = 2
 

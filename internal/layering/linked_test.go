@@ -51,6 +51,7 @@ var never = map[string][]string{
 	"tstun/cmd/tstun": {otel},
 
 	"tstun/netlogtype":        others,
+	"tstun/internal/clock":    others,
 	"tstun/internal/gso":      others,
 	"tstun/internal/lpm":      append([]string{hujson}, outside...),
 	"tstun/internal/netns":    append([]string{hujson, bart, gvisor, wireguard}, programs...),
