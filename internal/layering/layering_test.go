@@ -43,7 +43,7 @@ var may = map[string][]string{
 	"tstun/policy":            {"tstun/filter", "tstun/ipproto", "github.com/tailscale/hujson"},
 	"tstun/netstack":          {"tstun", "tstun/packet", "tstun/filter", "tstun/ipproto", "tstun/logger", "gvisor.dev/gvisor/"},
 	"tstun/cmd/tstun":         {"tstun", "tstun/", "github.com/", "golang.org/x/", "golang.zx2c4.com/wireguard/"},
-	"tstun/internal/clock": {},
+	"tstun/internal/clock":    {},
 	"tstun/internal/gso":      {"tstun/packet", "tstun/ipproto"},
 	"tstun/internal/lpm":      {"github.com/gaissmai/bart"},
 	"tstun/internal/testdev":  {"golang.zx2c4.com/wireguard/tun", "golang.org/x/sys/"},
