@@ -17,17 +17,20 @@ var processors = flag.String("processors", runtime.GOARCH, "comma-separated `GOA
 // costs nothing.
 var hot = map[string][]string{
 	"tstun": {
-		// judge
-		"(*batch).hook", "(*batch).hooked", "(*batch).leaseUntil", "(*batch).renewLease", "drop",
-		"(*peer).destinationNAT", "(*peer).flags", "(*peerTable).find", "(*peerTable).whose",
-		"(*Wrapper).isClosed", "(*Wrapper).seenIn", "(*Wrapper).seenOut", "Reject.reply",
-		// count
-		"(*activity).note", "(*amount).add", "(*amount).addAll", "(*amount).sub", "(*batch).countLeased",
-		"(*batch).leased", "(*drops).add", "(*drops).reset", "(*Wrapper).noteHeard",
-		// send
-		"(*batch).end", "(*batch).send", "(*lanes).list",
+		"(*Wrapper).isClosed", "(*Wrapper).noteHeard",
+		"(*batch).end", "(*batch).send", "(*pool).list",
 	},
-	"clock": {"Now"},
+	"pipeline": {
+		"(*Config).RunsIn", "(*Config).RunsOut", "(*Frame).cacheExpiry", "(*Frame).hook", "(*Frame).resume",
+		"(*Hooks).SeeIn", "(*Hooks).SeeOut", "(*Peer).destinationNAT", "(*Peer).flags", "(*Peer).translates",
+		"(*Peers).find", "(*Peers).forFilter", "(*VerdictCache).Revalidate", "Reject.reply", "accept", "drop", "handled",
+	},
+	"accounting": {
+		"(*Activity).Note", "(*Call).Begin", "(*Call).Cached", "(*Call).CountCached", "(*Call).Uncount",
+		"(*Drops).Add", "(*Drops).reset", "(*Traffic).Add", "(*Traffic).AddAll", "(*Traffic).Sub",
+	},
+	"fragqueue": {"(*Queue).IsDue"},
+	"clock":     {"Now"},
 	"filter": {
 		"Response.IsDrop", "formReason", "verdictFor",
 		"(*Filter).stale", "(*Filter).tookOver",
@@ -70,7 +73,10 @@ var needsMerging = map[string][]string{
 // asked are the packages of hot, and tundev, which calls gso. The last ones
 // come with devices: to compile these for another processor takes a minute, so
 // that there only the others are asked, and not where they are called.
-var asked = []string{module + "/filter", module + "/flow", module + "/packet", module + "/internal/clock", module + "/internal/gso", module, module + "/tundev"}
+var asked = []string{
+	module + "/filter", module + "/flow", module + "/packet", module + "/internal/clock", module + "/internal/gso",
+	module + "/internal/pipeline", module + "/internal/accounting", module + "/internal/fragqueue", module, module + "/tundev",
+}
 
 const withDevices = 2
 

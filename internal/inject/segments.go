@@ -1,4 +1,4 @@
-package tstun
+package inject
 
 import (
 	"errors"
@@ -10,26 +10,27 @@ import (
 	"tstun/ipproto"
 )
 
-// segments hands out the packets that an injection stands for: itself, or the
+// Segments yields the packets that an injected one stands for: itself, or the
 // segments of a super-packet. The zero value has none.
-type segments struct {
+type Segments struct {
 	whole    []byte // a packet that needs no cutting
 	splitter gso.Splitter
 	flat     []byte // a PacketBuffer's bytes in one piece; reused
 }
 
-// load takes the injection over and releases its PacketBuffer.
-func (s *segments) load(i injection) error {
-	if i.pkt == nil {
-		s.whole = i.data
+// Load takes p over and releases its PacketBuffer. What was left of the packet
+// before is lost.
+func (s *Segments) Load(p Packet) error {
+	if p.Buffer == nil {
+		s.whole = p.Data
 		return nil
 	}
-	defer i.release()
+	defer p.Release()
 	s.flat = s.flat[:0]
-	for _, part := range i.pkt.AsSlices() {
+	for _, part := range p.Buffer.AsSlices() {
 		s.flat = append(s.flat, part...)
 	}
-	opts, ok, err := gsoOptions(i.pkt)
+	opts, ok, err := gsoOptions(p.Buffer)
 	if err != nil {
 		return err
 	}
@@ -56,18 +57,35 @@ func gsoOptions(pkt *stack.PacketBuffer) (gso.Options, bool, error) {
 	}
 }
 
-func (s *segments) more() bool { return len(s.whole) > 0 || s.splitter.More() }
+// maxTCPHeader is the longest TCP header in bytes, with options. RFC 9293 §3.1
+const maxTCPHeader = 60
 
-// size returns the length of the next packet.
-func (s *segments) size() int {
+// LongestSegment returns an upper bound on the length of the packets that pkt
+// stands for, or an error if it cannot be cut.
+func LongestSegment(pkt *stack.PacketBuffer) (int, error) {
+	opts, cut, err := gsoOptions(pkt)
+	if err != nil {
+		return 0, err
+	}
+	if cut {
+		return min(pkt.Size(), opts.Transport+maxTCPHeader+opts.Size), nil
+	}
+	return pkt.Size(), nil
+}
+
+// More reports whether Next has a packet.
+func (s *Segments) More() bool { return len(s.whole) > 0 || s.splitter.More() }
+
+// Size returns the length of the next packet.
+func (s *Segments) Size() int {
 	if len(s.whole) > 0 {
 		return len(s.whole)
 	}
 	return s.splitter.Size()
 }
 
-// next copies the next packet to dst. One that does not fit stays the next.
-func (s *segments) next(dst []byte) (int, error) {
+// Next copies the next packet to dst. One that does not fit stays the next.
+func (s *Segments) Next(dst []byte) (int, error) {
 	if len(s.whole) == 0 {
 		return s.splitter.Next(dst)
 	}
@@ -79,9 +97,9 @@ func (s *segments) next(dst []byte) (int, error) {
 	return n, nil
 }
 
-// abandon gives up what next has not handed out and returns how many packets
-// that were.
-func (s *segments) abandon() int {
+// Discard drops what Next has not yielded and returns how many packets that
+// were.
+func (s *Segments) Discard() int {
 	n := s.splitter.Remaining()
 	if len(s.whole) > 0 {
 		n = 1

@@ -1,4 +1,4 @@
-package tstun
+package fragqueue
 
 import (
 	"container/heap"
@@ -6,16 +6,16 @@ import (
 	"tstun/flow"
 )
 
-// heldPeer is what a peer has of the held fragments.
-type heldPeer struct {
+// peer is what a peer has of the queue.
+type peer struct {
 	id     flow.PeerID
-	bytes  int           // with overhead, and with what batches have in hand
-	place  int           // in heldPeers.heap
-	oldest *heldDatagram // of a list by until: its datagrams that wait
-	newest *heldDatagram
+	bytes  int       // with overhead, and with what Take has handed over
+	place  int       // in peers.heap
+	oldest *datagram // of a list by expiry: its datagrams
+	newest *datagram
 }
 
-func (p *heldPeer) add(d *heldDatagram) {
+func (p *peer) add(d *datagram) {
 	d.olderOfPeer = p.newest
 	if p.newest == nil {
 		p.oldest = d
@@ -25,7 +25,7 @@ func (p *heldPeer) add(d *heldDatagram) {
 	p.newest = d
 }
 
-func (p *heldPeer) remove(d *heldDatagram) {
+func (p *peer) remove(d *datagram) {
 	if d.newerOfPeer == nil {
 		p.newest = d.olderOfPeer
 	} else {
@@ -38,27 +38,27 @@ func (p *heldPeer) remove(d *heldDatagram) {
 	}
 }
 
-// heldPeers is the peers that have anything. The zero value has none.
-type heldPeers struct {
-	byID map[flow.PeerID]*heldPeer
+// peers is the peers that have anything. The zero value has none.
+type peers struct {
+	byID map[flow.PeerID]*peer
 	heap peerHeap
 }
 
 // of returns the peer, which is there until charge takes its last byte.
-func (s *heldPeers) of(id flow.PeerID) *heldPeer {
+func (s *peers) of(id flow.PeerID) *peer {
 	p := s.byID[id]
 	if p == nil {
 		if s.byID == nil {
-			s.byID = make(map[flow.PeerID]*heldPeer)
+			s.byID = make(map[flow.PeerID]*peer)
 		}
-		p = &heldPeer{id: id}
+		p = &peer{id: id}
 		s.byID[id] = p
 		heap.Push(&s.heap, p)
 	}
 	return p
 }
 
-func (s *heldPeers) bytesOf(id flow.PeerID) int {
+func (s *peers) bytesOf(id flow.PeerID) int {
 	if p := s.byID[id]; p != nil {
 		return p.bytes
 	}
@@ -66,10 +66,10 @@ func (s *heldPeers) bytesOf(id flow.PeerID) int {
 }
 
 // most returns the peer that has most. There must be one.
-func (s *heldPeers) most() *heldPeer { return s.heap[0] }
+func (s *peers) most() *peer { return s.heap[0] }
 
 // charge gives the peer so many bytes more.
-func (s *heldPeers) charge(p *heldPeer, n int) {
+func (s *peers) charge(p *peer, n int) {
 	p.bytes += n
 	if p.bytes == 0 {
 		heap.Remove(&s.heap, p.place)
@@ -80,7 +80,7 @@ func (s *heldPeers) charge(p *heldPeer, n int) {
 }
 
 // peerHeap is a heap.Interface with the peer on top that has most.
-type peerHeap []*heldPeer
+type peerHeap []*peer
 
 func (h peerHeap) Len() int           { return len(h) }
 func (h peerHeap) Less(i, j int) bool { return h[i].bytes > h[j].bytes }
@@ -91,7 +91,7 @@ func (h peerHeap) Swap(i, j int) {
 }
 
 func (h *peerHeap) Push(x any) {
-	p := x.(*heldPeer)
+	p := x.(*peer)
 	p.place = len(*h)
 	*h = append(*h, p)
 }

@@ -35,9 +35,9 @@ func (m *meeting) write(bufs [][]byte, _ int) (int, error) {
 	return len(bufs), nil
 }
 
-// laneTraffic is a batch of one peer: a run of one flow, another flow and a
+// poolTraffic is a batch of one peer: a run of one flow, another flow and a
 // packet that is refused.
-func laneTraffic(peer byte) [][]byte {
+func poolTraffic(peer byte) [][]byte {
 	src, dst := netip.AddrFrom4([4]byte{100, 64, 1, peer}), netip.MustParseAddr("100.64.0.1")
 	one := func(sport, dport uint16, payload string) []byte {
 		return packet.Generate(packet.UDPHeader{Src: netip.AddrPortFrom(src, sport), Dst: netip.AddrPortFrom(dst, dport)}, []byte(payload))
@@ -45,8 +45,8 @@ func laneTraffic(peer byte) [][]byte {
 	return [][]byte{one(1, 80, "x"), one(1, 80, "xy"), one(1, 80, "xyz"), one(2, 80, ""), one(1, 81, "refused"), one(1, 80, "x")}
 }
 
-// laneFilter lets traffic to port 80 in.
-func laneFilter(t *testing.T, state *filter.State) *filter.Filter {
+// poolFilter lets traffic to port 80 in.
+func poolFilter(t *testing.T, state *filter.State) *filter.Filter {
 	any4 := netip.MustParsePrefix("0.0.0.0/0")
 	f, err := filter.New(filter.Config{
 		Matches: []filter.Match{{Srcs: []netip.Prefix{any4}, Dsts: []filter.NetPortRange{{Net: any4, Ports: filter.PortRange{First: 80, Last: 80}}}}},
@@ -60,14 +60,14 @@ func laneFilter(t *testing.T, state *filter.State) *filter.Filter {
 }
 
 // TestWritesGoOnIndependently: calls that block in the device hold up no
-// others, there are as many lanes as calls at once and no more, and nothing is
+// others, there are as many batches as calls at once and no more, and nothing is
 // counted twice or not at all.
 func TestWritesGoOnIndependently(t *testing.T) {
 	const rounds = 200
 	dev := testdev.New(8)
 	w := Wrap(nil, dev)
 	defer w.Close()
-	w.SetFilter(laneFilter(t, nil))
+	w.SetFilter(poolFilter(t, nil))
 	w.SetStatisticsEnabled(true)
 	var done atomic.Bool
 	var extracted, bytes uint64
@@ -91,7 +91,7 @@ func TestWritesGoOnIndependently(t *testing.T) {
 		for i := range calls {
 			callers.Go(func() {
 				for range rounds {
-					if n, err := w.Write(laneTraffic(byte(i)), 0); n != 6 || err != nil {
+					if n, err := w.Write(poolTraffic(byte(i)), 0); n != 6 || err != nil {
 						t.Errorf("Write = %d, %v", n, err)
 					}
 				}
@@ -99,12 +99,12 @@ func TestWritesGoOnIndependently(t *testing.T) {
 		}
 		callers.Wait()
 		batches += calls * rounds
-		if got := len(w.lanes.list()); calls != 3 && got != calls {
-			t.Errorf("%d lanes for %d calls at once", got, calls)
+		if got := len(w.pool.list()); calls != 3 && got != calls {
+			t.Errorf("%d batches for %d calls at once", got, calls)
 		}
 	}
-	if got := len(w.lanes.list()); got != 16 {
-		t.Errorf("%d lanes, there were never more than 16 calls at once", got)
+	if got := len(w.pool.list()); got != 16 {
+		t.Errorf("%d batches, there were never more than 16 calls at once", got)
 	}
 	done.Store(true)
 	extractor.Wait()
@@ -119,13 +119,13 @@ func TestWritesGoOnIndependently(t *testing.T) {
 	}
 }
 
-// TestIdleLanesKeepNoFilter: a filter that was replaced goes at once, though
-// no call comes any more on the lanes that had leases of it.
-func TestIdleLanesKeepNoFilter(t *testing.T) {
+// TestIdleBatchesKeepNoFilter: a filter that was replaced goes at once, though no
+// call comes any more on the batches that had cached verdicts of it.
+func TestIdleBatchesKeepNoFilter(t *testing.T) {
 	dev := testdev.New(8)
 	w := Wrap(nil, dev)
 	defer w.Close()
-	first := laneFilter(t, nil)
+	first := poolFilter(t, nil)
 	state, left := first.State(), weak.Make(first)
 	w.SetFilter(first)
 	bufs, sizes := make([][]byte, 8), make([]int, 8)
@@ -133,15 +133,15 @@ func TestIdleLanesKeepNoFilter(t *testing.T) {
 		bufs[i] = make([]byte, 100)
 	}
 	for range 2 {
-		if _, err := w.Write(laneTraffic(1), 0); err != nil {
+		if _, err := w.Write(poolTraffic(1), 0); err != nil {
 			t.Fatal(err)
 		}
-		dev.Send(laneTraffic(1)...)
+		dev.Send(poolTraffic(1)...)
 		if n, err := w.Read(bufs, sizes, 0); n != 6 || err != nil {
 			t.Fatalf("Read = %d, %v", n, err)
 		}
 	}
-	w.SetFilter(laneFilter(t, state))
+	w.SetFilter(poolFilter(t, state))
 	for range 3 {
 		runtime.GC()
 	}
