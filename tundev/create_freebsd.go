@@ -1,7 +1,6 @@
 package tundev
 
 import (
-	"errors"
 	"fmt"
 	"os"
 	"unsafe"
@@ -9,6 +8,7 @@ import (
 	"golang.org/x/sys/unix"
 	"golang.zx2c4.com/wireguard/tun"
 
+	"tstun/internal/deverr"
 	"tstun/logger"
 )
 
@@ -115,7 +115,7 @@ func rename(from, to string) error {
 	}{data: unsafe.Pointer(&name)}
 	copy(r.name[:ifNameSize-1], from)
 	err := interfaceRequest("SIOCSIFNAME "+from, unix.AF_INET, unix.SIOCSIFNAME, unsafe.Pointer(&r))
-	if errors.Is(err, unix.EEXIST) {
+	if deverr.Exists(err) {
 		return fmt.Errorf("interface %s already exists: %w", to, err)
 	}
 	return err

@@ -15,6 +15,7 @@ import (
 	"golang.org/x/sys/unix"
 	"golang.zx2c4.com/wireguard/tun"
 
+	"tstun/internal/deverr"
 	"tstun/logger"
 )
 
@@ -118,7 +119,7 @@ func (k kernel) configure(logf logger.Logf, ctl *control, name string, mtu int) 
 // virtio headers and offloads where the kernel has both.
 func (k kernel) attached(logf logger.Logf, name string) (attachment, error) {
 	a, err := k.attachedWith(logf, name, unix.IFF_TUN|unix.IFF_NO_PI|unix.IFF_VNET_HDR)
-	if errors.Is(err, unix.EINVAL) || errors.Is(err, errNoOffload) {
+	if deverr.Unsupported(err) || errors.Is(err, errNoOffload) {
 		logf("tundev: %v: trying without offloads", createError(name, err))
 		a, err = k.attachedWith(logf, name, unix.IFF_TUN|unix.IFF_NO_PI)
 	}
@@ -161,7 +162,7 @@ func (k kernel) attachedWith(logf logger.Logf, name string, flags uint16) (a att
 // container the module cannot be loaded although the TUN may work.
 func (k kernel) openLoading(logf logger.Logf) (int, error) {
 	fd, err := k.open()
-	if !noDriver(err) {
+	if !deverr.NoDriver(err) {
 		return fd, err
 	}
 	logf("tundev: %v: loading the tun module", err)
@@ -169,16 +170,11 @@ func (k kernel) openLoading(logf logger.Logf) (int, error) {
 		return -1, fmt.Errorf("%w (%w)", err, loadErr)
 	}
 	wait := retry{clock: k.clock, limit: nodeLimit, pause: nodePause, maxPause: nodeMaxPause}
-	err = wait.do(logf, noDriver, func() (err error) {
+	err = wait.do(logf, deverr.NoDriver, func() (err error) {
 		fd, err = k.open()
 		return err
 	})
 	return fd, err
-}
-
-// noDriver recognises a missing node, and a node without a driver behind it.
-func noDriver(err error) bool {
-	return errors.Is(err, unix.ENOENT) || errors.Is(err, unix.ENODEV) || errors.Is(err, unix.ENXIO)
 }
 
 func openClone() (int, error) {

@@ -1,7 +1,6 @@
 package tundev
 
 import (
-	"errors"
 	"fmt"
 	"net"
 	"os"
@@ -10,6 +9,7 @@ import (
 	"golang.org/x/sys/unix"
 	"golang.zx2c4.com/wireguard/tun"
 
+	"tstun/internal/deverr"
 	"tstun/logger"
 )
 
@@ -33,7 +33,7 @@ func create(_ logger.Logf, name string, mtu int) (tun.Device, error) {
 		}
 		// Newer kernels do it when the descriptor is closed.
 		err := destroy(name)
-		if errors.Is(err, unix.ENXIO) || errors.Is(err, unix.EINVAL) {
+		if deverr.NoInterface(err) {
 			return nil
 		}
 		return err
@@ -59,7 +59,7 @@ func openUnit(name string) (f *os.File, real string, existed bool, err error) {
 	}
 	for unit := range maxUnits {
 		f, real, existed, err = open(fmt.Sprintf("tun%d", unit))
-		if !errors.Is(err, unix.EBUSY) {
+		if !deverr.Busy(err) {
 			break
 		}
 	}

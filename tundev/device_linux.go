@@ -2,12 +2,12 @@ package tundev
 
 import (
 	"errors"
-	"io/fs"
 	"os"
 	"sync/atomic"
 
-	"golang.org/x/sys/unix"
 	"golang.zx2c4.com/wireguard/tun"
+
+	"tstun/internal/deverr"
 )
 
 // linuxDevice is a TUN of which it owns everything: the descriptor, through
@@ -96,7 +96,7 @@ func (d *linuxDevice) MTU() (int, error) {
 	case err == nil:
 		d.lastMTU.Store(int64(mtu))
 		return mtu, nil
-	case known > 0 && (errors.Is(err, unix.ENODEV) || errors.Is(err, fs.ErrPermission) || errors.Is(err, os.ErrClosed)):
+	case known > 0 && deverr.MTUUnknown(err):
 		return known, nil
 	}
 	return 0, err

@@ -1,10 +1,10 @@
 package tundev
 
 import (
-	"io/fs"
 	"strconv"
 	"strings"
-	"syscall"
+
+	"tstun/internal/deverr"
 )
 
 const (
@@ -32,7 +32,7 @@ func (s system) linux(name string, err error) []Finding {
 // takes a driver. Where neither /proc nor /sys is mounted, it is all there is.
 func (s system) attached(err error) bool {
 	return err != nil && strings.Contains(err.Error(), "TUNSETIFF") ||
-		!s.exists("proc/misc") && !s.exists("sys/class/misc") && !isAny(err, fs.ErrNotExist, syscall.ENODEV, syscall.ENXIO)
+		!s.exists("proc/misc") && !s.exists("sys/class/misc") && !deverr.NoDriver(err)
 }
 
 // driver reports whether the running kernel has the TUN driver, built in or

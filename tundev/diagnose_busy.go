@@ -8,7 +8,8 @@ import (
 	"slices"
 	"strconv"
 	"strings"
-	"syscall"
+
+	"tstun/internal/deverr"
 )
 
 // Flags of linux/if_tun.h, as /sys/class/net/*/tun_flags shows them.
@@ -21,7 +22,7 @@ const (
 // taken explains EBUSY and EINVAL of TUNSETIFF: who has the name, and what is
 // it.
 func (s system) taken(name string, err error) []Finding {
-	busy, invalid := errors.Is(err, syscall.EBUSY), errors.Is(err, syscall.EINVAL)
+	busy, invalid := deverr.Busy(err), deverr.Unsupported(err)
 	if !busy && !invalid || name == "" || strings.Contains(name, "%") {
 		return nil
 	}

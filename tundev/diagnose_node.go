@@ -7,6 +7,8 @@ import (
 	"slices"
 	"strings"
 	"syscall"
+
+	"tstun/internal/deverr"
 )
 
 const makeNode = "mkdir -p /dev/net && mknod /dev/net/tun c 10 200 && chmod 666 /dev/net/tun"
@@ -35,7 +37,7 @@ func (s system) node(name string) (found []Finding, usable bool) {
 		return []Finding{s.nodeMode(name, info, err)}, false
 	case errors.Is(err, syscall.EPERM):
 		return []Finding{s.deviceCgroup(name, err)}, false
-	case isAny(err, syscall.EMFILE, syscall.ENFILE):
+	case deverr.ProcessFileLimit(err), deverr.SystemFileLimit(err):
 		return []Finding{s.descriptorLimit(err)}, false
 	default:
 		return []Finding{{

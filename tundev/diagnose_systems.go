@@ -5,6 +5,8 @@ import (
 	"io/fs"
 	"strings"
 	"syscall"
+
+	"tstun/internal/deverr"
 )
 
 // Windows error codes (winerror.h), as numbers so that the rules can be
@@ -30,7 +32,7 @@ func isAny(err error, targets ...error) bool {
 
 func (s system) darwin(err error) []Finding {
 	switch {
-	case errors.Is(err, syscall.EBUSY):
+	case deverr.Busy(err):
 		return []Finding{{
 			Code:     "utun-busy",
 			Cause:    "another program has this utun, or an old one lingers after sleep or a quick restart",
@@ -120,7 +122,7 @@ func (s system) bsd(name string, err error) []Finding {
 		}}
 	case errors.Is(err, fs.ErrPermission):
 		return []Finding{notRoot("run as root (doas, su); in a jail, give it vnet", err)}
-	case errors.Is(err, syscall.EBUSY) || err != nil && strings.Contains(err.Error(), "already exists"):
+	case deverr.Busy(err) || err != nil && strings.Contains(err.Error(), "already exists"):
 		return []Finding{{
 			Code:     "interface-left",
 			Cause:    "the interface outlived the process that made it, or another process has it",

@@ -1,12 +1,12 @@
 package tundev
 
 import (
-	"errors"
 	"os"
 
 	"golang.org/x/sys/unix"
 	"golang.zx2c4.com/wireguard/tun"
 
+	"tstun/internal/deverr"
 	"tstun/logger"
 )
 
@@ -83,7 +83,7 @@ func (n native) BatchSize() int { return batchSize }
 // could be told to: the file is closed all the same.
 func (n native) Close() error {
 	err := n.NativeTun.Close()
-	if errors.Is(err, os.ErrClosed) || errors.Is(err, unix.EPIPE) {
+	if deverr.ClosedBefore(err) {
 		return nil
 	}
 	return err

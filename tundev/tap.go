@@ -3,12 +3,13 @@ package tundev
 import (
 	"errors"
 	"fmt"
-	"os"
 	"sync"
 	"sync/atomic"
 	"syscall"
 
 	"golang.zx2c4.com/wireguard/tun"
+
+	"tstun/internal/deverr"
 )
 
 // TAP presents dev, an Ethernet TAP, as an IP TUN, and takes it over.
@@ -140,7 +141,7 @@ func (t *tap) firstBad(bufs [][]byte, offset int) int {
 // and reports it.
 func (t *tap) writeAround(bufs [][]byte, offset, bad int) (int, error) {
 	n, err := t.write(bufs[:bad], offset)
-	if errors.Is(err, os.ErrClosed) {
+	if deverr.Closed(err) {
 		return n, err
 	}
 	m, restErr := t.Write(bufs[bad+1:], offset)

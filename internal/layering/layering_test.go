@@ -36,7 +36,7 @@ var may = map[string][]string{
 		"tstun/ipproto",
 	},
 	"tstun/tundev": {
-		"tstun/logger", "tstun/packet", "tstun/ipproto", "tstun/internal/gso",
+		"tstun/logger", "tstun/packet", "tstun/ipproto", "tstun/internal/gso", "tstun/internal/deverr",
 		"golang.zx2c4.com/wireguard/tun", "golang.org/x/sys/",
 		"github.com/mdlayher/ethtool", "github.com/vishvananda/netlink",
 	},
@@ -44,6 +44,7 @@ var may = map[string][]string{
 	"tstun/netstack":          {"tstun", "tstun/packet", "tstun/filter", "tstun/ipproto", "tstun/logger", "gvisor.dev/gvisor/"},
 	"tstun/cmd/tstun":         {"tstun", "tstun/", "github.com/", "golang.org/x/", "golang.zx2c4.com/wireguard/"},
 	"tstun/internal/clock":    {},
+	"tstun/internal/deverr":   {},
 	"tstun/internal/gso":      {"tstun/packet", "tstun/ipproto"},
 	"tstun/internal/lpm":      {"github.com/gaissmai/bart"},
 	"tstun/internal/testdev":  {"golang.zx2c4.com/wireguard/tun", "golang.org/x/sys/"},

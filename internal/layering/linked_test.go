@@ -52,6 +52,7 @@ var never = map[string][]string{
 
 	"tstun/netlogtype":        others,
 	"tstun/internal/clock":    others,
+	"tstun/internal/deverr":   others,
 	"tstun/internal/gso":      others,
 	"tstun/internal/lpm":      append([]string{hujson}, outside...),
 	"tstun/internal/netns":    append([]string{hujson, bart, gvisor, wireguard}, programs...),
