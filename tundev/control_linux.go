@@ -119,16 +119,3 @@ func (c *control) ioctl(request uint, ifr *unix.Ifreq) error {
 	}
 	return unix.IoctlIfreq(c.fd, request, ifr)
 }
-
-// tunInterface returns the name and the flags of the interface that the TUN
-// descriptor fd is attached to, in whatever network namespace it is.
-func tunInterface(fd int) (name string, flags uint16, err error) {
-	ifr, err := unix.NewIfreq("")
-	if err != nil {
-		return "", 0, err
-	}
-	if err := unix.IoctlIfreq(fd, unix.TUNGETIFF, ifr); err != nil {
-		return "", 0, os.NewSyscallError("TUNGETIFF", err)
-	}
-	return ifr.Name(), ifr.Uint16(), nil
-}

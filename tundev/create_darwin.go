@@ -37,5 +37,5 @@ func create(logf logger.Logf, name string, mtu int) (tun.Device, error) {
 	if err != nil {
 		return nil, fmt.Errorf("utun: %w", err)
 	}
-	return newGuard(native, nil, nil), nil
+	return newCloseGuard(native, nil, nil), nil
 }

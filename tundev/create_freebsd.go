@@ -51,7 +51,7 @@ func create(_ logger.Logf, name string, mtu int) (tun.Device, error) {
 	}
 	// wireguard-go destroys the interface by the name that it saw last, but it
 	// may have been renamed, and its old name be another's by now.
-	g := newGuard(native, nil, nil)
+	g := newCloseGuard(native, nil, nil)
 	g.before = func() { g.Name() }
 	return g, nil
 }

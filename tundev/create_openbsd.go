@@ -43,7 +43,7 @@ func create(_ logger.Logf, name string, mtu int) (tun.Device, error) {
 		remove()
 		return nil, err
 	}
-	return newGuard(native, nil, remove), nil
+	return newCloseGuard(native, nil, remove), nil
 }
 
 // openUnit opens the device node called name, which makes the interface, or

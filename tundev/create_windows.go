@@ -36,7 +36,7 @@ func create(logf logger.Logf, name string, mtu int) (tun.Device, error) {
 		return nil, err
 	}
 	adoptMTU(logf, native, name, mtu)
-	return newGuard(native, nil, nil), nil
+	return newCloseGuard(native, nil, nil), nil
 }
 
 // createAdapter tries a second time when an adapter of that name is left from
@@ -125,7 +125,7 @@ func operStatus(s uint32) string {
 
 // LUID identifies the interface to the functions of iphlpapi.dll that set
 // addresses and routes. After Close it is 0.
-func (g *guard) LUID() uint64 {
+func (g *closeGuard) LUID() uint64 {
 	g.mu.Lock()
 	defer g.mu.Unlock()
 	if n, ok := g.inner.(*tun.NativeTun); ok {
@@ -136,7 +136,7 @@ func (g *guard) LUID() uint64 {
 
 // ForceMTU sets no MTU of the interface. It tells the device that the MTU of the interface is now mtu bytes,
 // which Windows does not announce to it.
-func (g *guard) ForceMTU(mtu int) {
+func (g *closeGuard) ForceMTU(mtu int) {
 	g.mu.Lock()
 	defer g.mu.Unlock()
 	if n, ok := g.inner.(*tun.NativeTun); ok && !g.closed() {

@@ -8,80 +8,73 @@ import (
 	"golang.zx2c4.com/wireguard/tun"
 
 	"tstun/internal/deverr"
+	"tstun/internal/tunqueue"
 )
 
-// linuxDevice is a TUN of which it owns everything: the descriptor, through
-// which its port moves packets, and the sockets for MTU and events.
+// linuxDevice is a TUN that owns its descriptor, through which the queue moves
+// packets, and the sockets for MTU and events.
 type linuxDevice struct {
-	*port
+	*tunqueue.Queue
 	control *control
 	monitor *monitor
 	lastMTU atomic.Int64 // last known
 	sockets func(fd int) (*control, *os.File, error)
 }
 
-// link is what a device is made of.
-type link struct {
-	attachment
-	control *control
-	notice  *os.File // rtnetlink socket, nil for none
-	mtu     int      // last known, 0 for none
-	notes   *notes
+// deviceParts is what a linuxDevice is made of.
+type deviceParts struct {
+	tunqueue.Attachment
+	control       *control
+	notifications *os.File // rtnetlink socket, nil for none
+	mtu           int      // last known, 0 for none
+	log           *tunqueue.DeferredLog
 	// sockets opens new ones when the interface has been moved, which fails
 	// without rights.
 	sockets func(fd int) (*control, *os.File, error)
 }
 
-// newLinuxDevice makes a device of l, whose descriptor is non-blocking, and
-// takes over what is in it, also on error.
-func newLinuxDevice(l link) (tun.Device, error) {
+// newLinuxDevice makes a device of p, whose descriptor is non-blocking. It takes
+// over what is in p, also on error.
+func newLinuxDevice(p deviceParts) (tun.Device, error) {
 	// From here the file owns the descriptor.
-	file := os.NewFile(uintptr(l.fd), l.name)
+	file := os.NewFile(uintptr(p.FD), p.Name)
 	fail := func(err error) (tun.Device, error) {
 		file.Close()
-		l.control.close()
-		if l.notice != nil {
-			l.notice.Close()
+		p.control.close()
+		if p.notifications != nil {
+			p.notifications.Close()
 		}
 		return nil, err
 	}
-	name, _, err := tunInterface(l.fd)
+	name, _, err := tunqueue.Interface(p.FD)
 	if err != nil {
 		return fail(err)
 	}
-	p, err := newPort(file, l.attachment, l.notes)
+	q, err := tunqueue.New(file, p.Attachment, p.log)
 	if err != nil {
 		return fail(err)
 	}
-	index, err := l.control.find(name)
-	if err != nil && l.notice != nil { // moved away already
-		l.notice.Close()
-		l.notice = nil
+	index, err := p.control.find(name)
+	if err != nil && p.notifications != nil { // moved away already
+		p.notifications.Close()
+		p.notifications = nil
 	}
-	// What is known from now on, also after Close: what was asked for may have
-	// been refused.
-	if mtu, err := l.control.mtu(name); err == nil {
-		l.mtu = mtu
+	// The system may have refused the MTU that was asked for.
+	if mtu, err := p.control.mtu(name); err == nil {
+		p.mtu = mtu
 	}
-	d := &linuxDevice{port: p, control: l.control, sockets: l.sockets}
-	d.lastMTU.Store(int64(l.mtu))
-	d.monitor = newMonitor(l.notice, index, d)
-	return newDirect(d, p), nil
+	d := &linuxDevice{Queue: q, control: p.control, sockets: p.sockets}
+	d.lastMTU.Store(int64(p.mtu))
+	d.monitor = newMonitor(p.notifications, index, d)
+	return newDirect(d, q), nil
 }
 
-func (d *linuxDevice) File() *os.File { return d.file }
-
-func (d *linuxDevice) BatchSize() int { return batchSize }
+func (d *linuxDevice) BatchSize() int { return tunqueue.BatchSize }
 
 // Name asks the descriptor: it knows of renaming and of other namespaces.
 func (d *linuxDevice) Name() (name string, err error) {
-	ctlErr := d.descriptor(func(fd int) { name, _, err = tunInterface(fd) })
+	ctlErr := d.WithDescriptor(func(fd int) { name, _, err = tunqueue.Interface(fd) })
 	return name, errors.Join(ctlErr, err)
-}
-
-// descriptor runs f while the descriptor is sure to be open.
-func (d *linuxDevice) descriptor(f func(fd int)) error {
-	return d.reader.conn.Control(func(fd uintptr) { f(int(fd)) })
 }
 
 // MTU asks the namespace that the interface is in. When that cannot be
@@ -119,9 +112,9 @@ func (d *linuxDevice) state() (s linkState, err error) {
 // namespace any more: what has the interface's name there is another one.
 func (d *linuxDevice) follow() (*os.File, int, error) {
 	var ctl *control
-	var notice *os.File
+	var notifications *os.File
 	var err error
-	if ctlErr := d.descriptor(func(fd int) { ctl, notice, err = d.sockets(fd) }); ctlErr != nil || err != nil {
+	if ctlErr := d.WithDescriptor(func(fd int) { ctl, notifications, err = d.sockets(fd) }); ctlErr != nil || err != nil {
 		d.control.close()
 		return nil, 0, errors.Join(ctlErr, err)
 	}
@@ -133,19 +126,19 @@ func (d *linuxDevice) follow() (*os.File, int, error) {
 	d.control.replace(ctl)
 	if err != nil {
 		d.control.close()
-		if notice != nil {
-			notice.Close()
+		if notifications != nil {
+			notifications.Close()
 		}
 		return nil, 0, err
 	}
-	return notice, index, nil
+	return notifications, index, nil
 }
 
 func (d *linuxDevice) Events() <-chan tun.Event { return d.monitor.events }
 
-// Close is called once, by the guard.
+// Close is called once, by the closeGuard.
 func (d *linuxDevice) Close() error {
-	err := d.file.Close()
+	err := d.File().Close()
 	d.monitor.stop()
 	d.control.close()
 	return err

@@ -19,7 +19,7 @@ const Malformed = -1
 //
 // Write takes the batch in one go: it joins packets of one flow that follow each
 // other where the kernel takes that, writes the rest as they are, and never
-// changes or keeps a caller's packet. Calls from several goroutines run in
+// linkEvents or keeps a caller's packet. Calls from several goroutines run in
 // parallel. It returns len(bufs), or the number of packets written and a
 // [*WriteError]; when the device is closed or deleted, an error for which
 // errors.Is(err, os.ErrClosed) holds. Empty packets count as written.

@@ -16,9 +16,9 @@ var (
 	ErrNotUp  = errNotUp
 )
 
-// NewGuard is the package's around a device that needs room bytes of headroom.
-func NewGuard(inner tun.Device, room int) tun.Device {
-	g := newGuard(inner, nil, nil)
+// NewCloseGuard is the package's around a device that needs room bytes of headroom.
+func NewCloseGuard(inner tun.Device, room int) tun.Device {
+	g := newCloseGuard(inner, nil, nil)
 	g.room = room
 	return g
 }

@@ -26,15 +26,15 @@ func fromFile(f *os.File, mtu int) (tun.Device, error) {
 		unix.Close(fd)
 		return nil, err
 	}
-	d := &heldDevice{framed: framed{os.NewFile(uintptr(fd), f.Name())}, changes: newChanges(), ended: make(chan struct{})}
+	d := &heldDevice{familyHeader: familyHeader{os.NewFile(uintptr(fd), f.Name())}, linkEvents: newLinkEvents(), ended: make(chan struct{})}
 	go d.run()
-	return newGuard(d, nil, nil), nil
+	return newCloseGuard(d, nil, nil), nil
 }
 
 // heldDevice is a TUN whose interface is somebody else's.
 type heldDevice struct {
-	framed
-	changes
+	familyHeader
+	linkEvents
 	ended chan struct{} // closed by run
 }
 

@@ -7,6 +7,8 @@ import (
 
 	"golang.org/x/sys/unix"
 	"golang.zx2c4.com/wireguard/tun"
+
+	"tstun/internal/tunqueue"
 )
 
 // fromFile also serves Android, where neither a netlink socket nor the MTU is
@@ -16,23 +18,23 @@ func fromFile(f *os.File, mtu int) (tun.Device, error) {
 	if err != nil {
 		return nil, err
 	}
-	notes := new(notes)
-	a, err := inspect(fd, notes)
+	log := new(tunqueue.DeferredLog)
+	a, err := tunqueue.Inspect(fd, log)
 	if err != nil {
 		unix.Close(fd)
 		return nil, fmt.Errorf("not a TUN: %w", err)
 	}
 	// IP would be looked for behind the virtio header.
-	if a.frames && a.virtio {
+	if a.Frames && a.Virtio {
 		unix.Close(fd)
-		return nil, fmt.Errorf("%w: %s is a TAP with virtio headers", errors.ErrUnsupported, a.name)
+		return nil, fmt.Errorf("%w: %s is a TAP with virtio headers", errors.ErrUnsupported, a.Name)
 	}
-	ctl, notice, err := socketsOf(fd)
+	ctl, notifications, err := socketsOf(fd)
 	switch {
 	case errors.Is(err, errForeign):
-		ctl, notice, err = &control{fd: -1}, nil, nil
+		ctl, notifications, err = &control{fd: -1}, nil, nil
 	case err != nil: // no right to ask: it is taken to be here
-		ctl, notice, err = sockets()
+		ctl, notifications, err = sockets()
 	}
 	if err != nil {
 		unix.Close(fd)
@@ -40,7 +42,7 @@ func fromFile(f *os.File, mtu int) (tun.Device, error) {
 	}
 	if mtu > 0 {
 		// Refused without rights; MTU then tells the interface's own.
-		ctl.set(unix.SIOCSIFMTU, a.name, mtu)
+		ctl.set(unix.SIOCSIFMTU, a.Name, mtu)
 	}
-	return newLinuxDevice(link{attachment: a, control: ctl, notice: notice, mtu: mtu, notes: notes, sockets: socketsOf})
+	return newLinuxDevice(deviceParts{Attachment: a, control: ctl, notifications: notifications, mtu: mtu, log: log, sockets: socketsOf})
 }

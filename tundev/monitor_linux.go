@@ -12,39 +12,39 @@ import (
 // linkUp are the flags of an interface that carries packets (netdevice(7)).
 const linkUp = unix.IFF_UP | unix.IFF_RUNNING
 
-// monitor turns the kernel's notices about one interface into events. Its
+// monitor turns the kernel's notifications about one interface into events. Its
 // goroutine ends with stop. wireguard-go's own listener blocks when nobody
 // reads the events.
 type monitor struct {
-	changes
+	linkEvents
 	watched watched
 	ended   chan struct{} // closed by run
 	index   int32
 
-	mu     sync.Mutex // guards notice between run, which replaces it, and stop
-	notice *os.File   // rtnetlink socket, nil where the system has none
+	mu            sync.Mutex // guards notifications between run, which replaces it, and stop
+	notifications *os.File   // rtnetlink socket, nil where the system has none
 }
 
 // watched is what a monitor asks of the device whose interface it follows.
 type watched interface {
-	// state asks the kernel, where it sends no notices.
+	// state asks the kernel, where it sends no notifications.
 	state() (linkState, error)
 	// follow finds the interface in the network namespace that it has been
 	// moved to, and hands over a socket there as newMonitor takes it.
-	follow() (notice *os.File, index int, err error)
+	follow() (notifications *os.File, index int, err error)
 }
 
 // newMonitor watches the interface with the given index in the network
-// namespace of notice, which it takes over and which may be nil.
-func newMonitor(notice *os.File, index int, w watched) *monitor {
+// namespace of notifications, which it takes over and which may be nil.
+func newMonitor(notifications *os.File, index int, w watched) *monitor {
 	m := &monitor{
-		changes: newChanges(),
-		watched: w,
-		ended:   make(chan struct{}),
-		index:   int32(index),
-		notice:  notice,
+		linkEvents:    newLinkEvents(),
+		watched:       w,
+		ended:         make(chan struct{}),
+		index:         int32(index),
+		notifications: notifications,
 	}
-	go m.run(notice)
+	go m.run(notifications)
 	return m
 }
 
@@ -52,8 +52,8 @@ func newMonitor(notice *os.File, index int, w watched) *monitor {
 func (m *monitor) stop() {
 	close(m.done)
 	m.mu.Lock()
-	if m.notice != nil {
-		m.notice.Close()
+	if m.notifications != nil {
+		m.notifications.Close()
 	}
 	m.mu.Unlock()
 	<-m.ended
@@ -61,16 +61,16 @@ func (m *monitor) stop() {
 
 // run follows the interface from one network namespace to the next. When it
 // is lost, by deletion or for want of rights, there are no further events.
-func (m *monitor) run(notice *os.File) {
+func (m *monitor) run(notifications *os.File) {
 	defer close(m.ended)
 	defer close(m.events)
-	for notice != nil {
-		if gone := m.listen(notice); !gone {
+	for notifications != nil {
+		if gone := m.listen(notifications); !gone {
 			break
 		}
 		m.update(linkState{}) // moving takes it down
 		var err error
-		if notice, err = m.move(); err != nil {
+		if notifications, err = m.move(); err != nil {
 			<-m.done
 			return
 		}
@@ -80,53 +80,53 @@ func (m *monitor) run(notice *os.File) {
 
 // move exchanges the socket for one in the interface's new namespace.
 func (m *monitor) move() (*os.File, error) {
-	notice, index, err := m.watched.follow()
+	notifications, index, err := m.watched.follow()
 	if err != nil {
 		return nil, err
 	}
 	m.mu.Lock()
 	defer m.mu.Unlock()
-	m.notice.Close()
-	m.notice, m.index = notice, int32(index)
+	m.notifications.Close()
+	m.notifications, m.index = notifications, int32(index)
 	select {
 	case <-m.done: // stop may have closed the old one only
-		if notice != nil {
-			notice.Close()
+		if notifications != nil {
+			notifications.Close()
 		}
 	default:
 	}
-	return notice, nil
+	return notifications, nil
 }
 
 // listen follows rtnetlink until the interface is gone from this namespace
 // (true), or until stop or a failure.
-func (m *monitor) listen(notice *os.File) (gone bool) {
-	m.ask(notice)
+func (m *monitor) listen(notifications *os.File) (gone bool) {
+	m.ask(notifications)
 	buf := make([]byte, 1<<16)
 	for {
-		n, err := notice.Read(buf)
+		n, err := notifications.Read(buf)
 		switch {
 		case err == nil:
 			if gone := m.messages(buf[:n]); gone {
 				return true
 			}
-		case errors.Is(err, unix.ENOBUFS): // notices were lost: ask anew
-			m.ask(notice)
+		case errors.Is(err, unix.ENOBUFS): // notifications were lost: ask anew
+			m.ask(notifications)
 		default:
 			return false
 		}
 	}
 }
 
-// ask requests the state of the interface; the answer looks like a notice, or
+// ask requests the state of the interface; the answer looks like a notifications, or
 // is an error when the interface is gone.
-func (m *monitor) ask(notice *os.File) {
+func (m *monitor) ask(notifications *os.File) {
 	req := make([]byte, unix.SizeofNlMsghdr+unix.SizeofIfInfomsg)
 	binary.NativeEndian.PutUint32(req[0:], uint32(len(req)))
 	binary.NativeEndian.PutUint16(req[4:], unix.RTM_GETLINK)
 	binary.NativeEndian.PutUint16(req[6:], unix.NLM_F_REQUEST)
 	binary.NativeEndian.PutUint32(req[unix.SizeofNlMsghdr+4:], uint32(m.index))
-	notice.Write(req) // a failure costs the first event only
+	notifications.Write(req) // a failure costs the first event only
 }
 
 // messages reads the netlink messages in b (RFC 3549 §2.3.2) and reports
@@ -178,9 +178,9 @@ func (m *monitor) link(b []byte) (s linkState, mine bool) {
 	return s, true
 }
 
-// openNotices opens an rtnetlink socket that is told of links, in the network
+// openNotifications opens an rtnetlink socket that is told of links, in the network
 // namespace of the calling thread.
-func openNotices() (*os.File, error) {
+func openNotifications() (*os.File, error) {
 	fd, err := unix.Socket(unix.AF_NETLINK, unix.SOCK_RAW|unix.SOCK_CLOEXEC|unix.SOCK_NONBLOCK, unix.NETLINK_ROUTE)
 	if err != nil {
 		return nil, os.NewSyscallError("netlink socket", err)

@@ -16,19 +16,19 @@ var errForeign = errors.New("interface in another network namespace")
 // socketsOf opens the sockets of a device in the network namespace of the
 // interface that the TUN descriptor fd is attached to. Asking which one it is
 // takes CAP_NET_ADMIN, and entering another one CAP_SYS_ADMIN
-// (setns(2)), which makes the error errForeign. The socket for notices is nil
+// (setns(2)), which makes the error errForeign. The socket for notifications is nil
 // where the system has none.
-func socketsOf(fd int) (ctl *control, notice *os.File, err error) {
+func socketsOf(fd int) (ctl *control, notifications *os.File, err error) {
 	ns, err := unix.IoctlRetInt(fd, unix.TUNGETDEVNETNS)
 	if err != nil {
 		return nil, nil, os.NewSyscallError("TUNGETDEVNETNS", err)
 	}
 	defer unix.Close(ns)
 	err = inNetwork(ns, func() error {
-		ctl, notice, err = sockets()
+		ctl, notifications, err = sockets()
 		return err
 	})
-	return ctl, notice, err
+	return ctl, notifications, err
 }
 
 // sockets opens them in the network namespace of the calling thread.
@@ -37,11 +37,11 @@ func sockets() (*control, *os.File, error) {
 	if err != nil {
 		return nil, nil, err
 	}
-	notice, err := openNotices()
+	notifications, err := openNotifications()
 	if err != nil {
-		notice = nil // the monitor does without
+		notifications = nil // the monitor does without
 	}
-	return ctl, notice, nil
+	return ctl, notifications, nil
 }
 
 // inNetwork runs f on a thread that is in the network namespace ns. A thread

@@ -36,26 +36,28 @@ var may = map[string][]string{
 		"tstun/ipproto",
 	},
 	"tstun/tundev": {
-		"tstun/logger", "tstun/packet", "tstun/ipproto", "tstun/internal/gso", "tstun/internal/deverr",
+		"tstun/logger", "tstun/packet", "tstun/ipproto", "tstun/internal/gso", "tstun/internal/deverr", "tstun/internal/tunqueue",
 		"golang.zx2c4.com/wireguard/tun", "golang.org/x/sys/",
 		"github.com/mdlayher/ethtool", "github.com/vishvananda/netlink",
 	},
-	"tstun/policy":            {"tstun/filter", "tstun/ipproto", "github.com/tailscale/hujson"},
-	"tstun/netstack":          {"tstun", "tstun/packet", "tstun/filter", "tstun/ipproto", "tstun/logger", "gvisor.dev/gvisor/"},
-	"tstun/cmd/tstun":         {"tstun", "tstun/", "github.com/", "golang.org/x/", "golang.zx2c4.com/wireguard/"},
-	"tstun/internal/clock":    {},
-	"tstun/internal/deverr":   {},
-	"tstun/internal/gso":      {"tstun/packet", "tstun/ipproto"},
-	"tstun/internal/lpm":      {"github.com/gaissmai/bart"},
-	"tstun/internal/testdev":  {"golang.zx2c4.com/wireguard/tun", "golang.org/x/sys/"},
-	"tstun/internal/netns":    {"github.com/vishvananda/netlink", "github.com/vishvananda/netns", "golang.org/x/sys/"},
-	"tstun/internal/layering": {},
-	"tstun/internal/attack":   {},
-	"tstun/internal/e2e":      {},
+	"tstun/policy":                      {"tstun/filter", "tstun/ipproto", "github.com/tailscale/hujson"},
+	"tstun/netstack":                    {"tstun", "tstun/packet", "tstun/filter", "tstun/ipproto", "tstun/logger", "gvisor.dev/gvisor/"},
+	"tstun/cmd/tstun":                   {"tstun", "tstun/", "github.com/", "golang.org/x/", "golang.zx2c4.com/wireguard/"},
+	"tstun/internal/clock":              {},
+	"tstun/internal/deverr":             {},
+	"tstun/internal/gso":                {"tstun/packet", "tstun/ipproto"},
+	"tstun/internal/lpm":                {"github.com/gaissmai/bart"},
+	"tstun/internal/testdev":            {"golang.zx2c4.com/wireguard/tun", "golang.org/x/sys/"},
+	"tstun/internal/netns":              {"github.com/vishvananda/netlink", "github.com/vishvananda/netns", "golang.org/x/sys/"},
+	"tstun/internal/layering":           {},
+	"tstun/internal/tunqueue":           {"tstun/internal/deverr", "tstun/internal/gso", "tstun/logger", "golang.org/x/sys/unix"},
+	"tstun/internal/tunqueue/queuetest": {"tstun/internal/tunqueue", "tstun/internal/gso", "tstun/packet", "tstun/logger", "golang.org/x/sys/unix"},
+	"tstun/internal/attack":             {},
+	"tstun/internal/e2e":                {},
 }
 
 // testsOnly are packages that no code outside of tests may import.
-var testsOnly = []string{"tstun/internal/testdev"}
+var testsOnly = []string{"tstun/internal/testdev", "tstun/internal/tunqueue/queuetest"}
 
 // banned are names that say nothing about what is in a package.
 var banned = []string{"util", "utils", "common", "helper", "helpers", "misc"}

@@ -50,16 +50,18 @@ var never = map[string][]string{
 	"tstun/logger":    others,
 	"tstun/cmd/tstun": {otel},
 
-	"tstun/netlogtype":        others,
-	"tstun/internal/clock":    others,
-	"tstun/internal/deverr":   others,
-	"tstun/internal/gso":      others,
-	"tstun/internal/lpm":      append([]string{hujson}, outside...),
-	"tstun/internal/netns":    append([]string{hujson, bart, gvisor, wireguard}, programs...),
-	"tstun/internal/testdev":  append([]string{hujson, bart}, programs...),
-	"tstun/internal/layering": others,
-	"tstun/internal/attack":   others,
-	"tstun/internal/e2e":      others,
+	"tstun/netlogtype":                  others,
+	"tstun/internal/clock":              others,
+	"tstun/internal/deverr":             others,
+	"tstun/internal/gso":                others,
+	"tstun/internal/lpm":                append([]string{hujson}, outside...),
+	"tstun/internal/netns":              append([]string{hujson, bart, gvisor, wireguard}, programs...),
+	"tstun/internal/testdev":            append([]string{hujson, bart}, programs...),
+	"tstun/internal/layering":           others,
+	"tstun/internal/tunqueue":           append([]string{hujson, bart, gvisor, wireguard, netlink, processes}, programs...),
+	"tstun/internal/tunqueue/queuetest": append([]string{hujson, bart, gvisor, wireguard, netlink}, programs...),
+	"tstun/internal/attack":             others,
+	"tstun/internal/e2e":                others,
 }
 
 // asLinked are the systems for which packages are asked what they link.

@@ -19,24 +19,24 @@ type linkState struct {
 	mtu int // 0: not known
 }
 
-// changes turns states of a link into events. Its methods are for one
+// linkEvents turns states of a link into events. Its methods are for one
 // goroutine. It never holds up a Close, whether or not anybody reads events.
-type changes struct {
+type linkEvents struct {
 	events chan tun.Event // closed by that goroutine
 	done   chan struct{}  // closed by Close
 	last   linkState
 }
 
-func newChanges() changes {
-	return changes{
-		events: make(chan tun.Event, guardEvents),
+func newLinkEvents() linkEvents {
+	return linkEvents{
+		events: make(chan tun.Event, eventBuffer),
 		done:   make(chan struct{}),
 	}
 }
 
 // update sends what has changed. The first state is "down", silently, and the
 // first MTU is no change.
-func (c *changes) update(now linkState) {
+func (c *linkEvents) update(now linkState) {
 	if now.mtu == 0 {
 		now.mtu = c.last.mtu
 	}
@@ -53,7 +53,7 @@ func (c *changes) update(now linkState) {
 	}
 }
 
-func (c *changes) send(e tun.Event) {
+func (c *linkEvents) send(e tun.Event) {
 	select {
 	case c.events <- e:
 	case <-c.done:
@@ -63,7 +63,7 @@ func (c *changes) send(e tun.Event) {
 // poll asks for the state until done. Where the system does not let a program
 // ask (Android), the interface counts as up: a VPN service hands it over that
 // way. Another failure, of an interface that is gone, is no news.
-func (c *changes) poll(state func() (linkState, error)) {
+func (c *linkEvents) poll(state func() (linkState, error)) {
 	tick := time.NewTicker(pollEvery)
 	defer tick.Stop()
 	for {

@@ -11,15 +11,15 @@ import (
 	"golang.zx2c4.com/wireguard/tun"
 )
 
-// guardEvents is how many events wait for a reader before the device's own
+// eventBuffer is how many events wait for a reader before the device's own
 // notifier does. Events are rare: up, down, MTU.
-const guardEvents = 8
+const eventBuffer = 8
 
-// guard makes the promises of this package about Close hold for a device that
+// closeGuard makes the promises of this package about Close hold for a device that
 // does not keep them itself: some of wireguard-go's block in Name after Close,
 // leave a goroutine behind when nobody reads Events, or race between Name and
 // MTU. inner needs to end its Read and close its Events when it is closed.
-type guard struct {
+type closeGuard struct {
 	inner  tun.Device
 	before func()         // called once, before inner is closed; may be nil
 	after  func() error   // called once, after inner is closed; may be nil
@@ -48,15 +48,15 @@ func headroom(goos string) int {
 	return 0
 }
 
-// newGuard takes over inner. The guard's goroutine ends when inner closes its
+// newCloseGuard takes over inner. The guard's goroutine ends when inner closes its
 // events.
-func newGuard(inner tun.Device, before func(), after func() error) *guard {
-	g := &guard{
+func newCloseGuard(inner tun.Device, before func(), after func() error) *closeGuard {
+	g := &closeGuard{
 		inner:  inner,
 		before: before,
 		after:  after,
 		room:   headroom(runtime.GOOS),
-		events: make(chan tun.Event, guardEvents),
+		events: make(chan tun.Event, eventBuffer),
 		done:   make(chan struct{}),
 	}
 	g.Name() // so that there is a last known one
@@ -67,7 +67,7 @@ func newGuard(inner tun.Device, before func(), after func() error) *guard {
 
 // forward passes events on, and after Close only drains them, so that inner's
 // notifier is never stuck.
-func (g *guard) forward() {
+func (g *closeGuard) forward() {
 	defer close(g.events)
 	for e := range g.inner.Events() {
 		select {
@@ -77,7 +77,7 @@ func (g *guard) forward() {
 	}
 }
 
-func (g *guard) closed() bool {
+func (g *closeGuard) closed() bool {
 	select {
 	case <-g.done:
 		return true
@@ -88,14 +88,14 @@ func (g *guard) closed() bool {
 
 // closedError turns whatever inner says while it is being closed into
 // os.ErrClosed.
-func (g *guard) closedError(err error) error {
+func (g *closeGuard) closedError(err error) error {
 	if err == nil || !g.closed() {
 		return err
 	}
 	return os.ErrClosed
 }
 
-func (g *guard) Read(bufs [][]byte, sizes []int, offset int) (int, error) {
+func (g *closeGuard) Read(bufs [][]byte, sizes []int, offset int) (int, error) {
 	if g.closed() {
 		return 0, os.ErrClosed
 	}
@@ -113,10 +113,10 @@ func (g *guard) Read(bufs [][]byte, sizes []int, offset int) (int, error) {
 }
 
 // headroom is for TAP.
-func (g *guard) headroom() int { return g.room }
+func (g *closeGuard) headroom() int { return g.room }
 
 // checkOffset refuses what inner would panic on.
-func (g *guard) checkOffset(offset int) error {
+func (g *closeGuard) checkOffset(offset int) error {
 	if offset < g.room {
 		return fmt.Errorf("offset %d, need %d: %w", offset, g.room, io.ErrShortBuffer)
 	}
@@ -125,7 +125,7 @@ func (g *guard) checkOffset(offset int) error {
 
 // Write leaves empty packets out, on which some devices panic and others give
 // up the whole batch.
-func (g *guard) Write(bufs [][]byte, offset int) (int, error) {
+func (g *closeGuard) Write(bufs [][]byte, offset int) (int, error) {
 	if g.closed() {
 		return 0, os.ErrClosed
 	}
@@ -148,7 +148,7 @@ func (g *guard) Write(bufs [][]byte, offset int) (int, error) {
 
 // Name returns the current name, or the last known one when the interface is
 // gone.
-func (g *guard) Name() (string, error) {
+func (g *closeGuard) Name() (string, error) {
 	g.mu.Lock()
 	defer g.mu.Unlock()
 	err := os.ErrClosed
@@ -166,7 +166,7 @@ func (g *guard) Name() (string, error) {
 
 // MTU returns the current MTU, or the last known one when the interface is
 // gone.
-func (g *guard) MTU() (int, error) {
+func (g *closeGuard) MTU() (int, error) {
 	g.mu.Lock()
 	defer g.mu.Unlock()
 	err := os.ErrClosed
@@ -184,7 +184,7 @@ func (g *guard) MTU() (int, error) {
 
 // Close ends Read, Write and the device. Later calls return what the first
 // one did.
-func (g *guard) Close() error {
+func (g *closeGuard) Close() error {
 	g.once.Do(func() {
 		if g.before != nil {
 			g.before()
@@ -204,7 +204,7 @@ func (g *guard) Close() error {
 }
 
 // closeInner keeps a ForceMTU out, which would send on inner's closed events.
-func (g *guard) closeInner() {
+func (g *closeGuard) closeInner() {
 	g.mu.Lock()
 	defer g.mu.Unlock()
 	g.err = g.inner.Close()
@@ -212,9 +212,9 @@ func (g *guard) closeInner() {
 
 // File returns the device's own file, which is nil where there is none. It is
 // closed with the device. Do not call its Fd method: use SyscallConn.
-func (g *guard) File() *os.File { return g.inner.File() }
+func (g *closeGuard) File() *os.File { return g.inner.File() }
 
 // Events is closed after Close.
-func (g *guard) Events() <-chan tun.Event { return g.events }
+func (g *closeGuard) Events() <-chan tun.Event { return g.events }
 
-func (g *guard) BatchSize() int { return g.inner.BatchSize() }
+func (g *closeGuard) BatchSize() int { return g.inner.BatchSize() }
