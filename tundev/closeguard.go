@@ -11,35 +11,35 @@ import (
 	"golang.zx2c4.com/wireguard/tun"
 )
 
-// eventBuffer is how many events wait for a reader before the device's own
-// notifier does. Events are rare: up, down, MTU.
+// eventBuffer is how many events the channel holds before their sender waits
+// for a reader. Events are rare: up, down, MTU.
 const eventBuffer = 8
 
-// closeGuard makes the promises of this package about Close hold for a device that
-// does not keep them itself: some of wireguard-go's block in Name after Close,
-// leave a goroutine behind when nobody reads Events, or race between Name and
-// MTU. inner needs to end its Read and close its Events when it is closed.
+// closeGuard keeps the package's promises about Close for a device that does not
+// keep them itself: some of wireguard-go's block in Name after Close, leave a
+// goroutine behind when nobody reads Events, or have a data race between Name
+// and MTU. inner must end its Read and close its Events when it is closed.
 type closeGuard struct {
 	inner  tun.Device
 	before func()         // called once, before inner is closed; may be nil
 	after  func() error   // called once, after inner is closed; may be nil
-	room   int            // bytes in front of a packet that inner needs
+	need   int            // least offset that inner takes
 	events chan tun.Event // closed by forward
 	done   chan struct{}  // closed by Close
 	once   sync.Once
 	err    error // result of the first Close
 
 	mu   sync.Mutex // guards name, mtu, and inner's methods but Read and Write
-	name string     // last known
-	mtu  int        // last known, 0: never
+	name string     // last known, or "" if it never was
+	mtu  int        // last known, or 0 if it never was
 }
 
-// familySize is the size of the address family that stands in front of each
+// familySize is the length in bytes of the address family that precedes each
 // packet on the BSDs (tun(4), TUNSIFHEAD) and macOS (net/if_utun.h).
 const familySize = 4
 
-// headroom is what wireguard-go's device needs on the system goos. It panics
-// when there is less.
+// headroom returns the least offset that wireguard-go's device takes on the
+// system goos. The device panics on a smaller one.
 func headroom(goos string) int {
 	switch goos {
 	case "darwin", "ios", "freebsd", "openbsd":
@@ -48,25 +48,25 @@ func headroom(goos string) int {
 	return 0
 }
 
-// newCloseGuard takes over inner. The guard's goroutine ends when inner closes its
-// events.
+// newCloseGuard takes over inner. The closeGuard's goroutine ends when inner
+// closes its events.
 func newCloseGuard(inner tun.Device, before func(), after func() error) *closeGuard {
 	g := &closeGuard{
 		inner:  inner,
 		before: before,
 		after:  after,
-		room:   headroom(runtime.GOOS),
+		need:   headroom(runtime.GOOS),
 		events: make(chan tun.Event, eventBuffer),
 		done:   make(chan struct{}),
 	}
-	g.Name() // so that there is a last known one
+	g.Name() // makes the name and the MTU known
 	g.MTU()
 	go g.forward()
 	return g
 }
 
-// forward passes events on, and after Close only drains them, so that inner's
-// notifier is never stuck.
+// forward passes events on. After Close it drops them, so that inner's sender
+// never waits.
 func (g *closeGuard) forward() {
 	defer close(g.events)
 	for e := range g.inner.Events() {
@@ -86,8 +86,8 @@ func (g *closeGuard) closed() bool {
 	}
 }
 
-// closedError turns whatever inner says while it is being closed into
-// os.ErrClosed.
+// closedError returns os.ErrClosed in place of any error of a device that is
+// being closed, and every other err as it is.
 func (g *closeGuard) closedError(err error) error {
 	if err == nil || !g.closed() {
 		return err
@@ -112,19 +112,19 @@ func (g *closeGuard) Read(bufs [][]byte, sizes []int, offset int) (int, error) {
 	return n, err
 }
 
-// headroom is for TAP.
-func (g *closeGuard) headroom() int { return g.room }
+// headroom returns the least offset, for TAP.
+func (g *closeGuard) headroom() int { return g.need }
 
-// checkOffset refuses what inner would panic on.
+// checkOffset refuses an offset on which inner would panic.
 func (g *closeGuard) checkOffset(offset int) error {
-	if offset < g.room {
-		return fmt.Errorf("offset %d, need %d: %w", offset, g.room, io.ErrShortBuffer)
+	if offset < g.need {
+		return fmt.Errorf("offset %d, need %d: %w", offset, g.need, io.ErrShortBuffer)
 	}
 	return nil
 }
 
-// Write leaves empty packets out, on which some devices panic and others give
-// up the whole batch.
+// Write leaves out empty packets. Some devices panic on them, and others drop
+// the whole batch.
 func (g *closeGuard) Write(bufs [][]byte, offset int) (int, error) {
 	if g.closed() {
 		return 0, os.ErrClosed
@@ -182,8 +182,8 @@ func (g *closeGuard) MTU() (int, error) {
 	return g.mtu, nil
 }
 
-// Close ends Read, Write and the device. Later calls return what the first
-// one did.
+// Close ends Read, Write and the device. Later calls return the error of the
+// first.
 func (g *closeGuard) Close() error {
 	g.once.Do(func() {
 		if g.before != nil {
@@ -203,18 +203,19 @@ func (g *closeGuard) Close() error {
 	return g.err
 }
 
-// closeInner keeps a ForceMTU out, which would send on inner's closed events.
+// closeInner closes inner while no ForceMTU runs, which would send on inner's
+// closed events.
 func (g *closeGuard) closeInner() {
 	g.mu.Lock()
 	defer g.mu.Unlock()
 	g.err = g.inner.Close()
 }
 
-// File returns the device's own file, which is nil where there is none. It is
-// closed with the device. Do not call its Fd method: use SyscallConn.
+// File returns the device's own file, or nil if it has none. It is closed with
+// the device. Do not call its Fd method: use SyscallConn.
 func (g *closeGuard) File() *os.File { return g.inner.File() }
 
-// Events is closed after Close.
+// Events returns the channel of events, which is closed after Close.
 func (g *closeGuard) Events() <-chan tun.Event { return g.events }
 
 func (g *closeGuard) BatchSize() int { return g.inner.BatchSize() }

@@ -38,8 +38,8 @@ const (
 	nodeMaxPause = 200 * time.Millisecond
 )
 
-// kernel is what create asks of the system, so that tests can make each step
-// fail. Functions that return a descriptor hand it over.
+// kernel has the steps of create that ask the system, so that tests can make each
+// fail. The caller owns the descriptors that they return.
 type kernel struct {
 	open          func() (int, error)
 	loadModule    func() error
@@ -100,8 +100,8 @@ func (k kernel) create(logf logger.Logf, name string, mtu int) (tun.Device, erro
 	return k.device(deviceParts{Attachment: a, control: ctl, notifications: notifications, mtu: mtu, log: log, sockets: socketsOf})
 }
 
-// configure sets the link's attributes. The device works without each of
-// them, and a restricted container may set none.
+// configure sets the link's attributes. The device works without any of them,
+// since a restricted container may set none.
 func (k kernel) configure(logf logger.Logf, ctl *control, name string, mtu int) {
 	if mtu > 0 {
 		if err := k.setMTU(ctl, name, mtu); err != nil {
@@ -116,8 +116,8 @@ func (k kernel) configure(logf logger.Logf, ctl *control, name string, mtu int) 
 	}
 }
 
-// attached returns a non-blocking descriptor attached to the interface, with
-// virtio headers and offloads where the kernel has both.
+// attached returns a non-blocking descriptor that is attached to the interface,
+// with virtio headers and offloads if the kernel has both.
 func (k kernel) attached(logf logger.Logf, name string) (tunqueue.Attachment, error) {
 	a, err := k.attachedWith(logf, name, unix.IFF_TUN|unix.IFF_NO_PI|unix.IFF_VNET_HDR)
 	if deverr.Unsupported(err) || errors.Is(err, errNoOffload) {
@@ -158,9 +158,9 @@ func (k kernel) attachedWith(logf logger.Logf, name string, flags uint16) (a tun
 	return a, nil
 }
 
-// openLoading opens the clone device and, where there is none, loads the
-// module once and waits for the node to appear. Access comes first: in a
-// container the module cannot be loaded although the TUN may work.
+// openLoading opens the clone device. If there is none, it loads the module once
+// and waits for the node to appear. It opens first, because in a container the
+// TUN may work although the module cannot be loaded.
 func (k kernel) openLoading(logf logger.Logf) (int, error) {
 	fd, err := k.open()
 	if !deverr.NoDriver(err) {
@@ -211,8 +211,8 @@ func loadModule() error {
 	return nil
 }
 
-// setSpeedUnknown keeps monitoring from taking the kernel's default of
-// 10 Mb/s for the truth.
+// setSpeedUnknown replaces the kernel's default speed of 10 Mb/s, which monitoring
+// programs would believe.
 func setSpeedUnknown(name string) error {
 	c, err := ethtool.New()
 	if err != nil {

@@ -25,11 +25,11 @@ type linuxDevice struct {
 type deviceParts struct {
 	tunqueue.Attachment
 	control       *control
-	notifications *os.File // rtnetlink socket, nil for none
-	mtu           int      // last known, 0 for none
+	notifications *os.File // rtnetlink socket, or nil if there is none
+	mtu           int      // last known, or 0 if it is not known
 	log           *tunqueue.DeferredLog
-	// sockets opens new ones when the interface has been moved, which fails
-	// without rights.
+	// sockets opens the sockets anew when the interface has been moved. It
+	// fails without rights.
 	sockets func(fd int) (*control, *os.File, error)
 }
 
@@ -71,14 +71,14 @@ func newLinuxDevice(p deviceParts) (tun.Device, error) {
 
 func (d *linuxDevice) BatchSize() int { return tunqueue.BatchSize }
 
-// Name asks the descriptor: it knows of renaming and of other namespaces.
+// Name asks the descriptor, which knows the present name in any namespace.
 func (d *linuxDevice) Name() (name string, err error) {
 	ctlErr := d.WithDescriptor(func(fd int) { name, _, err = tunqueue.Interface(fd) })
 	return name, errors.Join(ctlErr, err)
 }
 
-// MTU asks the namespace that the interface is in. When that cannot be
-// reached, or the system does not tell (Android), the last known MTU stands.
+// MTU returns the MTU in the namespace that the interface is in, or the last
+// known one if the system does not tell.
 func (d *linuxDevice) MTU() (int, error) {
 	name, err := d.Name()
 	if err != nil {
@@ -95,7 +95,7 @@ func (d *linuxDevice) MTU() (int, error) {
 	return 0, err
 }
 
-// state is for the monitor.
+// state queries the state of the link, for the monitor.
 func (d *linuxDevice) state() (s linkState, err error) {
 	name, err := d.Name()
 	if err != nil {
@@ -108,9 +108,10 @@ func (d *linuxDevice) state() (s linkState, err error) {
 	return s, err
 }
 
-// follow is for the monitor. When it fails, nothing is asked of the old
-// namespace any more: what has the interface's name there is another one.
-func (d *linuxDevice) follow() (*os.File, int, error) {
+// reopen opens the sockets in the namespace that the interface has been moved to,
+// for the monitor. On an error it closes the old ones: an interface of the same
+// name in the old namespace is another one.
+func (d *linuxDevice) reopen() (*os.File, int, error) {
 	var ctl *control
 	var notifications *os.File
 	var err error
@@ -136,7 +137,7 @@ func (d *linuxDevice) follow() (*os.File, int, error) {
 
 func (d *linuxDevice) Events() <-chan tun.Event { return d.monitor.events }
 
-// Close is called once, by the closeGuard.
+// Close closes the descriptor and the sockets. The closeGuard calls it once.
 func (d *linuxDevice) Close() error {
 	err := d.File().Close()
 	d.monitor.stop()

@@ -64,7 +64,7 @@ func writeError(err error) error {
 	return err
 }
 
-// A queue's size of what is no packet is the public one.
+// This does not compile unless a queue's Malformed is the public one.
 var _ = [1]struct{}{}[Malformed-tunqueue.Malformed]
 
 func asDirect(logf logger.Logf, dev tun.Device) (Direct, bool) {

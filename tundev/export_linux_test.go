@@ -107,7 +107,7 @@ func (k *Kernel) Fail(name string, err error) {
 // NoFollowing makes devices lose an interface that is moved.
 func (k *Kernel) NoFollowing() {
 	k.k.device = func(p deviceParts) (tun.Device, error) {
-		p.sockets = func(int) (*control, *os.File, error) { return nil, nil, errForeign }
+		p.sockets = func(int) (*control, *os.File, error) { return nil, nil, errOtherNamespace }
 		return newLinuxDevice(p)
 	}
 }

@@ -14,7 +14,7 @@ import (
 	"tstun/tundev"
 )
 
-// familyHeaderPair is a framed device and the other end of its file.
+// familyHeaderPair returns a device and the other end of its file.
 func familyHeaderPair(t *testing.T) (tundev.FamilyHeader, *os.File) {
 	t.Helper()
 	fds, err := unix.Socketpair(unix.AF_UNIX, unix.SOCK_SEQPACKET|unix.SOCK_CLOEXEC|unix.SOCK_NONBLOCK, 0)

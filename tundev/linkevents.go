@@ -10,17 +10,17 @@ import (
 	"golang.zx2c4.com/wireguard/tun"
 )
 
-// pollEvery is how often the state of an interface is asked for where the
-// kernel does not tell.
+// pollEvery is the time between two queries for the state of an interface, where
+// the kernel sends no notifications.
 const pollEvery = time.Second
 
 type linkState struct {
 	up  bool
-	mtu int // 0: not known
+	mtu int // or 0 if it is not known
 }
 
-// linkEvents turns states of a link into events. Its methods are for one
-// goroutine. It never holds up a Close, whether or not anybody reads events.
+// linkEvents sends an event for each change of a link's state. One goroutine
+// calls its methods. They never delay Close, whether or not anybody reads events.
 type linkEvents struct {
 	events chan tun.Event // closed by that goroutine
 	done   chan struct{}  // closed by Close
@@ -34,8 +34,9 @@ func newLinkEvents() linkEvents {
 	}
 }
 
-// update sends what has changed. The first state is "down", silently, and the
-// first MTU is no change.
+// update compares now with the last state and sends an event for each
+// difference. The state before the first is "down" with an unknown MTU, and an
+// MTU that becomes known is no event.
 func (c *linkEvents) update(now linkState) {
 	if now.mtu == 0 {
 		now.mtu = c.last.mtu
@@ -60,9 +61,9 @@ func (c *linkEvents) send(e tun.Event) {
 	}
 }
 
-// poll asks for the state until done. Where the system does not let a program
-// ask (Android), the interface counts as up: a VPN service hands it over that
-// way. Another failure, of an interface that is gone, is no news.
+// poll queries the state until done is closed. Where a program may not query it
+// (Android), the interface counts as up, as a VPN service hands it over. Other
+// errors are those of a deleted interface, which has no events.
 func (c *linkEvents) poll(state func() (linkState, error)) {
 	tick := time.NewTicker(pollEvery)
 	defer tick.Stop()
