@@ -78,8 +78,8 @@ func (s system) windows(err error) []Finding {
 	return nil
 }
 
-// wintunMissing says where the loader looks: it takes the library from these
-// two directories only, never from the working directory.
+// wintunMissing explains that the loader found no library. It looks in two
+// directories, and never in the working directory.
 func (s system) wintunMissing(err error) Finding {
 	var evidence []string
 	for _, d := range s.dllDirs {
@@ -133,7 +133,7 @@ func (s system) bsd(name string, err error) []Finding {
 	return nil
 }
 
-// unitOf is name, or an example of one where name stands for any.
+// unitOf returns name, or an example if name stands for any unit.
 func unitOf(name string) string {
 	if name == "" || name == "tun" {
 		return "tun0"

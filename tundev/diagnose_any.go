@@ -8,9 +8,9 @@ import (
 	"tstun/internal/deverr"
 )
 
-// plain recognises the errors that say what they mean, on whatever system they
-// come and wherever from.
-func (s system) plain(name string, err error) (f Finding, ok bool) {
+// anySystem explains the errors that have one cause, whatever system and function
+// they come from.
+func (s system) anySystem(name string, err error) (f Finding, ok bool) {
 	var badName *nameError
 	var badMTU mtuError
 	switch {
@@ -50,15 +50,15 @@ func (s system) plain(name string, err error) (f Finding, ok bool) {
 		return Finding{
 			Code:     "link-down",
 			Cause:    "the kernel takes no packets because the link is down",
-			Advice:   "bring it up: ip link set " + concrete(name) + " up; the device goes on by itself",
+			Advice:   "bring it up: ip link set " + exampleName(name) + " up; the device goes on by itself",
 			Evidence: err.Error(),
 		}, true
 	}
 	return Finding{}, false
 }
 
-// concrete is name, or an example of one where the system picks it.
-func concrete(name string) string {
+// exampleName returns name, or an example if the system picks the name.
+func exampleName(name string) string {
 	if name == "" || strings.Contains(name, "%") {
 		return "tun0"
 	}
@@ -66,7 +66,7 @@ func concrete(name string) string {
 }
 
 // descriptorLimit explains EMFILE, the limit of the process, and ENFILE, that of
-// the system. Little else can be looked at, since that takes a descriptor.
+// the system. It looks at little else, since that takes a descriptor.
 func (s system) descriptorLimit(err error) Finding {
 	f := Finding{
 		Code:     "descriptor-limit",
@@ -88,7 +88,7 @@ func (s system) descriptorLimit(err error) Finding {
 	return f
 }
 
-// unknown is said of an error that nothing explains.
+// unknown is the finding for an error that nothing explains.
 func unknown(err error) Finding {
 	return Finding{
 		Code:     "unknown-cause",
