@@ -1,13 +1,12 @@
 package tstun
 
 import (
-	"errors"
 	"fmt"
 	"sync/atomic"
-	"syscall"
 
 	"tstun/filter"
 	"tstun/internal/accounting"
+	"tstun/internal/deverr"
 	"tstun/internal/pipeline"
 )
 
@@ -134,7 +133,7 @@ func (l *linkErrors) judge(w *Wrapper, err error) error {
 		return nil
 	case w.orClosed(err) == ErrClosed:
 		return ErrClosed
-	case errors.Is(err, syscall.EIO):
+	case deverr.LinkDown(err):
 		// What Linux says of a TUN whose link is down. The next packet may
 		// find it up again.
 		if !l.down.Swap(true) {

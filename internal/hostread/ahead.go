@@ -1,10 +1,8 @@
 package hostread
 
 import (
-	"errors"
 	"fmt"
 	"math"
-	"os"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -12,6 +10,7 @@ import (
 	"golang.org/x/sys/cpu"
 	"golang.zx2c4.com/wireguard/tun"
 
+	"tstun/internal/deverr"
 	"tstun/logger"
 )
 
@@ -141,7 +140,7 @@ func (a *ahead) fill() {
 			a.lost.Add(int64(b.left()))
 			return
 		}
-		final := errors.Is(b.err, os.ErrClosed)
+		final := deverr.Closed(b.err)
 		a.filled.Add(1)
 		a.woken.ring()
 		if final {
@@ -185,7 +184,7 @@ func (a *ahead) readDevice(b *readBatch) bool {
 			return false
 		default:
 		}
-		if isTransient(err) {
+		if deverr.Transient(err) {
 			if !complained {
 				a.logf("tstun: read: %v; going on", err)
 				complained = true
@@ -221,7 +220,7 @@ func (a *ahead) Read(bufs [][]byte, sizes []int, offset int, wait bool) (n int, 
 // giveBack frees the batch in hand and returns its error.
 func (a *ahead) giveBack(b *readBatch) error {
 	err := b.err
-	if errors.Is(err, os.ErrClosed) {
+	if deverr.Closed(err) {
 		a.dead = err
 	}
 	a.taken.Add(1)

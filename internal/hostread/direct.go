@@ -3,6 +3,7 @@ package hostread
 import (
 	"time"
 
+	"tstun/internal/deverr"
 	"tstun/logger"
 	"tstun/tundev"
 )
@@ -27,7 +28,7 @@ func (d *direct) Read(bufs [][]byte, sizes []int, offset int, wait bool) (int, e
 	switch {
 	case n > 0:
 		d.failed = 0
-	case isTransient(err):
+	case deverr.Transient(err):
 		if d.failed == 0 {
 			d.logf("tstun: read: %v; going on", err)
 		}

@@ -4,9 +4,7 @@
 package hostread
 
 import (
-	"errors"
 	"runtime"
-	"syscall"
 	"time"
 )
 
@@ -48,11 +46,4 @@ func pause(done <-chan struct{}, attempt int) bool {
 	case <-timer.C:
 		return true
 	}
-}
-
-// isTransient reports whether a device that failed with err can be expected
-// to work at the next attempt.
-func isTransient(err error) bool {
-	return errors.Is(err, syscall.ENOBUFS) || errors.Is(err, syscall.ENOMEM) ||
-		errors.Is(err, syscall.EAGAIN) || errors.Is(err, syscall.EINTR)
 }

@@ -70,15 +70,16 @@ var needsMerging = map[string][]string{
 	"gso":    {"(*Splitter).fixTCP", "(*segment).classifyUDP", "flowHash"},
 }
 
-// asked are the packages of hot, and tundev, which calls gso. The last ones
-// come with devices: to compile these for another processor takes a minute, so
+// asked are the packages of hot, and tunqueue, which calls gso. The last one
+// comes with devices: to compile it for another processor takes a minute, so
 // that there only the others are asked, and not where they are called.
 var asked = []string{
 	module + "/filter", module + "/flow", module + "/packet", module + "/internal/clock", module + "/internal/gso",
-	module + "/internal/pipeline", module + "/internal/accounting", module + "/internal/fragqueue", module, module + "/tundev",
+	module + "/internal/pipeline", module + "/internal/accounting", module + "/internal/fragqueue",
+	module + "/internal/tunqueue", module,
 }
 
-const withDevices = 2
+const withDevices = 1
 
 // TestHotFunctionsAreInlined holds the compiler to hot, as net/netip's test
 // does. A function that is small enough, but that no caller inlines, is as bad.

@@ -21,7 +21,7 @@ const module = "tstun"
 var may = map[string][]string{
 	"tstun": {
 		"tstun/packet", "tstun/flow", "tstun/filter", "tstun/key", "tstun/logger", "tstun/netlogtype", "tstun/tundev",
-		"tstun/internal/accounting", "tstun/internal/clock", "tstun/internal/fragqueue", "tstun/internal/hostread",
+		"tstun/internal/accounting", "tstun/internal/clock", "tstun/internal/deverr", "tstun/internal/fragqueue", "tstun/internal/hostread",
 		"tstun/internal/inject", "tstun/internal/pipeline",
 		"golang.org/x/sys/cpu", "golang.zx2c4.com/wireguard/tun", "golang.zx2c4.com/wireguard/device",
 		"gvisor.dev/gvisor/pkg/tcpip/stack",
@@ -30,7 +30,7 @@ var may = map[string][]string{
 	"tstun/internal/accounting": {"tstun/filter", "tstun/flow", "tstun/netlogtype"},
 	"tstun/internal/fragqueue":  {"tstun/flow"},
 	"tstun/internal/inject":     {"tstun/flow", "tstun/internal/gso", "tstun/ipproto", "gvisor.dev/gvisor/pkg/tcpip/stack"},
-	"tstun/internal/hostread":   {"tstun/tundev", "tstun/logger", "golang.org/x/sys/cpu", "golang.zx2c4.com/wireguard/tun"},
+	"tstun/internal/hostread":   {"tstun/tundev", "tstun/internal/deverr", "tstun/logger", "golang.org/x/sys/cpu", "golang.zx2c4.com/wireguard/tun"},
 	"tstun/packet":              {"tstun/ipproto", "tstun/key"},
 	"tstun/flow":                {"tstun/packet", "tstun/ipproto"},
 	"tstun/filter":              {"tstun/packet", "tstun/flow", "tstun/ipproto", "tstun/logger", "tstun/internal/clock", "tstun/internal/lpm", "golang.org/x/time/rate"},
@@ -41,21 +41,24 @@ var may = map[string][]string{
 		"tstun/ipproto",
 	},
 	"tstun/tundev": {
-		"tstun/logger", "tstun/packet", "tstun/ipproto", "tstun/internal/gso",
+		"tstun/logger", "tstun/packet", "tstun/ipproto", "tstun/internal/gso", "tstun/internal/deverr", "tstun/internal/tunqueue",
 		"golang.zx2c4.com/wireguard/tun", "golang.org/x/sys/",
 		"github.com/mdlayher/ethtool", "github.com/vishvananda/netlink",
 	},
-	"tstun/policy":            {"tstun/filter", "tstun/ipproto", "github.com/tailscale/hujson"},
-	"tstun/netstack":          {"tstun", "tstun/packet", "tstun/filter", "tstun/ipproto", "tstun/logger", "gvisor.dev/gvisor/"},
-	"tstun/cmd/tstun":         {"tstun", "tstun/", "github.com/", "golang.org/x/", "golang.zx2c4.com/wireguard/"},
-	"tstun/internal/clock":    {},
-	"tstun/internal/gso":      {"tstun/packet", "tstun/ipproto"},
-	"tstun/internal/lpm":      {"github.com/gaissmai/bart"},
-	"tstun/internal/testdev":  {"golang.zx2c4.com/wireguard/tun", "golang.org/x/sys/"},
-	"tstun/internal/netns":    {"github.com/vishvananda/netlink", "github.com/vishvananda/netns", "golang.org/x/sys/"},
-	"tstun/internal/layering": {},
-	"tstun/internal/attack":   {},
-	"tstun/internal/e2e":      {},
+	"tstun/policy":                      {"tstun/filter", "tstun/ipproto", "github.com/tailscale/hujson"},
+	"tstun/netstack":                    {"tstun", "tstun/packet", "tstun/filter", "tstun/ipproto", "tstun/logger", "gvisor.dev/gvisor/"},
+	"tstun/cmd/tstun":                   {"tstun", "tstun/", "github.com/", "golang.org/x/", "golang.zx2c4.com/wireguard/"},
+	"tstun/internal/clock":              {},
+	"tstun/internal/deverr":             {},
+	"tstun/internal/gso":                {"tstun/packet", "tstun/ipproto"},
+	"tstun/internal/lpm":                {"github.com/gaissmai/bart"},
+	"tstun/internal/testdev":            {"golang.zx2c4.com/wireguard/tun", "golang.org/x/sys/"},
+	"tstun/internal/netns":              {"github.com/vishvananda/netlink", "github.com/vishvananda/netns", "golang.org/x/sys/"},
+	"tstun/internal/layering":           {},
+	"tstun/internal/tunqueue":           {"tstun/internal/deverr", "tstun/internal/gso", "tstun/logger", "golang.org/x/sys/unix"},
+	"tstun/internal/tunqueue/queuetest": {"tstun/internal/tunqueue", "tstun/internal/gso", "tstun/packet", "tstun/logger", "golang.org/x/sys/unix"},
+	"tstun/internal/attack":             {},
+	"tstun/internal/e2e":                {},
 }
 
 // mayNot lists what packages may not import of the standard library. The data
@@ -65,7 +68,7 @@ var mayNot = map[string][]string{
 }
 
 // testsOnly are packages that no code outside of tests may import.
-var testsOnly = []string{"tstun/internal/testdev"}
+var testsOnly = []string{"tstun/internal/testdev", "tstun/internal/tunqueue/queuetest"}
 
 // banned are names that say nothing about what is in a package.
 var banned = []string{"util", "utils", "common", "helper", "helpers", "misc"}

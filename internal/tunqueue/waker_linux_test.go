@@ -1,6 +1,6 @@
 //go:build !android
 
-package tundev_test
+package tunqueue_test
 
 import (
 	"runtime"
@@ -8,16 +8,13 @@ import (
 	"sync/atomic"
 	"testing"
 	"time"
-
-	"tstun/internal/netns"
-	"tstun/tundev"
 )
 
 // No interrupt is lost: after each, the reader comes back. Many interrupters
 // wait for the reader to take notice of what they left, while packets come and
 // end the same waits.
 func TestInterruptIsNeverLost(t *testing.T) {
-	p, far := newPort(t, false, new(record))
+	q, far := newQueue(t, false, t.Logf)
 	var posted, seen atomic.Int64
 	var stop atomic.Bool
 	var reader, others sync.WaitGroup
@@ -25,7 +22,7 @@ func TestInterruptIsNeverLost(t *testing.T) {
 		bufs, sizes := buffers(8, 200)
 		for !stop.Load() {
 			seen.Store(posted.Load()) // as Wrapper looks into its queue before it waits
-			if _, err := p.ReadReady(bufs, sizes, 0, true); err != nil {
+			if _, err := q.ReadReady(bufs, sizes, 0, true); err != nil {
 				t.Error(err)
 				return
 			}
@@ -36,7 +33,7 @@ func TestInterruptIsNeverLost(t *testing.T) {
 		others.Go(func() {
 			for range rounds {
 				mine := posted.Add(1)
-				p.Interrupt()
+				q.Interrupt()
 				for since := time.Now(); seen.Load() < mine; runtime.Gosched() {
 					if time.Since(since) > patience {
 						t.Error("an interrupt was lost")
@@ -55,19 +52,19 @@ func TestInterruptIsNeverLost(t *testing.T) {
 	})
 	soon(t, "an interrupter", others.Wait)
 	stop.Store(true)
-	p.Interrupt()
+	q.Interrupt()
 	soon(t, "ReadReady", reader.Wait)
 }
 
 // An interrupt costs packets nothing: all of them come, in order.
 func TestInterruptLosesNoPacket(t *testing.T) {
-	p, far := newPort(t, false, new(record))
+	q, far := newQueue(t, false, t.Logf)
 	const packets = 20_000
 	var stop atomic.Bool
 	var others sync.WaitGroup
 	others.Go(func() {
 		for !stop.Load() {
-			p.Interrupt()
+			q.Interrupt()
 			runtime.Gosched()
 		}
 	})
@@ -81,7 +78,7 @@ func TestInterruptLosesNoPacket(t *testing.T) {
 	})
 	bufs, sizes := buffers(16, 100)
 	for got := 0; got < packets; {
-		n, err := p.ReadReady(bufs, sizes, 0, got%3 > 0)
+		n, err := q.ReadReady(bufs, sizes, 0, got%3 > 0)
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -98,16 +95,16 @@ func TestInterruptLosesNoPacket(t *testing.T) {
 
 // The order of events decides whether the next wait is interrupted.
 func TestInterruptBefore(t *testing.T) {
-	p, far := newPort(t, false, new(record))
+	q, far := newQueue(t, false, t.Logf)
 	bufs, sizes := buffers(1, 100)
 	read := func(wait bool) int {
-		n, err := p.ReadReady(bufs, sizes, 0, wait)
+		n, err := q.ReadReady(bufs, sizes, 0, wait)
 		if err != nil {
 			t.Fatal(err)
 		}
 		return n
 	}
-	p.Interrupt()
+	q.Interrupt()
 	if n := read(false); n != 0 {
 		t.Errorf("no packet there: %d", n)
 	}
@@ -115,7 +112,7 @@ func TestInterruptBefore(t *testing.T) {
 		t.Errorf("interrupted: %d", n)
 	}
 	send(t, far, udp(1, 4))
-	p.Interrupt()
+	q.Interrupt()
 	if n := read(false); n != 1 { // it does not keep from packets
 		t.Errorf("a packet there: %d", n)
 	}
@@ -128,28 +125,4 @@ func TestInterruptBefore(t *testing.T) {
 			t.Errorf("not interrupted: %d", n)
 		}
 	}
-}
-
-// A reader that mixes packets from elsewhere into those of the device is woken
-// for them.
-func TestInterruptOnATUN(t *testing.T) {
-	inNamespace(t, func(*netns.NS) {
-		dev, _, err := tundev.Create(t.Logf, "wake0", 1280)
-		if err != nil {
-			t.Fatal(err)
-		}
-		defer dev.Close()
-		direct, ok := tundev.AsDirect(t.Logf, dev)
-		if !ok {
-			t.Fatal("not direct")
-		}
-		bufs, sizes := [][]byte{make([]byte, 2048)}, []int{0}
-		for range 3 {
-			direct.Interrupt()
-			direct.Interrupt() // counts for the same return
-			if n, err := direct.ReadReady(bufs, sizes, room, true); n != 0 || err != nil {
-				t.Errorf("ReadReady: %d, %v", n, err)
-			}
-		}
-	})
 }

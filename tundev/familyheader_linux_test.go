@@ -14,8 +14,8 @@ import (
 	"tstun/tundev"
 )
 
-// framedPair is a framed device and the other end of its file.
-func framedPair(t *testing.T) (tundev.Framed, *os.File) {
+// familyHeaderPair returns a device and the other end of its file.
+func familyHeaderPair(t *testing.T) (tundev.FamilyHeader, *os.File) {
 	t.Helper()
 	fds, err := unix.Socketpair(unix.AF_UNIX, unix.SOCK_SEQPACKET|unix.SOCK_CLOEXEC|unix.SOCK_NONBLOCK, 0)
 	if err != nil {
@@ -23,11 +23,11 @@ func framedPair(t *testing.T) (tundev.Framed, *os.File) {
 	}
 	near, far := os.NewFile(uintptr(fds[0]), "near"), os.NewFile(uintptr(fds[1]), "far")
 	t.Cleanup(func() { near.Close(); far.Close() })
-	return tundev.NewFramed(near), far
+	return tundev.NewFamilyHeader(near), far
 }
 
-func TestFramedWrite(t *testing.T) {
-	dev, far := framedPair(t)
+func TestFamilyHeaderWrite(t *testing.T) {
+	dev, far := familyHeaderPair(t)
 	bufs := [][]byte{
 		append(make([]byte, 4), ip4...),
 		append(make([]byte, 4), ip6...),
@@ -49,8 +49,8 @@ func TestFramedWrite(t *testing.T) {
 	}
 }
 
-func TestFramedRead(t *testing.T) {
-	dev, far := framedPair(t)
+func TestFamilyHeaderRead(t *testing.T) {
+	dev, far := familyHeaderPair(t)
 	for _, offset := range []int{4, 16} {
 		if _, err := far.Write(append([]byte{0, 0, 0, unix.AF_INET}, ip4...)); err != nil {
 			t.Fatal(err)

@@ -8,9 +8,9 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// foreignNetwork asks who owns the thread's network namespace
-// (ioctl_nsfs(2), NS_GET_USERNS). The kernel refuses to name an owner that is
-// outside of the thread's own user namespace.
+// foreignNetwork reports whether a user namespace outside of the thread's own one
+// owns the thread's network namespace. The kernel does not name such an owner
+// (ioctl_nsfs(2), NS_GET_USERNS).
 func foreignNetwork() (foreign, known bool) {
 	net, err := unix.Open("/proc/thread-self/ns/net", unix.O_RDONLY|unix.O_CLOEXEC, 0)
 	if err != nil {
@@ -28,8 +28,8 @@ func foreignNetwork() (foreign, known bool) {
 	return false, true
 }
 
-// linkByName asks rtnetlink (rtnetlink(7)), which tells of the thread's network
-// namespace, and since Linux 4.19 what a TUN is like.
+// linkByName looks up an interface by rtnetlink (rtnetlink(7)), in the thread's
+// network namespace. Since Linux 4.19 the kernel describes a TUN.
 func linkByName(name string) (l linkFacts, known bool) {
 	link, err := netlink.LinkByName(name)
 	var missing netlink.LinkNotFoundError

@@ -9,15 +9,15 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// framed moves packets through a file on which the address family, in network
-// byte order, is in front of each (tun(4), TUNSIFHEAD). It uses the 4 bytes
-// before the offset for it. On Linux it is there for its tests.
-type framed struct {
+// familyHeader moves packets through a file on which each is preceded by its
+// address family in network byte order (tun(4), TUNSIFHEAD). It overwrites the 4
+// bytes before the offset. Linux compiles it for its tests alone.
+type familyHeader struct {
 	file *os.File
 }
 
-// Read leaves out what is shorter than a family.
-func (f framed) Read(bufs [][]byte, sizes []int, offset int) (int, error) {
+// Read drops a message that is shorter than an address family.
+func (f familyHeader) Read(bufs [][]byte, sizes []int, offset int) (int, error) {
 	n, err := f.file.Read(bufs[0][offset-familySize:])
 	if err != nil || n < familySize {
 		return 0, err
@@ -28,7 +28,7 @@ func (f framed) Read(bufs [][]byte, sizes []int, offset int) (int, error) {
 
 // Write returns the number of packets before the first that fails. None may
 // be empty.
-func (f framed) Write(bufs [][]byte, offset int) (int, error) {
+func (f familyHeader) Write(bufs [][]byte, offset int) (int, error) {
 	for i, b := range bufs {
 		family := uint32(unix.AF_INET)
 		switch b[offset] >> 4 {

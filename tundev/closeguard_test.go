@@ -65,8 +65,8 @@ func (f *frail) Close() error {
 
 func (f *frail) Events() <-chan tun.Event { return f.events }
 
-func TestGuardOffsets(t *testing.T) {
-	dev := tundev.NewGuard(newFrail(4), 4)
+func TestCloseGuardOffsets(t *testing.T) {
+	dev := tundev.NewCloseGuard(newFrail(4), 4)
 	defer dev.Close()
 	for _, tt := range []struct {
 		offset int
@@ -82,9 +82,9 @@ func TestGuardOffsets(t *testing.T) {
 	}
 }
 
-func TestGuardLeavesEmptyPacketsOut(t *testing.T) {
+func TestCloseGuardLeavesEmptyPacketsOut(t *testing.T) {
 	inner := newFrail(4)
-	dev := tundev.NewGuard(inner, 4)
+	dev := tundev.NewCloseGuard(inner, 4)
 	defer dev.Close()
 	bufs := [][]byte{make([]byte, 16), make([]byte, 17), nil, make([]byte, 3), make([]byte, 40)}
 	mine := slices.Clone(bufs)
@@ -101,9 +101,9 @@ func TestGuardLeavesEmptyPacketsOut(t *testing.T) {
 	}
 }
 
-func TestGuardKeepsTheLastKnown(t *testing.T) {
+func TestCloseGuardKeepsTheLastKnown(t *testing.T) {
 	inner := newFrail(0)
-	dev := tundev.NewGuard(inner, 0)
+	dev := tundev.NewCloseGuard(inner, 0)
 	check := func(when string) {
 		name, nameErr := dev.Name()
 		mtu, mtuErr := dev.MTU()
@@ -120,9 +120,9 @@ func TestGuardKeepsTheLastKnown(t *testing.T) {
 }
 
 // The race detector sees it when inner is closed while it is asked.
-func TestGuardClosesAlone(t *testing.T) {
+func TestCloseGuardClosesAlone(t *testing.T) {
 	for range 100 {
-		dev := tundev.NewGuard(newFrail(0), 0)
+		dev := tundev.NewCloseGuard(newFrail(0), 0)
 		var askers sync.WaitGroup
 		askers.Go(func() { dev.MTU() })
 		askers.Go(func() { dev.Close() })

@@ -1,112 +1,28 @@
 //go:build !android
 
-package tundev_test
+package tunqueue_test
 
 import (
 	"bytes"
-	"encoding/binary"
 	"errors"
 	"fmt"
-	"net/netip"
 	"os"
 	"slices"
-	"strings"
 	"syscall"
 	"testing"
 
 	"golang.org/x/sys/unix"
 
 	"tstun/internal/gso"
-	"tstun/packet"
-	"tstun/tundev"
+	"tstun/internal/tunqueue"
+	"tstun/internal/tunqueue/queuetest"
 )
-
-// newPort returns a port and the descriptor of the system behind it: a pair of
-// sockets that keep packets apart, as a TUN does.
-func newPort(t testing.TB, virtio bool, log *record) (*tundev.Port, *os.File) {
-	t.Helper()
-	fds, err := unix.Socketpair(unix.AF_UNIX, unix.SOCK_SEQPACKET|unix.SOCK_NONBLOCK|unix.SOCK_CLOEXEC, 0)
-	if err != nil {
-		t.Fatal(err)
-	}
-	near, far := os.NewFile(uintptr(fds[0]), "near"), os.NewFile(uintptr(fds[1]), "far")
-	t.Cleanup(func() { near.Close(); far.Close() })
-	for _, fd := range fds {
-		unix.SetsockoptInt(fd, unix.SOL_SOCKET, unix.SO_SNDBUF, 1<<20)
-	}
-	p, err := tundev.NewPort(near, virtio, log.logf)
-	if err != nil {
-		t.Fatal(err)
-	}
-	return p, far
-}
-
-// buffers are n of size bytes each.
-func buffers(n, size int) ([][]byte, []int) {
-	bufs := make([][]byte, n)
-	for i := range bufs {
-		bufs[i] = make([]byte, size)
-	}
-	return bufs, make([]int, n)
-}
-
-// udp is a packet with a payload of n bytes that tell which it is.
-func udp(which uint32, n int) []byte {
-	payload := make([]byte, n)
-	for i := range payload {
-		payload[i] = byte(uint32(i) + which)
-	}
-	binary.BigEndian.PutUint32(payload, which)
-	return packet.Generate(packet.UDPHeader{Src: hostPort, Dst: peerPort, ID: uint16(which%0xffff + 1)}, payload)
-}
-
-// superUDP is a super-packet, with its virtio header in front, and what it is
-// to be cut into.
-func superUDP(segments, size, last int) (super []byte, want [][]byte) {
-	h := packet.UDPHeader{Src: hostPort, Dst: peerPort, ID: 7}
-	payload := make([]byte, (segments-1)*size+last)
-	for i := range payload {
-		payload[i] = byte(i * 7)
-	}
-	whole := packet.Generate(h, payload)
-	for i := range segments {
-		one := h
-		one.ID += uint16(i)
-		want = append(want, packet.Generate(one, payload[i*size:min(len(payload), (i+1)*size)]))
-	}
-	binary.BigEndian.PutUint16(whole[26:], packet.PseudoHeaderSum(17, hostPort.Addr(), peerPort.Addr(), len(whole)-20))
-	v := gso.Virtio{Flags: 1, Type: 5, Size: uint16(size), ChecksumStart: 20, ChecksumOffset: 6}
-	return framedBy(v, whole), want
-}
-
-// superTCP is a super-packet of TCP, with its virtio header in front.
-func superTCP(segments, size int) []byte {
-	h := packet.TCPHeader{Src: hostPort, Dst: peerPort, Seq: 1, Ack: 7, Flags: packet.TCPAck, Window: 99, ID: 7}
-	whole := packet.Generate(h, make([]byte, segments*size))
-	binary.BigEndian.PutUint16(whole[36:], packet.PseudoHeaderSum(6, hostPort.Addr(), peerPort.Addr(), len(whole)-20))
-	v := gso.Virtio{Flags: 1, Type: 1, HeaderLen: 40, Size: uint16(size), ChecksumStart: 20, ChecksumOffset: 16}
-	return framedBy(v, whole)
-}
-
-// framedBy puts a virtio header in front.
-func framedBy(v gso.Virtio, p []byte) []byte {
-	b := make([]byte, gso.VirtioLen, gso.VirtioLen+len(p))
-	v.Encode(b)
-	return append(b, p...)
-}
-
-func send(t testing.TB, f *os.File, p []byte) {
-	t.Helper()
-	if _, err := f.Write(p); err != nil {
-		t.Fatal(err)
-	}
-}
 
 // One call takes all that is ready, whatever it is, in its order.
 func TestReadReadyTakesAll(t *testing.T) {
 	for _, virtio := range []bool{false, true} {
 		t.Run(fmt.Sprintf("virtio %v", virtio), func(t *testing.T) {
-			p, far := newPort(t, virtio, new(record))
+			q, far := newQueue(t, virtio, t.Logf)
 			var want [][]byte
 			for i := range 50 {
 				pkt := udp(uint32(i), 4+i*170) // also longer than what is read straight into the buffer
@@ -115,7 +31,7 @@ func TestReadReadyTakesAll(t *testing.T) {
 					send(t, far, pkt)
 					continue
 				}
-				send(t, far, framedBy(gso.Virtio{}, pkt))
+				send(t, far, withVirtio(gso.Virtio{}, pkt))
 				if i%10 == 9 {
 					super, segments := superUDP(5, 100, 1)
 					send(t, far, super)
@@ -123,7 +39,7 @@ func TestReadReadyTakesAll(t *testing.T) {
 				}
 			}
 			bufs, sizes := buffers(128, room+9000)
-			n, err := p.ReadReady(bufs, sizes, room, true)
+			n, err := q.ReadReady(bufs, sizes, room, true)
 			if err != nil || n != len(want) {
 				t.Fatalf("%d packets, %v; want %d", n, err, len(want))
 			}
@@ -135,7 +51,7 @@ func TestReadReadyTakesAll(t *testing.T) {
 					t.Fatalf("packet %d: the bytes in front were changed", i)
 				}
 			}
-			if n, err := p.ReadReady(bufs, sizes, room, false); n != 0 || err != nil {
+			if n, err := q.ReadReady(bufs, sizes, room, false); n != 0 || err != nil {
 				t.Errorf("then %d, %v", n, err)
 			}
 		})
@@ -146,7 +62,7 @@ func TestReadReadyTakesAll(t *testing.T) {
 // around every number of buffers.
 func TestLeftovers(t *testing.T) {
 	for _, count := range []int{1, 2, 3, 7, 43, 64, 127, 128, 129, 130} {
-		p, far := newPort(t, true, new(record))
+		q, far := newQueue(t, true, t.Logf)
 		bufs, sizes := buffers(count, 300)
 		segments := []int{1, 2, count - 1, count, count + 1, 2*count - 1, 2 * count, 2*count + 1, 200}
 		for _, n := range segments {
@@ -156,11 +72,11 @@ func TestLeftovers(t *testing.T) {
 			super, want := superUDP(n, 100, 99)
 			send(t, far, super)
 			one := udp(5, 10)
-			send(t, far, framedBy(gso.Virtio{}, one))
+			send(t, far, withVirtio(gso.Virtio{}, one))
 			want = append(want, one)
 			got := 0
 			for got < len(want) {
-				k, err := p.ReadReady(bufs, sizes, 0, true)
+				k, err := q.ReadReady(bufs, sizes, 0, true)
 				if err != nil || k != min(count, len(want)-got) {
 					t.Fatalf("%d segments, %d buffers: %d packets after %d, %v", n, count, k, got, err)
 				}
@@ -176,21 +92,21 @@ func TestLeftovers(t *testing.T) {
 }
 
 // Every number of buffers, for one number of segments: what is left is told by
-// Abandon, and is gone.
-func TestAbandon(t *testing.T) {
-	p, far := newPort(t, true, new(record))
+// Discard, and is gone.
+func TestDiscard(t *testing.T) {
+	q, far := newQueue(t, true, t.Logf)
 	for count := 1; count <= 130; count++ {
 		super, _ := superUDP(65, 100, 100)
 		send(t, far, super)
 		bufs, sizes := buffers(count, 300)
-		n, err := p.ReadReady(bufs, sizes, 0, true)
+		n, err := q.ReadReady(bufs, sizes, 0, true)
 		if err != nil || n != min(count, 65) {
 			t.Fatalf("%d buffers: %d, %v", count, n, err)
 		}
-		if got := p.Abandon(); got != 65-n {
-			t.Errorf("%d buffers: abandoned %d", count, got)
+		if got := q.Discard(); got != 65-n {
+			t.Errorf("%d buffers: discarded %d", count, got)
 		}
-		if n, err := p.ReadReady(bufs, sizes, 0, false); n != 0 || err != nil {
+		if n, err := q.ReadReady(bufs, sizes, 0, false); n != 0 || err != nil {
 			t.Errorf("%d buffers: then %d, %v", count, n, err)
 		}
 	}
@@ -201,15 +117,15 @@ func TestShortBuffers(t *testing.T) {
 	for _, virtio := range []bool{false, true} {
 		for _, space := range []int{0, 1, 20, 99, 100, 101, 2047, 2048, 2049, 5000} {
 			for _, length := range []int{100, 2048, 2100, 4999, 5000, 5001, 60_000} {
-				p, far := newPort(t, virtio, new(record))
+				q, far := newQueue(t, virtio, t.Logf)
 				pkt := udp(1, length-28)
 				if virtio {
-					send(t, far, framedBy(gso.Virtio{}, pkt))
+					send(t, far, withVirtio(gso.Virtio{}, pkt))
 				} else {
 					send(t, far, pkt)
 				}
 				bufs, sizes := buffers(2, room+space)
-				n, err := p.ReadReady(bufs, sizes, room, true)
+				n, err := q.ReadReady(bufs, sizes, room, true)
 				if n != 1 || err != nil || sizes[0] != length {
 					t.Fatalf("space %d, length %d: %d packets, %v, size %d", space, length, n, err, sizes[0])
 				}
@@ -219,16 +135,16 @@ func TestShortBuffers(t *testing.T) {
 			}
 		}
 	}
-	p, far := newPort(t, true, new(record))
+	q, far := newQueue(t, true, t.Logf)
 	super, want := superUDP(4, 100, 10)
 	send(t, far, super)
 	bufs, sizes := buffers(4, 100)
-	if n, err := p.ReadReady(bufs, sizes, 0, true); n != 4 || err != nil || !slices.Equal(sizes, []int{128, 128, 128, 38}) ||
+	if n, err := q.ReadReady(bufs, sizes, 0, true); n != 4 || err != nil || !slices.Equal(sizes, []int{128, 128, 128, 38}) ||
 		!bytes.Equal(bufs[3][:38], want[3]) {
 		t.Errorf("segments: %d, %v, sizes %v", n, err, sizes)
 	}
-	send(t, far, framedBy(gso.Virtio{}, want[0]))
-	if n, err := p.ReadReady(bufs, sizes, 1000, true); n != 1 || err != nil || sizes[0] != 128 {
+	send(t, far, withVirtio(gso.Virtio{}, want[0]))
+	if n, err := q.ReadReady(bufs, sizes, 1000, true); n != 1 || err != nil || sizes[0] != 128 {
 		t.Errorf("offset behind the buffer: %d, %v, size %d", n, err, sizes[0])
 	}
 }
@@ -237,15 +153,15 @@ func TestShortBuffers(t *testing.T) {
 // to, up to one that fills its buffer.
 func TestChecksumIsCompleted(t *testing.T) {
 	for _, length := range []int{32, 100, 2047, 2048, 2049, 5000} {
-		p, far := newPort(t, true, new(record))
+		q, far := newQueue(t, true, t.Logf)
 		want := udp(7, length-28)
 		pkt := bytes.Clone(want)
-		binary.BigEndian.PutUint16(pkt[26:], packet.PseudoHeaderSum(17, hostPort.Addr(), peerPort.Addr(), len(pkt)-20))
+		queuetest.LeaveChecksum(pkt)
 		v := gso.Virtio{Flags: 1, ChecksumStart: 20, ChecksumOffset: 6}
 		for _, more := range []int{0, 1, 3000} {
-			send(t, far, framedBy(v, pkt))
+			send(t, far, withVirtio(v, pkt))
 			bufs, sizes := buffers(1, room+len(pkt)+more)
-			if n, err := p.ReadReady(bufs, sizes, room, true); n != 1 || err != nil || !bytes.Equal(bufs[0][room:room+sizes[0]], want) {
+			if n, err := q.ReadReady(bufs, sizes, room, true); n != 1 || err != nil || !bytes.Equal(bufs[0][room:room+sizes[0]], want) {
 				t.Errorf("%d bytes, room for %d more: %d, %v, size %d, or another checksum", len(pkt), more, n, err, sizes[0])
 			}
 		}
@@ -265,13 +181,13 @@ func TestMalformed(t *testing.T) {
 		"checksum start":  {Flags: 1, ChecksumStart: 60_000, ChecksumOffset: 6},
 		"super, checksum": {Flags: 1, Type: 5, Size: 100, ChecksumStart: 60_000, ChecksumOffset: 6},
 	} {
-		p, far := newPort(t, true, new(record))
-		send(t, far, framedBy(gso.Virtio{}, good))
-		send(t, far, framedBy(v, good))
+		q, far := newQueue(t, true, t.Logf)
+		send(t, far, withVirtio(gso.Virtio{}, good))
+		send(t, far, withVirtio(v, good))
 		send(t, far, super)
 		bufs, sizes := buffers(10, 200)
-		n, err := p.ReadReady(bufs, sizes, 0, true)
-		if n != 5 || err != nil || !slices.Equal(sizes[:n], []int{128, tundev.Malformed, 128, 128, 128}) {
+		n, err := q.ReadReady(bufs, sizes, 0, true)
+		if n != 5 || err != nil || !slices.Equal(sizes[:n], []int{128, tunqueue.Malformed, 128, 128, 128}) {
 			t.Errorf("%s: %d, %v, sizes %v", name, n, err, sizes[:n])
 			continue
 		}
@@ -280,15 +196,15 @@ func TestMalformed(t *testing.T) {
 		}
 	}
 	// Read, which wireguard-go may call, has no negative sizes.
-	p, far := newPort(t, true, new(record))
-	send(t, far, framedBy(gso.Virtio{Type: 77}, good))
+	q, far := newQueue(t, true, t.Logf)
+	send(t, far, withVirtio(gso.Virtio{Type: 77}, good))
 	bufs, sizes := buffers(1, 200)
-	if n, err := p.Read(bufs, sizes, 0); n != 1 || err != nil || sizes[0] != 0 {
+	if n, err := q.Read(bufs, sizes, 0); n != 1 || err != nil || sizes[0] != 0 {
 		t.Errorf("Read: %d, %v, sizes %v", n, err, sizes)
 	}
 	// Nothing can be read without sizes.
 	soon(t, "Read", func() {
-		if n, err := p.Read(bufs, nil, 0); n != 0 || err != nil {
+		if n, err := q.Read(bufs, nil, 0); n != 0 || err != nil {
 			t.Errorf("Read without sizes: %d, %v", n, err)
 		}
 	})
@@ -296,18 +212,18 @@ func TestMalformed(t *testing.T) {
 	// sizes that it gets.
 	for _, offset := range []int{0, 100, 1000} {
 		super, _ := superUDP(2, 100, 60)
-		send(t, far, framedBy(gso.Virtio{}, udp(1, 173)))
+		send(t, far, withVirtio(gso.Virtio{}, udp(1, 173)))
 		send(t, far, super)
 		bufs, sizes := buffers(3, offset+127)
 		bufs[0] = bufs[0][:min(offset, 200)]
-		if n, err := p.Read(bufs, sizes, offset); n != 3 || err != nil || !slices.Equal(sizes, []int{0, 0, 88}) {
+		if n, err := q.Read(bufs, sizes, offset); n != 3 || err != nil || !slices.Equal(sizes, []int{0, 0, 88}) {
 			t.Errorf("Read at %d of what does not fit: %d, %v, sizes %v", offset, n, err, sizes)
 		}
 	}
 	// Neither is a bare header a packet, nor less than one.
 	for _, runt := range [][]byte{make([]byte, gso.VirtioLen), {1}} {
 		send(t, far, runt)
-		if n, err := p.ReadReady(bufs, sizes, 0, true); n != 1 || err != nil || sizes[0] != 0 {
+		if n, err := q.ReadReady(bufs, sizes, 0, true); n != 1 || err != nil || sizes[0] != 0 {
 			t.Errorf("runt of %d: %d, %v, sizes %v", len(runt), n, err, sizes)
 		}
 	}
@@ -321,9 +237,9 @@ func TestReadErrors(t *testing.T) {
 	}{
 		{unix.EINTR, nil}, {unix.ENOBUFS, unix.ENOBUFS}, {unix.EIO, unix.EIO}, {unix.EBADFD, os.ErrClosed},
 	} {
-		p, far := newPort(t, true, new(record))
+		q, far := newQueue(t, true, t.Logf)
 		script := []syscall.Errno{0, tt.errno}
-		tundev.FailReads(p, func() syscall.Errno {
+		queuetest.FailReads(q, func() syscall.Errno {
 			if len(script) == 0 {
 				return 0
 			}
@@ -332,77 +248,38 @@ func TestReadErrors(t *testing.T) {
 			return next
 		})
 		for range 2 {
-			send(t, far, framedBy(gso.Virtio{}, udp(1, 100)))
+			send(t, far, withVirtio(gso.Virtio{}, udp(1, 100)))
 		}
 		bufs, sizes := buffers(4, 200)
-		n, err := p.ReadReady(bufs, sizes, 0, true)
+		n, err := q.ReadReady(bufs, sizes, 0, true)
 		if want := 1; tt.is != nil && (n != want || err != nil) || tt.is == nil && (n != 2 || err != nil) {
 			t.Errorf("%v: %d, %v", tt.errno, n, err)
 		}
 		script = []syscall.Errno{tt.errno}
-		if n, err := p.ReadReady(bufs, sizes, 0, false); tt.is != nil && (n != 0 || !errors.Is(err, tt.is)) {
+		if n, err := q.ReadReady(bufs, sizes, 0, false); tt.is != nil && (n != 0 || !errors.Is(err, tt.is)) {
 			t.Errorf("%v: %d, %v; want %v", tt.errno, n, err, tt.is)
 		}
-	}
-}
-
-func TestNegotiate(t *testing.T) {
-	const all = tundev.OffloadChecksum | tundev.OffloadTCP | tundev.OffloadUDP
-	for _, tt := range []struct {
-		known, want uint
-		lines       int
-	}{
-		{all, all, 0},
-		{tundev.OffloadChecksum | tundev.OffloadTCP, tundev.OffloadChecksum | tundev.OffloadTCP, 1},
-		{tundev.OffloadChecksum, tundev.OffloadChecksum, 2},
-		{1 << 30, 0, 3},
-		{0, 0, 4},
-	} {
-		var log record
-		got, err := tundev.Negotiate(log.logf, tt.known)
-		if got != tt.want || (err != nil) != (tt.known == 0) || len(log.lines) != tt.lines {
-			t.Errorf("known %#x: %#x, %v, log\n%s", tt.known, got, err, &log)
-		}
-		for _, line := range log.lines {
-			if !strings.HasPrefix(line, "tundev: test0: the kernel refuses, going on without") {
-				t.Errorf("line %q", line)
-			}
-		}
-	}
-}
-
-// What FromFile finds is told to the log of AsDirect, in its order.
-func TestNotesAreKept(t *testing.T) {
-	var n tundev.Notes
-	for i := range 100 {
-		n.Logf("line %d", i)
-	}
-	var log record
-	n.To(log.logf)
-	n.Logf("100 %%")
-	if len(log.lines) != 17 || log.lines[0] != "line 0" || log.lines[15] != "line 15" || log.lines[16] != "100 %" {
-		t.Errorf("log\n%s", &log)
 	}
 }
 
 func FuzzReadReady(f *testing.F) {
 	super, _ := superUDP(3, 100, 7)
 	f.Add(super, uint8(4), uint16(200))
-	f.Add(framedBy(gso.Virtio{Flags: 1, ChecksumStart: 20, ChecksumOffset: 6}, udp(1, 50)), uint8(1), uint16(60))
+	f.Add(withVirtio(gso.Virtio{Flags: 1, ChecksumStart: 20, ChecksumOffset: 6}, udp(1, 50)), uint8(1), uint16(60))
 	f.Fuzz(func(t *testing.T, in []byte, count uint8, size uint16) {
 		if len(in) == 0 || count == 0 {
 			return
 		}
-		p, far := newPort(t, true, new(record))
+		q, far := newQueue(t, true, t.Logf)
 		send(t, far, in)
 		bufs, sizes := buffers(int(count), int(size))
 		for range 70_000 {
-			n, err := p.ReadReady(bufs, sizes, 0, false)
+			n, err := q.ReadReady(bufs, sizes, 0, false)
 			if err != nil {
 				t.Fatal(err)
 			}
 			for _, s := range sizes[:n] {
-				if s < tundev.Malformed || s > 65535 {
+				if s < tunqueue.Malformed || s > 65535 {
 					t.Fatalf("size %d", s)
 				}
 			}
@@ -413,8 +290,3 @@ func FuzzReadReady(f *testing.F) {
 		t.Fatal("more packets than bytes")
 	})
 }
-
-var (
-	hostPort = netip.MustParseAddrPort("10.7.0.1:1000")
-	peerPort = netip.MustParseAddrPort("10.7.0.2:2000")
-)

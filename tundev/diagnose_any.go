@@ -3,14 +3,14 @@ package tundev
 import (
 	"errors"
 	"fmt"
-	"os"
 	"strings"
-	"syscall"
+
+	"tstun/internal/deverr"
 )
 
-// plain recognises the errors that say what they mean, on whatever system they
-// come and wherever from.
-func (s system) plain(name string, err error) (f Finding, ok bool) {
+// anySystem explains the errors that have one cause, whatever system and function
+// they come from.
+func (s system) anySystem(name string, err error) (f Finding, ok bool) {
 	var badName *nameError
 	var badMTU mtuError
 	switch {
@@ -23,42 +23,42 @@ func (s system) plain(name string, err error) (f Finding, ok bool) {
 			Advice:   fmt.Sprintf("use an MTU of 1280 to %d bytes, or 0 for the system's own", maxMTU),
 			Evidence: err.Error(),
 		}, true
-	case isAny(err, syscall.EMFILE, syscall.ENFILE):
+	case deverr.ProcessFileLimit(err), deverr.SystemFileLimit(err):
 		return s.descriptorLimit(err), true
-	case isAny(err, syscall.ENOMEM, syscall.ENOBUFS):
+	case deverr.NoMemory(err):
 		return Finding{
 			Code:     "out-of-memory",
 			Cause:    "the kernel has no memory left for it",
 			Advice:   "free memory, or raise the memory limit of the container or service, and try again",
 			Evidence: err.Error(),
 		}, true
-	case errors.Is(err, os.ErrClosed):
+	case deverr.Closed(err):
 		return Finding{
 			Code:     "device-closed",
 			Cause:    "the device was closed, or its interface was deleted under it",
 			Advice:   "make a new device",
 			Evidence: err.Error(),
 		}, true
-	case s.goos == "linux" && errors.Is(err, syscall.EEXIST):
+	case s.goos == "linux" && deverr.Exists(err):
 		return Finding{
 			Code:     "already-configured",
 			Cause:    "the interface existed before and has its address or route already",
 			Advice:   "nothing: treat it as success",
 			Evidence: err.Error(),
 		}, true
-	case s.goos == "linux" && errors.Is(err, syscall.EIO):
+	case s.goos == "linux" && deverr.LinkDown(err):
 		return Finding{
 			Code:     "link-down",
 			Cause:    "the kernel takes no packets because the link is down",
-			Advice:   "bring it up: ip link set " + concrete(name) + " up; the device goes on by itself",
+			Advice:   "bring it up: ip link set " + exampleName(name) + " up; the device goes on by itself",
 			Evidence: err.Error(),
 		}, true
 	}
 	return Finding{}, false
 }
 
-// concrete is name, or an example of one where the system picks it.
-func concrete(name string) string {
+// exampleName returns name, or an example if the system picks the name.
+func exampleName(name string) string {
 	if name == "" || strings.Contains(name, "%") {
 		return "tun0"
 	}
@@ -66,7 +66,7 @@ func concrete(name string) string {
 }
 
 // descriptorLimit explains EMFILE, the limit of the process, and ENFILE, that of
-// the system. Little else can be looked at, since that takes a descriptor.
+// the system. It looks at little else, since that takes a descriptor.
 func (s system) descriptorLimit(err error) Finding {
 	f := Finding{
 		Code:     "descriptor-limit",
@@ -74,7 +74,7 @@ func (s system) descriptorLimit(err error) Finding {
 		Advice:   "close some, or raise the limit before the program starts, by who may: LimitNOFILE=65536 in systemd, --ulimit nofile=65536 in Docker, ulimit -n 65536 in a shell of root's; a device takes about ten",
 		Evidence: err.Error(),
 	}
-	if errors.Is(err, syscall.ENFILE) {
+	if deverr.SystemFileLimit(err) {
 		f.Cause = "the system has as many files open as it may"
 		f.Advice = "look for a program that leaks descriptors, or raise the limit: sysctl -w fs.file-max=2097152"
 		return f
@@ -88,7 +88,7 @@ func (s system) descriptorLimit(err error) Finding {
 	return f
 }
 
-// unknown is said of an error that nothing explains.
+// unknown is the finding for an error that nothing explains.
 func unknown(err error) Finding {
 	return Finding{
 		Code:     "unknown-cause",

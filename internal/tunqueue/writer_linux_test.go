@@ -1,13 +1,12 @@
 //go:build !android
 
-package tundev_test
+package tunqueue_test
 
 import (
 	"bytes"
 	"errors"
 	"fmt"
 	"io"
-	"net/netip"
 	"os"
 	"slices"
 	"strings"
@@ -19,66 +18,17 @@ import (
 	"golang.org/x/sys/unix"
 
 	"tstun/internal/gso"
-	"tstun/packet"
-	"tstun/tundev"
+	"tstun/internal/tunqueue"
+	"tstun/internal/tunqueue/queuetest"
 )
-
-// tcp is segment i of a flow, with 100 bytes.
-func tcp(flow uint16, i int) []byte { return tcpSized(flow, i, 100) }
-
-func tcpSized(flow uint16, i, size int) []byte {
-	return packet.Generate(packet.TCPHeader{
-		Src: peerPort, Dst: netip.AddrPortFrom(hostPort.Addr(), flow),
-		Seq: uint32(size * i), Ack: 7, Flags: packet.TCPAck, Window: 99, ID: uint16(i + 1),
-	}, bytes.Repeat([]byte{byte(i)}, size))
-}
-
-// batchOf puts packets behind room bytes.
-func batchOf(pkts ...[]byte) [][]byte {
-	bufs := make([][]byte, len(pkts))
-	for i, p := range pkts {
-		bufs[i] = append(make([]byte, room), p...)
-	}
-	return bufs
-}
-
-// received returns the packets that the system behind a port has got, as one
-// ReadReady on the other side hands them out.
-func received(t *testing.T, far *tundev.Port) (pkts [][]byte) {
-	t.Helper()
-	for {
-		bufs, sizes := buffers(128, 70_000)
-		n, err := far.ReadReady(bufs, sizes, 0, false)
-		if err != nil {
-			t.Fatal(err)
-		}
-		for i := range n {
-			pkts = append(pkts, bufs[i][:sizes[i]])
-		}
-		if n < len(bufs) {
-			return pkts
-		}
-	}
-}
-
-// newPair returns two ports, each the other's system.
-func newPair(t *testing.T, virtio bool, log *record) (near, far *tundev.Port) {
-	t.Helper()
-	near, file := newPort(t, virtio, log)
-	far, err := tundev.NewPort(file, virtio, t.Logf)
-	if err != nil {
-		t.Fatal(err)
-	}
-	return near, far
-}
 
 // Interleaved flows and packets of other kinds: each comes out once, each flow
 // in its order, and flows are joined.
 func TestWriteJoins(t *testing.T) {
 	for _, virtio := range []bool{false, true} {
-		near, far := newPair(t, virtio, new(record))
+		near, far := newPair(t, virtio, t.Logf)
 		writes := 0
-		tundev.RefuseWrites(near, func([]byte) syscall.Errno { writes++; return 0 })
+		queuetest.RefuseWrites(near, func([]byte) syscall.Errno { writes++; return 0 })
 		var pkts [][]byte
 		for i := range 40 {
 			pkts = append(pkts, tcp(1, i), tcp(2, i))
@@ -102,27 +52,13 @@ func TestWriteJoins(t *testing.T) {
 	}
 }
 
-// checkFlows compares packets of two flows, in the order of each, and others.
-func checkFlows(t *testing.T, got, want [][]byte) {
-	t.Helper()
-	flow := func(p []byte) string { return string(p[20:24]) }
-	sort := func(pkts [][]byte) [][]byte {
-		pkts = slices.Clone(pkts)
-		slices.SortStableFunc(pkts, func(a, b []byte) int { return strings.Compare(flow(a), flow(b)) })
-		return pkts
-	}
-	if !slices.EqualFunc(sort(got), sort(want), bytes.Equal) {
-		t.Errorf("%d packets came out, %d went in, or they differ", len(got), len(want))
-	}
-}
-
-// LESSONS.md row 7: a kernel that refuses joined packets gets them one by one,
+// A kernel that refuses joined packets gets them one by one,
 // once, from then on, and the log says so once.
-func TestLesson07RefusedJoining(t *testing.T) {
-	var log record
-	near, far := newPair(t, true, &log)
+func TestRefusedJoining(t *testing.T) {
+	var log queuetest.Log
+	near, far := newPair(t, true, log.Logf)
 	joined := 0
-	tundev.RefuseWrites(near, func(p []byte) syscall.Errno {
+	queuetest.RefuseWrites(near, func(p []byte) syscall.Errno {
 		var v gso.Virtio
 		if v.Decode(p); v.Super() {
 			joined++
@@ -144,7 +80,7 @@ func TestLesson07RefusedJoining(t *testing.T) {
 	if joined < 1 || joined > 2 {
 		t.Errorf("%d joined packets were tried", joined)
 	}
-	if len(log.lines) != 1 || !strings.Contains(log.String(), "tundev: test0: the kernel refuses joined packets") {
+	if len(log.Lines()) != 1 || !strings.Contains(log.String(), "tundev: test0: the kernel refuses joined packets") {
 		t.Errorf("log %q", &log)
 	}
 }
@@ -153,18 +89,15 @@ func TestLesson07RefusedJoining(t *testing.T) {
 // UDP, which must not end the joining of TCP.
 func TestJoiningWhatIsGranted(t *testing.T) {
 	for granted, want := range map[uint]int{
-		0: 4, tundev.OffloadChecksum: 4,
-		tundev.OffloadChecksum | tundev.OffloadTCP:                     3,
-		tundev.OffloadChecksum | tundev.OffloadTCP | tundev.OffloadUDP: 2,
+		0: 4, tunqueue.OffloadChecksum: 4,
+		tunqueue.OffloadChecksum | tunqueue.OffloadTCP:                       3,
+		tunqueue.OffloadChecksum | tunqueue.OffloadTCP | tunqueue.OffloadUDP: 2,
 	} {
-		_, file := newPort(t, true, new(record))
-		p, err := tundev.NewPortGranted(file, granted, t.Logf)
-		if err != nil {
-			t.Fatal(err)
-		}
+		_, file := newQueue(t, true, t.Logf)
+		q := queuetest.Granted(t, file, granted, t.Logf)
 		writes := 0
-		tundev.RefuseWrites(p, func([]byte) syscall.Errno { writes++; return 0 })
-		if n, err := p.Write(batchOf(tcp(1, 0), tcp(1, 1), udp(1, 10), udp(2, 10)), room); n != 4 || err != nil || writes != want {
+		queuetest.RefuseWrites(q, func([]byte) syscall.Errno { writes++; return 0 })
+		if n, err := q.Write(batchOf(tcp(1, 0), tcp(1, 1), udp(1, 10), udp(2, 10)), room); n != 4 || err != nil || writes != want {
 			t.Errorf("offloads %#x: %d, %v in %d writes, want %d", granted, n, err, writes, want)
 		}
 	}
@@ -172,9 +105,9 @@ func TestJoiningWhatIsGranted(t *testing.T) {
 
 // A system call that a signal interrupts is made again.
 func TestWriteInterrupted(t *testing.T) {
-	near, far := newPair(t, true, new(record))
+	near, far := newPair(t, true, t.Logf)
 	writes := 0
-	tundev.RefuseWrites(near, func([]byte) syscall.Errno {
+	queuetest.RefuseWrites(near, func([]byte) syscall.Errno {
 		if writes++; writes%2 == 1 {
 			return unix.EINTR
 		}
@@ -189,10 +122,10 @@ func TestWriteInterrupted(t *testing.T) {
 
 // A failure that is not about joining leaves it on.
 func TestJoiningStaysOn(t *testing.T) {
-	var log record
-	near, far := newPair(t, true, &log)
+	var log queuetest.Log
+	near, far := newPair(t, true, log.Logf)
 	writes := 0
-	tundev.RefuseWrites(near, func(p []byte) syscall.Errno {
+	queuetest.RefuseWrites(near, func(p []byte) syscall.Errno {
 		if writes++; writes == 1 {
 			return unix.ENOMEM
 		}
@@ -205,7 +138,7 @@ func TestJoiningStaysOn(t *testing.T) {
 		}
 		checkFlows(t, received(t, far), pkts)
 	}
-	if writes != 5 || len(log.lines) != 0 {
+	if writes != 5 || len(log.Lines()) != 0 {
 		t.Errorf("%d writes, log %q", writes, &log)
 	}
 }
@@ -213,11 +146,11 @@ func TestJoiningStaysOn(t *testing.T) {
 // However many small packets there are, none of the system's limits is taken for
 // a refusal of joining.
 func TestJoiningManySmallPackets(t *testing.T) {
-	var log record
-	near, far := newPair(t, true, &log)
+	var log queuetest.Log
+	near, far := newPair(t, true, log.Logf)
 	var pkts [][]byte
 	for i := range 1500 {
-		pkts = append(pkts, tcpSized(1, i, 1))
+		pkts = append(pkts, queuetest.TCP(1, i, 1))
 	}
 	if n, err := near.Write(batchOf(pkts...), room); n != len(pkts) || err != nil || log.String() != "" {
 		t.Errorf("%d, %v, log %q", n, err, &log)
@@ -244,10 +177,10 @@ func TestPartialFailures(t *testing.T) {
 		{"link down in a group", []int{2}, unix.EIO, unix.EPERM, []int{2, 3, 4, 5, 6, 7}},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
-			near, far := newPair(t, true, new(record))
+			near, far := newPair(t, true, t.Logf)
 			// 0: alone, 1, 2, 4: joined, 3: alone, 5: alone, 6, 7: joined
 			pkts := [][]byte{udp(0, 90), tcp(1, 0), tcp(1, 1), udp(3, 10), tcp(1, 2), udp(5, 50), tcp(2, 0), tcp(2, 1)}
-			tundev.RefuseWrites(near, func(b []byte) syscall.Errno {
+			queuetest.RefuseWrites(near, func(b []byte) syscall.Errno {
 				var v gso.Virtio
 				if v.Decode(b); v.Super() {
 					return tt.joined
@@ -259,7 +192,7 @@ func TestPartialFailures(t *testing.T) {
 				return 0
 			})
 			n, err := near.Write(batchOf(pkts...), room)
-			var lost *tundev.WriteError
+			var lost *tunqueue.LostError
 			if !errors.As(err, &lost) {
 				t.Fatalf("error %v", err)
 			}
@@ -289,9 +222,9 @@ func TestPartialFailures(t *testing.T) {
 }
 
 func TestWriteToDeleted(t *testing.T) {
-	near, _ := newPair(t, true, new(record))
+	near, _ := newPair(t, true, t.Logf)
 	writes := 0
-	tundev.RefuseWrites(near, func([]byte) syscall.Errno {
+	queuetest.RefuseWrites(near, func([]byte) syscall.Errno {
 		if writes++; writes == 3 {
 			return unix.EBADFD
 		}
@@ -306,7 +239,7 @@ func TestWriteToDeleted(t *testing.T) {
 // A device that is full makes Write wait, not fail, and several writers get
 // through.
 func TestWriteWaits(t *testing.T) {
-	near, file := newPort(t, true, new(record))
+	near, file := newQueue(t, true, t.Logf)
 	const writers, batches = 3, 40
 	var all sync.WaitGroup
 	for w := range writers {
@@ -326,10 +259,7 @@ func TestWriteWaits(t *testing.T) {
 			}
 		})
 	}
-	far, err := tundev.NewPort(file, true, t.Logf)
-	if err != nil {
-		t.Fatal(err)
-	}
+	far := queuetest.On(t, file, true, t.Logf)
 	got := 0
 	bufs, sizes := buffers(128, 2000)
 	for got < writers*batches*100 {
@@ -344,20 +274,12 @@ func TestWriteWaits(t *testing.T) {
 
 // Close ends a Write that waits.
 func TestCloseWhileWriteWaits(t *testing.T) {
-	fds, err := unix.Socketpair(unix.AF_UNIX, unix.SOCK_SEQPACKET|unix.SOCK_NONBLOCK|unix.SOCK_CLOEXEC, 0)
-	if err != nil {
-		t.Fatal(err)
-	}
-	near, far := os.NewFile(uintptr(fds[0]), "near"), os.NewFile(uintptr(fds[1]), "far")
-	defer far.Close()
-	p, err := tundev.NewPort(near, true, t.Logf)
-	if err != nil {
-		t.Fatal(err)
-	}
+	near, far := queuetest.Sockets(t)
+	q := queuetest.On(t, near, true, t.Logf)
 	ended := make(chan error)
 	go func() {
 		for {
-			if _, err := p.Write(batchOf(udp(1, 1000)), room); err != nil {
+			if _, err := q.Write(batchOf(udp(1, 1000)), room); err != nil {
 				ended <- err
 				return
 			}
