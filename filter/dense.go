@@ -19,16 +19,16 @@ type dense struct {
 	// quicker than to walk the lists.
 	limit uint32
 
-	srcs, dsts, ports      sweep
-	srcCrowds, dstCrowds   []crowd
-	srcCrowdOf, dstCrowdOf []uint32 // by the number of a prefix: its crowd, or none
-	classOf                [256]uint16
-	classes                []protoClass
-	whole                  []uint64 // bitmaps of the classes without ports
+	srcs, dsts, ports        sweep
+	srcPrefixes, dstPrefixes []densePrefix
+	srcPrefixOf, dstPrefixOf []uint32 // by the number of a prefix: its crowd, or none
+	classOf                  [256]uint16
+	classes                  []protoClass
+	whole                    []uint64 // bitmaps of the classes without ports
 }
 
 // crowd is a prefix that many rules name, with the wider ones.
-type crowd struct {
+type densePrefix struct {
 	at    uint32 // in the sweep: with the prefix and all wider ones open
 	items uint32 // in the lists of the prefix and all wider ones
 	depth uint32 // lists that these are
@@ -50,58 +50,58 @@ const (
 
 // crowdsOf returns the crowds of two prefixes, if they have such and their
 // lists are slower to walk than the bitmaps.
-func (x *dense) crowdsOf(s, d uint32) (src, dst *crowd, ok bool) {
-	a, b := x.srcCrowdOf[s], x.dstCrowdOf[d]
+func (x *dense) prefixes(s, d uint32) (src, dst *densePrefix, ok bool) {
+	a, b := x.srcPrefixOf[s], x.dstPrefixOf[d]
 	if a == none || b == none {
 		return nil, nil, false
 	}
-	src, dst = &x.srcCrowds[a], &x.dstCrowds[b]
+	src, dst = &x.srcPrefixes[a], &x.dstPrefixes[b]
 	return src, dst, walkCost(src, dst) > uint64(x.limit)
 }
 
 // walkCost returns how many look-ups it takes at most to walk the lists.
-func walkCost(src, dst *crowd) uint64 {
+func walkCost(src, dst *densePrefix) uint64 {
 	return min(uint64(src.items)*uint64(dst.depth), uint64(dst.items)*uint64(src.depth))
 }
 
 // allows reports whether a unit is for the source, the destination, and the
 // service.
-func (x *dense) allows(src, dst *crowd, proto ipproto.Proto, port uint16) bool {
+func (x *dense) allows(src, dst *densePrefix, proto ipproto.Proto, port uint16) bool {
 	class := &x.classes[x.classOf[proto]]
-	q := question{src: src.at, dst: dst.at, whole: class.whole}
+	q := bitmapQuery{src: src.at, dst: dst.at, whole: class.whole}
 	if class.whole < 0 {
 		if q.port = class.find(port); q.port == none {
 			return false
 		}
 	}
 	if x.words <= smallWords {
-		return x.askSmall(q)
+		return x.intersectSmall(q)
 	}
-	return x.askLarge(q)
+	return x.intersectLarge(q)
 }
 
 // question says which three bitmaps to read.
-type question struct {
+type bitmapQuery struct {
 	src, dst uint32 // positions in the sweeps
 	port     uint32 // likewise, unless
 	whole    int    // this is where the bitmap is among x.whole, or -1
 }
 
 //go:noinline
-func (x *dense) askSmall(q question) bool {
+func (x *dense) intersectSmall(q bitmapQuery) bool {
 	var from, to, on [smallWords]uint64
-	return x.ask(q, from[:], to[:], on[:])
+	return x.intersectAll(q, from[:], to[:], on[:])
 }
 
 //go:noinline
-func (x *dense) askLarge(q question) bool {
+func (x *dense) intersectLarge(q bitmapQuery) bool {
 	var from, to, on [blockWords]uint64
-	return x.ask(q, from[:], to[:], on[:])
+	return x.intersectAll(q, from[:], to[:], on[:])
 }
 
 // ask reports whether the three bitmaps have a unit in common. It reads them
 // piece by piece into the three slices, which are of one length.
-func (x *dense) ask(q question, from, to, on []uint64) bool {
+func (x *dense) intersectAll(q bitmapQuery, from, to, on []uint64) bool {
 	for first := 0; first < x.words; first += len(from) {
 		n := min(len(from), x.words-first)
 		x.srcs.read(from[:n], first, q.src)

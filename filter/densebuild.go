@@ -12,7 +12,7 @@ type denseBuild struct {
 	x        *dense
 	srcs     side[uint32] // sets
 	dsts     side[grant]
-	wanted   []want // sorted by destination
+	wanted   []ruleDst // sorted by destination
 	services []service
 	sets     int
 	cost     func(words int) uint32 // see readCost
@@ -55,7 +55,7 @@ func newSide[T any](t tree, l lists[T], nodes []node[T]) side[T] {
 
 // crowded reports whether an address in prefix n may need more than limit
 // look-ups, if the lists of the other side are as deep as given.
-func (s *side[T]) crowded(n, deepest, limit uint32) bool {
+func (s *side[T]) isDense(n, deepest, limit uint32) bool {
 	return uint64(s.most[n])*uint64(deepest) > uint64(limit)
 }
 
@@ -107,7 +107,7 @@ func (b *denseBuild) words() int { return (len(b.units) + 63) / 64 }
 func (b *denseBuild) findUnits(limit uint32) {
 	in := make([]bool, b.sets)
 	for n := range uint32(len(b.srcs.nodes)) {
-		if b.srcs.crowded(n, b.dsts.deepest, limit) {
+		if b.srcs.isDense(n, b.dsts.deepest, limit) {
 			for _, set := range b.srcs.lists.of(n) {
 				in[set] = true
 			}
@@ -115,7 +115,7 @@ func (b *denseBuild) findUnits(limit uint32) {
 	}
 	b.units = b.units[:0]
 	for _, w := range b.wanted {
-		if in[w.set] && b.dsts.crowded(w.dst, b.srcs.deepest, limit) {
+		if in[w.set] && b.dsts.isDense(w.dst, b.srcs.deepest, limit) {
 			b.units = append(b.units, uint64(w.set)<<32|uint64(w.service))
 		}
 	}
@@ -141,7 +141,7 @@ func (b *denseBuild) sweepSources() {
 	}
 	l := lists[uint32]{at: make([]uint32, len(b.srcs.nodes)+1)}
 	for n := range uint32(len(b.srcs.nodes)) {
-		if b.srcs.crowded(n, b.dsts.deepest, b.x.limit) {
+		if b.srcs.isDense(n, b.dsts.deepest, b.x.limit) {
 			for _, set := range b.srcs.lists.of(n) {
 				if item[set] != 0 {
 					l.items = append(l.items, item[set]-1)
@@ -151,7 +151,7 @@ func (b *denseBuild) sweepSources() {
 		l.at[n+1] = uint32(len(l.items))
 	}
 	w := newSweep(b.words(), spans)
-	b.x.srcCrowdOf, b.x.srcCrowds = walk(&b.srcs, b.dsts.deepest, b.x.limit, l, sets, w)
+	b.x.srcPrefixOf, b.x.srcPrefixes = walk(&b.srcs, b.dsts.deepest, b.x.limit, l, sets, w)
 	b.x.srcs = w.done()
 }
 
@@ -160,7 +160,7 @@ func (b *denseBuild) sweepSources() {
 func (b *denseBuild) sweepDestinations() {
 	l := lists[uint32]{at: make([]uint32, len(b.dsts.nodes)+1)}
 	for _, w := range b.wanted {
-		if !b.dsts.crowded(w.dst, b.srcs.deepest, b.x.limit) {
+		if !b.dsts.isDense(w.dst, b.srcs.deepest, b.x.limit) {
 			continue
 		}
 		if i, ok := slices.BinarySearch(b.units, uint64(w.set)<<32|uint64(w.service)); ok {
@@ -172,16 +172,16 @@ func (b *denseBuild) sweepDestinations() {
 		l.at[i+1] = max(l.at[i+1], l.at[i]) // of nodes without items
 	}
 	w := newSweep(b.words(), nil)
-	b.x.dstCrowdOf, b.x.dstCrowds = walk(&b.dsts, b.srcs.deepest, b.x.limit, l, len(b.units), w)
+	b.x.dstPrefixOf, b.x.dstPrefixes = walk(&b.dsts, b.srcs.deepest, b.x.limit, l, len(b.units), w)
 	b.x.dsts = w.done()
 }
 
 // walk goes through the tree of the crowded prefixes. It opens the items of
 // each when it comes to it, and closes them when it has been through all
 // narrower ones. An item that is in several nested prefixes is open once.
-func walk[T any](s *side[T], deepest, limit uint32, items lists[uint32], n int, w *sweepBuilder) ([]uint32, []crowd) {
+func walk[T any](s *side[T], deepest, limit uint32, items lists[uint32], n int, w *sweepBuilder) ([]uint32, []densePrefix) {
 	of := slices.Repeat([]uint32{none}, len(s.nodes))
-	var crowds []crowd
+	var crowds []densePrefix
 	open := make([]uint32, n)
 	var path []uint32 // the prefixes that are open, wider ones first
 	leave := func() {
@@ -194,7 +194,7 @@ func walk[T any](s *side[T], deepest, limit uint32, items lists[uint32], n int, 
 		}
 	}
 	for _, n := range s.depthFirst() {
-		if !s.crowded(n, deepest, limit) {
+		if !s.isDense(n, deepest, limit) {
 			continue
 		}
 		for len(path) > 0 && path[len(path)-1] != s.up[n] {
@@ -207,7 +207,7 @@ func walk[T any](s *side[T], deepest, limit uint32, items lists[uint32], n int, 
 			}
 		}
 		of[n] = uint32(len(crowds))
-		crowds = append(crowds, crowd{at: w.at(), items: s.items[n], depth: s.depth[n]})
+		crowds = append(crowds, densePrefix{at: w.at(), items: s.items[n], depth: s.depth[n]})
 	}
 	return of, slices.Clip(crowds)
 }

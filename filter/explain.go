@@ -91,7 +91,7 @@ func (f *Filter) Check(src, dst netip.Addr, dstPort uint16, proto ipproto.Proto)
 func (f *Filter) Explain(src, dst netip.AddrPort, proto ipproto.Proto) Explanation {
 	src, dst = withoutZone(src), withoutZone(dst)
 	reason, stage := f.judgeStateless(src.Addr(), dst.Addr(), dst.Port(), proto)
-	if stage > StageAddress && isToItself(src.Addr(), dst.Addr()) {
+	if stage > StageAddress && isSameHost(src.Addr(), dst.Addr()) {
 		reason, stage = ReasonMartian, StageAddress
 	}
 	e := Explanation{Reason: reason, Stage: stage, Rule: noRule, Text: reason.Explain(), NearestRule: noRule}
@@ -134,11 +134,7 @@ func (f *Filter) judgeStateless(src, dst netip.Addr, port uint16, proto ipproto.
 
 // explainFlow fills e in if there is a flow between src and dst.
 func (f *Filter) explainFlow(e *Explanation, src, dst netip.AddrPort, proto ipproto.Proto) bool {
-	k := flow.MakeKey(proto, portsOf(proto, dst), portsOf(proto, src))
-	if proto.IsICMP() {
-		k = echoKey(proto, dst.Addr(), src.Addr(), src.Port(), peerAsks)
-	}
-	if !f.explainOpen(e, k) {
+	if !f.explainOpen(e, flowBetween(proto, dst, src, peerQueries)) {
 		return false
 	}
 	if e.Reason == ReasonRevoked {
@@ -150,21 +146,20 @@ func (f *Filter) explainFlow(e *Explanation, src, dst netip.AddrPort, proto ippr
 // explainOpen fills e in if there is a flow with the key k: with
 // ReasonRevoked and no text if its packets do not come in.
 func (f *Filter) explainOpen(e *Explanation, k flow.Key) bool {
-	now := Now()
-	c, ok := f.state.flows.Peek(k, now)
-	if !ok {
+	c, st := f.peek(k, Now(), false)
+	if st == ctNew {
 		return false
 	}
 	e.Stage = StageFlow
-	if !f.isOpen(k, now, false) {
+	if st != ctOpen {
 		e.Reason = ReasonRevoked
 		return true
 	}
 	e.Reason, e.Text = ReasonNone, "The packet belongs to an open flow, which the host opened."
 	switch {
-	case c.has(byPeer):
+	case c.has(peerInitiated):
 		e.Text = "The packet belongs to an open flow, which the peer opened."
-	case c.has(adopted):
+	case c.has(pickedUp):
 		e.Text = "The packet belongs to an open flow, which the host goes on with; who opened it is not known."
 	}
 	return true

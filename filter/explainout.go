@@ -3,7 +3,6 @@ package filter
 import (
 	"net/netip"
 
-	"tstun/flow"
 	"tstun/ipproto"
 )
 
@@ -28,14 +27,14 @@ func (f *Filter) ExplainOut(src, dst netip.AddrPort, proto ipproto.Proto) Explan
 	e := Explanation{Reason: reason, Stage: stage, Rule: noRule, Text: reason.Explain(), NearestRule: noRule}
 	if reason == ReasonNone {
 		e.Stage = StageOut
-		f.explainAnswers(&e, src, dst, proto)
+		f.explainReplies(&e, src, dst, proto)
 	}
 	e.Response = verdictFor(e.Reason).Response
 	return e
 }
 
 // explainAnswers fills in what becomes of answers to a packet that goes out.
-func (f *Filter) explainAnswers(e *Explanation, src, dst netip.AddrPort, proto ipproto.Proto) {
+func (f *Filter) explainReplies(e *Explanation, src, dst netip.AddrPort, proto ipproto.Proto) {
 	switch {
 	case proto == ipproto.TSMP:
 		e.Text = textOutTSMP
@@ -43,7 +42,7 @@ func (f *Filter) explainAnswers(e *Explanation, src, dst netip.AddrPort, proto i
 		e.Text = textOutAlone
 	case !f.isLocal(src.Addr()):
 		e.Text = textOutForeign
-	case f.explainOpen(e, outboundKey(src, dst, proto)):
+	case f.explainOpen(e, flowBetween(proto, src, dst, hostQueries)):
 		e.Answered = e.Reason == ReasonNone
 		if !e.Answered {
 			e.Reason, e.Text = ReasonNone, textOutRevoked // it is the answers that are refused
@@ -51,13 +50,4 @@ func (f *Filter) explainAnswers(e *Explanation, src, dst netip.AddrPort, proto i
 	default:
 		e.Text, e.Answered = textOut, true
 	}
-}
-
-// outboundKey returns the key of the flow from the host's src to the peer's
-// dst.
-func outboundKey(src, dst netip.AddrPort, proto ipproto.Proto) flow.Key {
-	if proto.IsICMP() {
-		return echoKey(proto, src.Addr(), dst.Addr(), src.Port(), hostAsks)
-	}
-	return flow.MakeKey(proto, portsOf(proto, src), portsOf(proto, dst))
 }

@@ -37,7 +37,7 @@ type index struct {
 	bySet      pairTable // (destination's node, set) → number of the service, for long lists
 	members    pairTable // (source's node, set) → nothing of interest, for long lists
 	dense      *dense    // for addresses with more in their lists than is walked; nil: there are none
-	few        scan      // instead of all this, so few rules that to scan them is quicker
+	short      scan      // instead of all this, so few rules that to scan them is quicker
 }
 
 // node is the list of what is said of one prefix.
@@ -71,8 +71,8 @@ const (
 
 // allows reports whether a rule lets src open a flow of proto to dst and port.
 func (x *index) allows(proto ipproto.Proto, src, dst netip.Addr, port uint16) bool {
-	if x.few != nil {
-		return x.few.match(proto, src, dst, port) != noRule
+	if x.short != nil {
+		return x.short.match(proto, src, dst, port) != noRule
 	}
 	s := x.srcs.find(src)
 	if s == none {
@@ -83,8 +83,8 @@ func (x *index) allows(proto ipproto.Proto, src, dst netip.Addr, port uint16) bo
 		return false
 	}
 	if x.dense != nil {
-		if from, to, ok := x.dense.crowdsOf(s, d); ok {
-			return x.glance(s, d, proto, port, glances(x.dense.limit)) || x.dense.allows(from, to, proto, port)
+		if from, to, ok := x.dense.prefixes(s, d); ok {
+			return x.walkFirst(s, d, proto, port, firstLookups(x.dense.limit)) || x.dense.allows(from, to, proto, port)
 		}
 	}
 	return x.walk(s, d, proto, port)
@@ -94,7 +94,7 @@ func (x *index) allows(proto ipproto.Proto, src, dst netip.Addr, port uint16) bo
 func (x *index) walk(s, d uint32, proto ipproto.Proto, port uint16) bool {
 	for ; d != none; d = x.dstNodes[d].up {
 		for s := s; s != none; s = x.srcNodes[s].up {
-			if x.meet(s, d, proto, port) {
+			if x.intersects(s, d, proto, port) {
 				return true
 			}
 		}
@@ -105,11 +105,11 @@ func (x *index) walk(s, d uint32, proto ipproto.Proto, port uint16) bool {
 // glances returns how many look-ups are made before bitmaps are read, if those
 // take as long as limit look-ups: few, since they are lost on a refusal, but
 // most flows that are allowed by many rules are allowed by the first ones.
-func glances(limit uint32) int { return 2 + int(limit/8) }
+func firstLookups(limit uint32) int { return 2 + int(limit/8) }
 
 // glance is walk with no more than left look-ups. It need not find what is
 // there.
-func (x *index) glance(s, d uint32, proto ipproto.Proto, port uint16, left int) bool {
+func (x *index) walkFirst(s, d uint32, proto ipproto.Proto, port uint16, left int) bool {
 	for ; d != none; d = x.dstNodes[d].up {
 		for s := s; s != none; s = x.srcNodes[s].up {
 			sets := x.srcNodes[s].list(x.sets)
@@ -142,11 +142,11 @@ func (x *index) grant(d, set uint32) (service uint32, ok bool) {
 
 // meet reports whether a set of the source's node s has a grant at the
 // destination's node d that covers the service.
-func (x *index) meet(s, d uint32, proto ipproto.Proto, port uint16) bool {
+func (x *index) intersects(s, d uint32, proto ipproto.Proto, port uint16) bool {
 	sets, grants := x.srcNodes[s].list(x.sets), x.dstNodes[d].list(x.grants)
 	switch {
 	case len(sets) <= shortList && len(grants) <= shortList:
-		return x.meetShort(x.marks[s], sets, grants, proto, port)
+		return x.intersectsShort(x.marks[s], sets, grants, proto, port)
 	case len(sets) <= len(grants): // so grants are long
 		for _, set := range sets {
 			if service, ok := x.bySet.find(d, set); ok && x.services[service].covers(proto, port) {
@@ -165,7 +165,7 @@ func (x *index) meet(s, d uint32, proto ipproto.Proto, port uint16) bool {
 
 // meetShort looks each grant's set up in the list of sets, unless the marks
 // say that it cannot be there.
-func (x *index) meetShort(marks uint64, sets []uint32, grants []grant, proto ipproto.Proto, port uint16) bool {
+func (x *index) intersectsShort(marks uint64, sets []uint32, grants []grant, proto ipproto.Proto, port uint16) bool {
 	for _, g := range grants {
 		if marks>>(g.set%64)&1 == 0 {
 			continue

@@ -9,7 +9,7 @@ import (
 // newIndex returns the index of valid rules.
 func newIndex(rules scan) *index {
 	if rules.isShort() {
-		return &index{few: rules}
+		return &index{short: rules}
 	}
 	return buildIndex(rules, readCost)
 }
@@ -30,13 +30,13 @@ func buildIndex(rules scan, cost func(words int) uint32) *index {
 		members:  make([]uint32, 0, srcs),
 	}
 	services := newServiceTable()
-	wanted := make([]want, 0, dsts)
+	wanted := make([]ruleDst, 0, dsts)
 	for i := range rules {
 		set := sets.number(rules[i].Srcs)
 		protos := rules[i].protoSet()
 		for _, d := range rules[i].Dsts {
 			dst, _ := x.dsts.add(d.Net.Masked())
-			wanted = append(wanted, want{dst, set, services.number(plainService{protos, d.Ports})})
+			wanted = append(wanted, ruleDst{dst, set, services.number(plainService{protos, d.Ports})})
 		}
 	}
 	bySrc, srcTree := sets.byPrefix(), newTree(&x.srcs)
@@ -69,7 +69,7 @@ func buildIndex(rules scan, cost func(words int) uint32) *index {
 
 // want is one destination of one rule, or of several rules with the same
 // sources.
-type want struct {
+type ruleDst struct {
 	dst, set, service uint32
 }
 
@@ -99,8 +99,8 @@ func (l *lists[T]) eachLong(f func(node uint32, item T)) {
 
 // grantsOf sorts what is wanted by destination and set, and makes one grant
 // of all that a set may reach at a destination.
-func grantsOf(wanted []want, nodes int, services *serviceTable) lists[grant] {
-	slices.SortFunc(wanted, func(a, b want) int {
+func grantsOf(wanted []ruleDst, nodes int, services *serviceTable) lists[grant] {
+	slices.SortFunc(wanted, func(a, b ruleDst) int {
 		return cmp.Or(cmp.Compare(a.dst, b.dst), cmp.Compare(a.set, b.set), cmp.Compare(a.service, b.service))
 	})
 	l := lists[grant]{at: make([]uint32, nodes+1), items: make([]grant, 0, len(wanted))}
@@ -109,7 +109,7 @@ func grantsOf(wanted []want, nodes int, services *serviceTable) lists[grant] {
 		for n < len(wanted) && wanted[n].dst == first.dst && wanted[n].set == first.set {
 			n++
 		}
-		l.items = append(l.items, grant{first.set, services.sum(wanted[:n])})
+		l.items = append(l.items, grant{first.set, services.union(wanted[:n])})
 		l.at[first.dst+1] = uint32(len(l.items))
 		wanted = wanted[n:]
 	}
@@ -186,7 +186,7 @@ func (t *setTable) number(prefixes []netip.Prefix) uint32 {
 func (t *setTable) numberSingle(at int) uint32 {
 	known := &t.single[t.members[at]]
 	if *known == none {
-		*known = t.keep(at, 1, none)
+		*known = t.add(at, 1, none)
 	} else {
 		t.members = t.members[:at]
 	}
@@ -211,13 +211,13 @@ func (t *setTable) numberMany(at int, list []uint32) uint32 {
 	if t.byHash == nil {
 		t.byHash = make(map[uint64]uint32)
 	}
-	n := t.keep(at, len(list), same)
+	n := t.add(at, len(list), same)
 	t.byHash[h] = n
 	return n
 }
 
 // keep makes a set of the first n members from at on.
-func (t *setTable) keep(at, n int, same uint32) uint32 {
+func (t *setTable) add(at, n int, same uint32) uint32 {
 	t.members = t.members[:at+n]
 	t.sets = append(t.sets, prefixSetOf{at: uint32(at), n: uint32(n), same: same})
 	return uint32(len(t.sets) - 1)

@@ -69,8 +69,8 @@ func (f *Filter) logOut(p *packet.Parsed, now int64, flags RunFlags, r Reason) {
 	begins := false
 	if r == ReasonNone && flags&LogAccepts != 0 && f.log != nil {
 		if k, ok := outKey(p); ok && formReason(p) == ReasonNone {
-			_, known := f.state.flows.Peek(k, now)
-			begins = !known
+			_, st := f.peek(k, now, false)
+			begins = st == ctNew
 		}
 	}
 	f.logEvent("out", p, now, flags, r, begins)

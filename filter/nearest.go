@@ -71,11 +71,11 @@ func (l Lack) nearer(o Lack) bool {
 	if n, m := bits.OnesCount8(uint8(l)), bits.OnesCount8(uint8(o)); n != m {
 		return n < m
 	}
-	return graveness(l) < graveness(o)
+	return severity(l) < severity(o)
 }
 
 // graveness orders sets of one size by the gravest respect, then the next.
-func graveness(l Lack) uint8 { return bits.Reverse8(uint8(l)) }
+func severity(l Lack) uint8 { return bits.Reverse8(uint8(l)) }
 
 // explainNearest fills in which rule comes nearest to allowing a flow and what
 // it lacks: the first of those that lack least. It does nothing if no rule is

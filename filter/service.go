@@ -113,14 +113,14 @@ func (t *serviceTable) number(p plainService) uint32 {
 	if !ok {
 		var s service
 		s.add(p.protos, p.ports)
-		n = t.keep(s)
+		n = t.add(s)
 		t.plain[p] = n
 	}
 	return n
 }
 
 // sum returns the number of the service that is all of what is wanted.
-func (t *serviceTable) sum(wanted []want) uint32 {
+func (t *serviceTable) union(wanted []ruleDst) uint32 {
 	first := wanted[0].service
 	if wanted[len(wanted)-1].service == first { // they are sorted
 		return first
@@ -133,11 +133,11 @@ func (t *serviceTable) sum(wanted []want) uint32 {
 		}
 		s.spans = append(s.spans, part.spans...)
 	}
-	return t.keep(s)
+	return t.add(s)
 }
 
 // keep returns the number of s, which it gives it if need be.
-func (t *serviceTable) keep(s service) uint32 {
+func (t *serviceTable) add(s service) uint32 {
 	s.normalize()
 	k := s.key()
 	n, ok := t.byKey[k]

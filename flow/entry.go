@@ -15,14 +15,14 @@ type Entry[V any] struct {
 	// passed belongs to the slot, whatever is in it: in the first slot of a
 	// pair it is the number of entries that passed by, because the pair was
 	// full, and stand in a later one. It stays at maxPassed once it is there.
-	passed uint8
+	overflow uint8
 	list   uint8 // of use that the entry is in
 
 	// Yields: the entry is evicted before all that do not yield. An entry
 	// that is charged to a peer begins so; once it does not yield, it is not
 	// charged any more. For Update, a change of it or of Rank is one of the
 	// entry: Changed.
-	Yields bool
+	EvictFirst bool
 	// Rank orders those that yield, and those that do not: lower ranks are
 	// evicted first. Less than Ranks.
 	Rank uint8
@@ -31,7 +31,7 @@ type Entry[V any] struct {
 	Value V
 }
 
-const maxPassed = 0xff
+const maxOverflow = 0xff
 
 // Key returns the key of the entry.
 func (e *Entry[V]) Key() Key { return e.key.untagged() }
@@ -45,7 +45,7 @@ func (e *Entry[V]) class() uint8 { return e.list % MaxClasses }
 // Lists of use are numbered by groups, in the order in which these are
 // evicted, and in a group by classes.
 const (
-	yieldingGroups = Ranks
+	evictFirstGroups = Ranks
 	groups         = 2 * Ranks
 	lists          = groups * MaxClasses
 )
@@ -53,23 +53,23 @@ const (
 func listOf(group, class uint8) uint8 { return group*MaxClasses + class }
 
 // listed is the number of the list that e belongs into.
-func (e *Entry[V]) listed() uint8 {
+func (e *Entry[V]) targetList() uint8 {
 	group := e.Rank
-	if !e.Yields {
-		group += yieldingGroups
+	if !e.EvictFirst {
+		group += evictFirstGroups
 	}
 	return listOf(group, e.class())
 }
 
 // moves reports whether the action a asks for more than to leave e where it
 // is.
-func (e *Entry[V]) moves(a Action, now int64) bool {
+func (e *Entry[V]) needsUpdate(a Action, now int64) bool {
 	return a > Leave || a == Touch && e.tick != tickOf(now)
 }
 
 // relists reports whether e, if it stays, gets a new place in a list.
-func (e *Entry[V]) relists(a Action, now int64) bool {
-	return e.list != e.listed() || a&^Changed == Touch && e.tick != tickOf(now)
+func (e *Entry[V]) changesList(a Action, now int64) bool {
+	return e.list != e.targetList() || a&^Changed == Touch && e.tick != tickOf(now)
 }
 
 // Claim says for whom a new entry asks for a place.
@@ -86,5 +86,5 @@ func (c Claim) list() uint8 {
 	if c.Peer != 0 {
 		return listOf(0, c.Class)
 	}
-	return listOf(yieldingGroups, c.Class)
+	return listOf(evictFirstGroups, c.Class)
 }

@@ -10,7 +10,7 @@ import (
 // secrets are the process's. With them, nobody who does not know them can
 // choose keys that collide. All tables share them, so that a key is hashed
 // once for several.
-var secrets = newHasher()
+var hashKey = newHasher()
 
 // hasher hashes keys with a secret.
 //
@@ -18,14 +18,14 @@ var secrets = newHasher()
 // different keys have the same 128-bit sum with a probability of 2^-64 over
 // the secrets. The second folds the sum.
 type hasher struct {
-	secret [8]uint64
+	key [8]uint64
 }
 
 func newHasher() (h hasher) {
-	for i := range h.secret {
-		h.secret[i] = rand.Uint64() // ChaCha8, seeded by the system
+	for i := range h.key {
+		h.key[i] = rand.Uint64() // ChaCha8, seeded by the system
 	}
-	h.secret[7] |= 1
+	h.key[7] |= 1
 	return h
 }
 
@@ -35,7 +35,7 @@ func (h *hasher) hash(k *Key) uint64 {
 
 // words is hash for a key that is still in registers.
 func (h *hasher) words(hostHi, hostLo, peerHi, peerLo, rest uint64) uint64 {
-	s := &h.secret
+	s := &h.key
 	hi0, lo0 := bits.Mul64(hostHi+s[0], hostLo+s[1])
 	hi1, lo1 := bits.Mul64(peerHi+s[2], peerLo+s[3])
 	hi2, lo2 := bits.Mul64(rest+s[4], s[5])
@@ -84,7 +84,7 @@ func (id *ID) SetOut(p *packet.Parsed) {
 // set writes id word by word: a key that is copied and read again at once is
 // waited for.
 func (id *ID) set(hostHi, hostLo, peerHi, peerLo, rest uint64) {
-	h := secrets.words(hostHi, hostLo, peerHi, peerLo, rest)
+	h := hashKey.words(hostHi, hostLo, peerHi, peerLo, rest)
 	id.key = Key{hostHi, hostLo, peerHi, peerLo, rest | tag(h)}
 	id.hash = h
 }

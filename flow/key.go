@@ -37,8 +37,8 @@ const (
 func MakeKey(proto ipproto.Proto, host, peer netip.AddrPort) Key {
 	var k Key
 	var hostFamily, peerFamily uint64
-	k.hostHi, k.hostLo, hostFamily = split(host.Addr())
-	k.peerHi, k.peerLo, peerFamily = split(peer.Addr())
+	k.hostHi, k.hostLo, hostFamily = addrWords(host.Addr())
+	k.peerHi, k.peerLo, peerFamily = addrWords(peer.Addr())
 	k.rest = uint64(host.Port())<<48 | uint64(peer.Port())<<32 |
 		uint64(proto)<<8 | hostFamily<<4 | peerFamily
 	return k
@@ -94,12 +94,12 @@ func (k Key) Proto() ipproto.Proto { return ipproto.Proto(k.rest >> 8) }
 
 // Host returns the host's address and port.
 func (k Key) Host() netip.AddrPort {
-	return netip.AddrPortFrom(join(k.hostHi, k.hostLo, uint8(k.rest>>4&0xf)), uint16(k.rest>>48))
+	return netip.AddrPortFrom(wordsAddr(k.hostHi, k.hostLo, uint8(k.rest>>4&0xf)), uint16(k.rest>>48))
 }
 
 // Peer returns the peer's address and port.
 func (k Key) Peer() netip.AddrPort {
-	return netip.AddrPortFrom(join(k.peerHi, k.peerLo, uint8(k.rest&0xf)), uint16(k.rest>>32))
+	return netip.AddrPortFrom(wordsAddr(k.peerHi, k.peerLo, uint8(k.rest&0xf)), uint16(k.rest>>32))
 }
 
 // String returns the key in the form "tcp 100.64.0.1:443 <> 100.64.0.2:5000",
@@ -108,7 +108,7 @@ func (k Key) String() string {
 	return k.Proto().String() + " " + k.Host().String() + " <> " + k.Peer().String()
 }
 
-func split(a netip.Addr) (hi, lo, family uint64) {
+func addrWords(a netip.Addr) (hi, lo, family uint64) {
 	switch {
 	case a.Is4():
 		b := a.As4()
@@ -120,7 +120,7 @@ func split(a netip.Addr) (hi, lo, family uint64) {
 	return 0, 0, familyNone
 }
 
-func join(hi, lo uint64, family uint8) netip.Addr {
+func wordsAddr(hi, lo uint64, family uint8) netip.Addr {
 	var b [16]byte
 	binary.BigEndian.PutUint64(b[:8], hi)
 	binary.BigEndian.PutUint64(b[8:], lo)

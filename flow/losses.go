@@ -13,16 +13,16 @@ const lossBuckets = 1 << 14
 // the peer's address (IPv6: its /64) and not by whose that is called at the time.
 type losses []atomic.Int64
 
-func (l losses) of(a netip.Addr) *atomic.Int64 {
+func (l losses) bucket(a netip.Addr) *atomic.Int64 {
 	return &l[uint64(AddrPeer(a))%lossBuckets]
 }
 
 // note notes that an entry of k was given up, or not taken, at now.
-func (l losses) note(k Key, now int64) {
+func (l losses) record(k Key, now int64) {
 	if l == nil {
 		return
 	}
-	at := l.of(k.Peer().Addr())
+	at := l.bucket(k.Peer().Addr())
 	for {
 		old := at.Load()
 		if old >= now && old != 0 || at.CompareAndSwap(old, max(now, 1)) {
@@ -38,7 +38,7 @@ func (t *Table[V]) LostAt(a netip.Addr, now int64) int64 {
 	if t.losses == nil {
 		return 0
 	}
-	if lost := t.losses.of(a).Load(); lost != 0 && now-lost <= t.remember {
+	if lost := t.losses.bucket(a).Load(); lost != 0 && now-lost <= t.remember {
 		return lost
 	}
 	return 0

@@ -34,13 +34,13 @@ func (s *shard[V]) empty() store[V] {
 	return old
 }
 
-// insert adds the key k, which is not there, to its list as the newest.
-func (s *shard[V]) insert(t *Table[V], h uint64, k *Key, c Claim, share shareIndex, tick uint16) ref {
+// newEntry adds an entry of the key k, which is not there, to its list as the newest.
+func (s *shard[V]) newEntry(t *Table[V], h uint64, k *Key, c Claim, share shareIndex, tick uint16) ref {
 	if s.full() {
 		s.grow(t)
 	}
-	r := s.place(h, &Entry[V]{key: *k, Expires: Never, tick: tick, share: share, list: c.list(), Yields: c.Peer != 0})
-	s.enlist(r)
+	r := s.insert(h, &Entry[V]{key: *k, Expires: Never, tick: tick, share: share, list: c.list(), EvictFirst: c.Peer != 0})
+	s.pushNewest(r)
 	return r
 }
 
@@ -50,8 +50,8 @@ func (s *shard[V]) insert(t *Table[V], h uint64, k *Key, c Claim, share shareInd
 func (s *shard[V]) grow(t *Table[V]) {
 	old := s.pairs()
 	pairs := old + old/3 + 4
-	if old < t.fair && 4*pairs > 3*t.fair {
-		pairs = t.fair
+	if old < t.fullPairs && 4*pairs > 3*t.fullPairs {
+		pairs = t.fullPairs
 	}
 	// The entries keep their order, nearly, so the hand has its place.
 	hand := ref(uint64(s.hand) * uint64(pairs) / uint64(max(old, 1)))
@@ -65,13 +65,13 @@ func (s *shard[V]) grow(t *Table[V]) {
 
 func (s *shard[V]) remove(r ref) {
 	s.changes.Add(1)
-	s.unlist(r)
+	s.unlink(r)
 	key := s.at(r).Key()
-	s.vacate(secrets.hash(&key), r)
+	s.clear(hashKey.hash(&key), r)
 }
 
 // enlist makes r the newest of the list that it names.
-func (s *shard[V]) enlist(r ref) {
+func (s *shard[V]) pushNewest(r ref) {
 	l := &s.lists[s.at(r).list]
 	*s.link(r) = link{older: l.newest}
 	if l.newest != none {
@@ -82,7 +82,7 @@ func (s *shard[V]) enlist(r ref) {
 	l.newest = r
 }
 
-func (s *shard[V]) unlist(r ref) {
+func (s *shard[V]) unlink(r ref) {
 	l, at := &s.lists[s.at(r).list], *s.link(r)
 	if at.older != none {
 		s.link(at.older).newer = at.newer
@@ -124,13 +124,13 @@ func (s *shard[V]) oldest() ref {
 
 // searchShare is how many entries of each list are looked at for one of a
 // share. Where a peer crowds the table, one of a few is its own.
-const searchShare = 32
+const maxShareSearch = 32
 
 // oldestOfShare returns the entry of the share that is to be evicted for
 // another of the share, of the given class if ofClass. It looks at the oldest
 // entries only.
 func (s *shard[V]) oldestOfShare(share shareIndex, class uint8, ofClass bool) ref {
-	for group := range uint8(yieldingGroups) {
+	for group := range uint8(evictFirstGroups) {
 		found := none
 		for c := range uint8(MaxClasses) {
 			if ofClass && c != class {
@@ -138,7 +138,7 @@ func (s *shard[V]) oldestOfShare(share shareIndex, class uint8, ofClass bool) re
 			}
 			r := s.lists[listOf(group, c)].oldest
 			for n := 0; r != none && s.at(r).share != share; n++ {
-				if r = s.link(r).newer; n == searchShare {
+				if r = s.link(r).newer; n == maxShareSearch {
 					r = none
 				}
 			}

@@ -15,7 +15,7 @@ type shareIndex uint16
 const (
 	noShare shareIndex = 0
 	// restShare is that of the peers that come when all others are taken.
-	restShare shareIndex = 1
+	overflowShare shareIndex = 1
 	maxShares            = 1 << 16
 )
 
@@ -32,7 +32,7 @@ type shares struct {
 }
 
 func newShares() *shares {
-	return &shares{index: make(map[PeerID]shareIndex), list: make([]share, restShare+1)}
+	return &shares{index: make(map[PeerID]shareIndex), list: make([]share, overflowShare+1)}
 }
 
 // fullness says why a peer gets no new place.
@@ -47,10 +47,10 @@ const (
 // take adds an entry of the class to the share of p, and says whether that had
 // fewer before than are free, in all and of the class. If it had not, the caller
 // finds it another place, or gives it back.
-func (s *shares) take(p PeerID, class uint8, free, freeOfClass int64) (i shareIndex, full fullness) {
+func (s *shares) charge(p PeerID, class uint8, free, freeOfClass int64) (i shareIndex, full fullness) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	i = s.of(p)
+	i = s.find(p)
 	sh := &s.list[i]
 	switch {
 	case int64(sh.classes[class]) >= freeOfClass:
@@ -74,7 +74,7 @@ func (s *shares) holdsHalf(i shareIndex, entries int) bool {
 // richest returns the place in list of the share that holds most, in all or of
 // the class, or -1 if none holds more than the share of than does with its newest
 // entry. Of equals it takes the lower PeerID.
-func (s *shares) richest(than shareIndex, list []shareIndex, class uint8, ofClass bool) (place int) {
+func (s *shares) largest(than shareIndex, list []shareIndex, class uint8, ofClass bool) (place int) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	holds := func(i shareIndex) int32 {
@@ -98,21 +98,21 @@ func (s *shares) richest(than shareIndex, list []shareIndex, class uint8, ofClas
 
 // give takes an entry of the class, which its owner is done with, from the share
 // i.
-func (s *shares) give(i shareIndex, class uint8) {
+func (s *shares) refund(i shareIndex, class uint8) {
 	s.mu.Lock()
 	s.list[i].total--
 	s.list[i].classes[class]--
-	s.release(i)
+	s.removeIfEmpty(i)
 	s.mu.Unlock()
 }
 
 // of returns the share of p, which it makes if there is none. s is locked.
-func (s *shares) of(p PeerID) shareIndex {
+func (s *shares) find(p PeerID) shareIndex {
 	if i, ok := s.index[p]; ok {
 		return i
 	}
 	i := s.unusedShare()
-	if i == restShare {
+	if i == overflowShare {
 		return i
 	}
 	s.list[i] = share{peer: p}
@@ -128,16 +128,16 @@ func (s *shares) unusedShare() shareIndex {
 		return i
 	}
 	if len(s.list) == maxShares {
-		return restShare
+		return overflowShare
 	}
 	s.list = append(s.list, share{})
 	return shareIndex(len(s.list) - 1)
 }
 
 // release gives up the share i if it has no entry. s is locked.
-func (s *shares) release(i shareIndex) {
+func (s *shares) removeIfEmpty(i shareIndex) {
 	sh := &s.list[i]
-	if i == restShare || sh.total > 0 {
+	if i == overflowShare || sh.total > 0 {
 		return
 	}
 	delete(s.index, sh.peer)

@@ -62,18 +62,18 @@ func (s *store[V]) find(h uint64, k *Key) ref {
 	if s.slots[i+second].key.equal(k) {
 		return ref(i + second + 1)
 	}
-	return s.search(i, k)
+	return s.probe(i, k)
 }
 
 // search is find without assumptions, from the pair at i on.
-func (s *store[V]) search(i int, k *Key) ref {
+func (s *store[V]) probe(i int, k *Key) ref {
 	for range s.pairs() {
 		for j := i; j < i+2; j++ {
 			if s.slots[j].key.equal(k) {
 				return ref(j + 1)
 			}
 		}
-		if s.slots[i].passed == 0 {
+		if s.slots[i].overflow == 0 {
 			break
 		}
 		i = s.after(i)
@@ -84,40 +84,40 @@ func (s *store[V]) search(i int, k *Key) ref {
 // Of 100 slots of a store at most crowded are taken, and of those of a full
 // table roomy.
 const (
-	crowded = 62
-	roomy   = 49
+	maxLoad = 62
+	fullLoad   = 49
 )
 
 // full reports whether the store has to grow before the next entry.
-func (s *store[V]) full() bool { return 100*s.count >= crowded*len(s.slots) }
+func (s *store[V]) full() bool { return 100*s.count >= maxLoad*len(s.slots) }
 
 // place puts e, whose key has the hash h and is not there, into a slot. The
 // store is not full.
-func (s *store[V]) place(h uint64, e *Entry[V]) ref {
+func (s *store[V]) insert(h uint64, e *Entry[V]) ref {
 	for i := s.homeOf(h); ; i = s.after(i) {
 		for j := i; j < i+2; j++ {
 			if slot := &s.slots[j]; !slot.live() {
-				passed := slot.passed
+				passed := slot.overflow
 				*slot = *e
-				slot.passed = passed
+				slot.overflow = passed
 				s.count++
 				return ref(j + 1)
 			}
 		}
-		if first := &s.slots[i]; first.passed < maxPassed {
-			first.passed++
+		if first := &s.slots[i]; first.overflow < maxOverflow {
+			first.overflow++
 		}
 	}
 }
 
 // vacate frees the slot r of an entry with the hash h.
-func (s *store[V]) vacate(h uint64, r ref) {
+func (s *store[V]) clear(h uint64, r ref) {
 	slot := s.at(r)
-	*slot = Entry[V]{passed: slot.passed}
+	*slot = Entry[V]{overflow: slot.overflow}
 	s.count--
 	for i := s.homeOf(h); i != int(r-1)&^1; i = s.after(i) {
-		if first := &s.slots[i]; first.passed < maxPassed {
-			first.passed--
+		if first := &s.slots[i]; first.overflow < maxOverflow {
+			first.overflow--
 		}
 	}
 }
@@ -130,7 +130,7 @@ func (s *store[V]) grown(pairs int) (t store[V], moved []ref) {
 	for i := range s.slots {
 		if e := &s.slots[i]; e.live() {
 			key := e.Key()
-			moved[i+1] = t.place(secrets.hash(&key), e)
+			moved[i+1] = t.insert(hashKey.hash(&key), e)
 		}
 	}
 	for i, l := range s.links {

@@ -83,11 +83,11 @@ type Table[V any] struct {
 	shards []shard[V]
 	shift  uint8 // of a hash, to get the shard's index
 	refuse bool
-	fair   int             // pairs of slots for a shard's share of a full table
+	fullPairs   int             // pairs of slots for a shard's share of a full table
 	_      [cacheLine]byte // look-ups only read what is above
 
-	total   gauge
-	classes [MaxClasses]gauge
+	total   quota
+	classes [MaxClasses]quota
 	shares  *shares
 	losses  losses // nil: nobody asks
 	// remember is Config's.
@@ -150,7 +150,7 @@ func New[V any](c Config) *Table[V] {
 		shards: make([]shard[V], 1<<order),
 		shift:  uint8(64 - order),
 		refuse: c.Refuse,
-		fair:   100 * (c.Limit >> order) / (2 * roomy),
+		fullPairs:   100 * (c.Limit >> order) / (2 * fullLoad),
 		shares: newShares(),
 	}
 	if t.remember = c.Remember; t.remember > 0 {
@@ -224,8 +224,8 @@ func (t *Table[V]) UpdateID(id *ID, now int64, f func(*Entry[V]) Action) (Stamp,
 		return Stamp{}, false
 	}
 	a := f(e)
-	if e.moves(a, now) {
-		t.settle(s, r, now, a)
+	if e.needsUpdate(a, now) {
+		t.apply(s, r, now, a)
 	}
 	var stamp Stamp
 	if a == Touch || a == Leave {
@@ -252,21 +252,21 @@ func (t *Table[V]) UpsertID(id *ID, c Claim, now int64, f func(e *Entry[V], fres
 	defer s.mu.Unlock()
 	r := t.findLive(s, h, k, now)
 	if r != none {
-		t.settle(s, r, now, f(s.at(r), false))
+		t.apply(s, r, now, f(s.at(r), false))
 		return true
 	}
-	r, share, fresh := t.makeRoom(s, h, k, c, now)
+	r, share, fresh := t.reserve(s, h, k, c, now)
 	if r == none && !fresh {
 		t.refused.Add(1)
 		if c.Peer != 0 {
-			t.losses.note(id.Key(), now)
+			t.losses.record(id.Key(), now)
 		}
 		return false
 	}
 	if fresh {
-		r = s.insert(t, h, k, c, share, tickOf(now))
+		r = s.newEntry(t, h, k, c, share, tickOf(now))
 	}
-	t.settle(s, r, now, f(s.at(r), fresh))
+	t.apply(s, r, now, f(s.at(r), fresh))
 	return true
 }
 
@@ -296,7 +296,7 @@ func (t *Table[V]) Drain(f func(Key, V)) {
 		s.mu.Unlock()
 		for r := ref(1); int(r) <= len(old.slots); r++ {
 			if e := old.at(r); e.live() {
-				t.free(e)
+				t.uncount(e)
 				f(e.Key(), e.Value)
 			}
 		}
@@ -318,35 +318,35 @@ func (t *Table[V]) findLive(s *shard[V], h uint64, k *Key, now int64) ref {
 
 // settle does to the entry r of the locked s what its visitor asked for. It
 // has nothing to do unless the entry moves.
-func (t *Table[V]) settle(s *shard[V], r ref, now int64, a Action) {
+func (t *Table[V]) apply(s *shard[V], r ref, now int64, a Action) {
 	e := s.at(r)
 	if a&Changed != 0 {
 		s.changes.Add(1)
-		if e.share != noShare && !e.Yields {
-			t.shares.give(e.share, e.class())
+		if e.share != noShare && !e.EvictFirst {
+			t.shares.refund(e.share, e.class())
 			e.share = noShare
 		}
 	}
 	if a&^Changed == Remove {
 		t.remove(s, r)
-	} else if e.relists(a, now) {
-		s.unlist(r)
-		e.list, e.tick = e.listed(), tickOf(now)
-		s.enlist(r)
+	} else if e.changesList(a, now) {
+		s.unlink(r)
+		e.list, e.tick = e.targetList(), tickOf(now)
+		s.pushNewest(r)
 	}
 }
 
 func (t *Table[V]) remove(s *shard[V], r ref) {
-	t.free(s.at(r))
+	t.uncount(s.at(r))
 	s.remove(r)
 }
 
 // free gives back the place of e.
-func (t *Table[V]) free(e *Entry[V]) {
-	t.total.give()
-	t.classes[e.class()].give()
+func (t *Table[V]) uncount(e *Entry[V]) {
+	t.total.release()
+	t.classes[e.class()].release()
 	if e.share != noShare {
-		t.shares.give(e.share, e.class())
+		t.shares.refund(e.share, e.class())
 	}
 }
 
@@ -354,7 +354,7 @@ func (t *Table[V]) expire(s *shard[V], r ref, now int64) {
 	t.expired.Add(1)
 	e := s.at(r)
 	if e.share != noShare {
-		t.losses.note(e.Key(), min(e.Expires, now))
+		t.losses.record(e.Key(), min(e.Expires, now))
 	}
 	t.remove(s, r)
 }

@@ -31,7 +31,7 @@ func claim(class uint8) flow.Claim {
 // put makes or changes the entry of k. It yields if it is of a peer.
 func put(t *flow.Table[int], k flow.Key, class uint8, now, expires int64, v int, rank uint8) bool {
 	return t.Upsert(k, claim(class), now, func(e *flow.Entry[int], _ bool) flow.Action {
-		e.Value, e.Expires, e.Rank, e.Yields = v, expires, rank, class >= flow.MaxClasses
+		e.Value, e.Expires, e.Rank, e.EvictFirst = v, expires, rank, class >= flow.MaxClasses
 		return flow.Touch | flow.Changed
 	})
 }
