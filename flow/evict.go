@@ -2,13 +2,13 @@ package flow
 
 import "sync/atomic"
 
-// gauge is a count that does not exceed max.
+// quota is a count that does not exceed max.
 type quota struct {
 	n   atomic.Int64
 	max int64
 }
 
-// take adds one and returns true, or changes nothing at the maximum.
+// acquire adds one to the count and returns true, or returns false at max.
 func (g *quota) acquire() bool {
 	for {
 		n := g.n.Load()
@@ -21,23 +21,23 @@ func (g *quota) acquire() bool {
 	}
 }
 
-// free is how many there may be more.
+// available returns how many more may be acquired.
 func (g *quota) available() int64 { return g.max - g.n.Load() }
 
-// give takes one away.
+// release subtracts one from the count.
 func (g *quota) release() { g.n.Add(-1) }
 
-// An insertion looks at sweepSlots for expired entries, or less if it sees
-// sweepLive that are not, apart from those longest unused in their class.
+// An insertion sweeps sweepSlots slots for expired entries, or fewer if it meets
+// sweepLive entries that have not expired.
 const (
 	sweepSlots = 8
 	sweepLive  = 2
 )
 
-// makeRoom claims a place for the key k in s, which is locked. fresh: the
-// place is claimed, and charged to share, and k is not in the table. If it had
-// to let go of the lock meanwhile and somebody else inserted k, it returns that
-// entry. Neither: there is no room.
+// reserve reserves a place for a new entry of the key k in s, which is locked. fresh
+// reports whether it did; then share is what the place is charged to. Otherwise r is
+// the entry of k that another goroutine made while reserve had unlocked s, or none if
+// the table refuses the new entry.
 func (t *Table[V]) reserve(s *shard[V], h uint64, k *Key, c Claim, now int64) (r ref, share shareIndex, fresh bool) {
 	t.sweep(s, c.Class, now)
 	if c.Peer != 0 {
@@ -51,9 +51,9 @@ func (t *Table[V]) reserve(s *shard[V], h uint64, k *Key, c Claim, now int64) (r
 		return none, noShare, false
 	}
 	s.mu.Unlock()
-	claimed := t.reserveElsewhere(c.Class, h, now)
+	reserved := t.reserveElsewhere(c.Class, h, now)
 	s.mu.Lock()
-	if !claimed {
+	if !reserved {
 		return none, noShare, false
 	}
 	if r := t.findLive(s, h, k, now); r != none {
@@ -64,8 +64,8 @@ func (t *Table[V]) reserve(s *shard[V], h uint64, k *Key, c Claim, now int64) (r
 	return none, noShare, true
 }
 
-// claimShare takes a place for a peer: a new one within its share, or that of an
-// entry in the locked shard s.
+// reserveForPeer reserves a place for a peer: a free one within its share, or that of
+// an entry that it evicts from the locked shard s.
 func (t *Table[V]) reserveForPeer(s *shard[V], c Claim, now int64) (share shareIndex, ok bool) {
 	share, full := t.shares.charge(c.Peer, c.Class, t.total.available(), t.classes[c.Class].available())
 	if full == notFull {
@@ -75,7 +75,7 @@ func (t *Table[V]) reserveForPeer(s *shard[V], c Claim, now int64) (share shareI
 			}
 			t.classes[c.Class].release()
 		}
-		full = isFull // others were quicker
+		full = isFull // other goroutines took the last place
 	}
 	if t.evictForPeer(s, share, c.Class, full == isFullOfClass, now) {
 		return share, true
@@ -84,10 +84,10 @@ func (t *Table[V]) reserveForPeer(s *shard[V], c Claim, now int64) (share shareI
 	return noShare, false
 }
 
-// replace evicts an entry from the locked s for another one of the share, which
-// is charged for it already and gets its place: an entry of a peer that holds
-// more, or else, unless the table refuses, one of the share itself; of the class
-// if ofClass.
+// evictForPeer evicts an entry of the locked s for a new one, which is charged to the
+// share already and gets its place. It evicts an entry of a peer that holds more, or
+// else one of the share itself, unless the table refuses; of the class if ofClass. It
+// reports whether it did.
 func (t *Table[V]) evictForPeer(s *shard[V], share shareIndex, class uint8, ofClass bool, now int64) bool {
 	from, victim := t.largestShare(s, share, class, ofClass)
 	if from == share && t.refuse {
@@ -109,13 +109,13 @@ func (t *Table[V]) evictForPeer(s *shard[V], share shareIndex, class uint8, ofCl
 	return t.evict(s, victim, now)
 }
 
-// sampleSlots is how many slots are looked at for a peer that holds much: the
-// more it holds, the surer it is found, however often it uses what it has.
+// sampleSlots is how many slots largestShare samples. The more entries a peer holds,
+// the surer the sample has one, however recently the peer used them.
 const sampleSlots = 32
 
-// richest returns the share that holds most of those that a few slots of the
-// locked s belong to, and an entry of it; of the class if ofClass. If none holds
-// more than the given one, it is that, with no entry.
+// largestShare returns the largest share in a sample of the locked s, and an entry that
+// is charged to it; of the class if ofClass. If none is larger than the share than, it
+// returns than and none.
 func (t *Table[V]) largestShare(s *shard[V], than shareIndex, class uint8, ofClass bool) (share shareIndex, r ref) {
 	if !ofClass && t.shares.holdsHalf(than, t.Len()) {
 		return than, none
@@ -135,8 +135,8 @@ func (t *Table[V]) largestShare(s *shard[V], than shareIndex, class uint8, ofCla
 	return found[i], slot(i)
 }
 
-// claim takes a place for the host in the table's count and in the class's, if
-// need be that of an entry of the locked shard s, which it evicts.
+// reserveForHost reserves a place for the host, in the table's quota and in that of the
+// class: a free one, or that of an entry that it evicts from the locked shard s.
 func (t *Table[V]) reserveForHost(s *shard[V], class uint8, now int64) bool {
 	if !t.classes[class].acquire() {
 		return !t.refuse && t.evict(s, s.oldestOf(class), now)
@@ -154,7 +154,8 @@ func (t *Table[V]) reserveForHost(s *shard[V], class uint8, now int64) bool {
 	return false
 }
 
-// claimElsewhere is claim on the other shards in turn. No lock is held.
+// reserveElsewhere reserves a place for the host by evicting an entry from any shard. It
+// locks the shards in turn; the caller holds no lock.
 func (t *Table[V]) reserveElsewhere(class uint8, h uint64, now int64) bool {
 	for i := range t.shards {
 		s := &t.shards[(int(h)+i)&(len(t.shards)-1)]
@@ -168,8 +169,8 @@ func (t *Table[V]) reserveElsewhere(class uint8, h uint64, now int64) bool {
 	return false
 }
 
-// evict removes the victim from the locked s, without giving back its place,
-// which is a new entry's.
+// evict removes the victim from the locked s and reports whether there was one. It does
+// not release the victim's place, which a new entry gets.
 func (t *Table[V]) evict(s *shard[V], victim ref, now int64) bool {
 	if victim == none {
 		return false
@@ -187,9 +188,9 @@ func (t *Table[V]) evict(s *shard[V], victim ref, now int64) bool {
 	return true
 }
 
-// sweep drops expired entries of the locked s, looking at a few only: the
-// longest unused of the class, and those that the shard's hand, going round
-// over all slots, comes to.
+// sweep removes expired entries of the locked s. It looks at a few only: the longest
+// unused ones of the class, and those in the next slots from the shard's hand on, which
+// goes round all slots as in the clock algorithm.
 func (t *Table[V]) sweep(s *shard[V], class uint8, now int64) {
 	for group := range uint8(groups) {
 		if r := s.lists[listOf(group, class)].oldest; r != none && s.at(r).Expires <= now {

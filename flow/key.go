@@ -10,14 +10,14 @@ import (
 
 // Key names a flow: its protocol, the host's address and port and the peer's
 // address and port. Keys are comparable, hold no pointers and take 40 bytes.
-// IPv4 addresses and the IPv6 addresses that map them are told apart; zones
-// are left out. The zero Key names no flow.
+// An IPv4 address and the IPv6 address that maps it are different; zones are left
+// out. The zero Key names no flow.
 type Key struct {
 	hostHi, hostLo uint64
 	peerHi, peerLo uint64
 	// host port 16 bits, peer port 16, tag 16, protocol 8, family of the
-	// host's address 4, of the peer's address 4. The tag is 0 but for keys in
-	// a Table, which know part of their hash by it.
+	// host's address 4, of the peer's address 4. The tag is part of the hash in
+	// the keys of a Table and of an ID, and 0 in all others.
 	rest uint64
 }
 
@@ -60,7 +60,7 @@ func Out(p *packet.Parsed) Key {
 	return id.Key()
 }
 
-// protoAndFamily is the lower 16 bits of Key.rest.
+// protoAndFamily returns the lower 16 bits of Key.rest for p.
 func protoAndFamily(p *packet.Parsed) uint64 {
 	families := uint64(familyNone)
 	switch p.IPVersion {
@@ -72,15 +72,15 @@ func protoAndFamily(p *packet.Parsed) uint64 {
 	return uint64(p.Proto())<<8 | families
 }
 
-// equal is *k == *other, with one branch.
+// equal reports whether *k == *other, with one branch.
 func (k *Key) equal(other *Key) bool {
 	return (k.hostHi^other.hostHi)|(k.hostLo^other.hostLo)|
 		(k.peerHi^other.peerHi)|(k.peerLo^other.peerLo)|
 		(k.rest^other.rest) == 0
 }
 
-// tag is a part of a key's hash, which is not 0, in its place in Key.rest. In
-// a Table it sets keys apart by their last word, and from the zero Key of free
+// tag returns the bits of Key.rest that hold a part of the hash, never 0. In a Table
+// they make most keys differ in their last word, and all from the zero Key of free
 // slots.
 func tag(hash uint64) uint64 { return (hash>>32&0xffff | 1) << tagShift }
 
