@@ -7,12 +7,12 @@ import (
 	"tstun/ipproto"
 )
 
-// denseBuild is what a dense index is made from, and as far as it is made.
+// denseBuild builds a dense index.
 type denseBuild struct {
 	x        *dense
 	srcs     side[uint32] // sets
 	dsts     side[grant]
-	wanted   []ruleDst // sorted by destination
+	ruleDsts []ruleDst // sorted by destination
 	services []service
 	sets     int
 	cost     func(words int) uint32 // see readCost
@@ -20,14 +20,14 @@ type denseBuild struct {
 	units []uint64 // set<<32 | service, in ascending order
 }
 
-// side is the tree of the prefixes on one side, with their lists.
+// side is the prefix tree of the sources or of the destinations, with their lists.
 type side[T any] struct {
 	tree
 	lists lists[T]
 	nodes []node[T]
 
-	items, depth []uint32 // by prefix: in its list and those of wider ones; lists that these are
-	most         []uint32 // by prefix: the most items of it and narrower ones
+	items, depth []uint32 // by prefix: items in its list and those of wider ones; number of these lists
+	most         []uint32 // by prefix: greatest items of it and the prefixes that it contains
 	deepest      uint32
 }
 
@@ -53,13 +53,13 @@ func newSide[T any](t tree, l lists[T], nodes []node[T]) side[T] {
 	return s
 }
 
-// crowded reports whether an address in prefix n may need more than limit
-// look-ups, if the lists of the other side are as deep as given.
+// isDense reports whether an address in prefix n may need more than limit look-ups.
+// deepest is that of the other side.
 func (s *side[T]) isDense(n, deepest, limit uint32) bool {
 	return uint64(s.most[n])*uint64(deepest) > uint64(limit)
 }
 
-// worst returns the most look-ups that any address may need.
+// worst returns the greatest number of look-ups that an address may need.
 func (s *side[T]) worst(deepest uint32) uint64 {
 	if len(s.most) == 0 {
 		return 0
@@ -67,11 +67,11 @@ func (s *side[T]) worst(deepest uint32) uint64 {
 	return uint64(slices.Max(s.most)) * uint64(deepest)
 }
 
-// newDense returns the dense index, or nil if walking is never slower.
+// newDense returns the dense index, or nil if walking lists is never slower.
 func newDense(b denseBuild) *dense {
 	worst := min(b.srcs.worst(b.dsts.deepest), b.dsts.worst(b.srcs.deepest))
-	// What the bitmaps cost, and so the limit, depends on how many units
-	// there are, and that on the limit.
+	// The cost of bitmaps, and so the limit, depends on the number of units, and
+	// that depends on the limit.
 	limit := b.cost(1)
 	for range 2 {
 		if worst <= uint64(limit) {
@@ -90,8 +90,8 @@ func newDense(b denseBuild) *dense {
 	return b.x
 }
 
-// readCost returns how many look-ups take as long as to read bitmaps of a
-// number of words.
+// readCost returns how many look-ups take as long as reading three bitmaps of so many
+// words.
 func readCost(words int) uint32 {
 	n := int64(words) // the product is beyond an int of 32 bits
 	blocks := (n + blockWords - 1) / blockWords
@@ -102,8 +102,7 @@ func readCost(words int) uint32 {
 
 func (b *denseBuild) words() int { return (len(b.units) + 63) / 64 }
 
-// findUnits finds what addresses can have in common that need more than limit
-// look-ups.
+// findUnits finds the units of addresses that need more than limit look-ups.
 func (b *denseBuild) findUnits(limit uint32) {
 	in := make([]bool, b.sets)
 	for n := range uint32(len(b.srcs.nodes)) {
@@ -114,7 +113,7 @@ func (b *denseBuild) findUnits(limit uint32) {
 		}
 	}
 	b.units = b.units[:0]
-	for _, w := range b.wanted {
+	for _, w := range b.ruleDsts {
 		if in[w.set] && b.dsts.isDense(w.dst, b.srcs.deepest, limit) {
 			b.units = append(b.units, uint64(w.set)<<32|uint64(w.service))
 		}
@@ -123,8 +122,8 @@ func (b *denseBuild) findUnits(limit uint32) {
 	b.units = slices.Compact(b.units)
 }
 
-// sweepSources walks the prefixes of the sources. The items are sets, each of
-// which is the units with that set, one behind the other.
+// sweepSources walks the prefixes of the sources. The items are sets. Each stands for
+// the units with that set, which are consecutive.
 func (b *denseBuild) sweepSources() {
 	spans := make([]uint32, 0, len(b.units)+1)
 	item := make([]uint32, b.sets) // by set: one more than its item
@@ -159,7 +158,7 @@ func (b *denseBuild) sweepSources() {
 // units.
 func (b *denseBuild) sweepDestinations() {
 	l := lists[uint32]{at: make([]uint32, len(b.dsts.nodes)+1)}
-	for _, w := range b.wanted {
+	for _, w := range b.ruleDsts {
 		if !b.dsts.isDense(w.dst, b.srcs.deepest, b.x.limit) {
 			continue
 		}
@@ -176,9 +175,9 @@ func (b *denseBuild) sweepDestinations() {
 	b.x.dsts = w.done()
 }
 
-// walk goes through the tree of the crowded prefixes. It opens the items of
-// each when it comes to it, and closes them when it has been through all
-// narrower ones. An item that is in several nested prefixes is open once.
+// walk walks the tree of the dense prefixes. It flips the items of each into the set
+// before the prefixes that it contains, and out of the set after them. An item of
+// several nested prefixes is flipped in and out once.
 func walk[T any](s *side[T], deepest, limit uint32, items lists[uint32], n int, w *sweepBuilder) ([]uint32, []densePrefix) {
 	of := slices.Repeat([]uint32{none}, len(s.nodes))
 	var crowds []densePrefix
@@ -212,13 +211,13 @@ func walk[T any](s *side[T], deepest, limit uint32, items lists[uint32], n int, 
 	return of, slices.Clip(crowds)
 }
 
-// done returns the sweep, without the room for more.
+// done returns the sweep, without spare capacity.
 func (b *sweepBuilder) done() sweep {
 	b.steps, b.kept = slices.Clone(b.steps), slices.Clone(b.kept)
 	return b.sweep
 }
 
-// sweepServices walks the ports, for each class of protocols that have such.
+// sweepServices walks the ports of each class of protocols that have ports.
 func (b *denseBuild) sweepServices() {
 	serviceOf := func(u uint64) *service { return &b.services[uint32(u)] }
 	members := b.classify(serviceOf)
@@ -246,7 +245,7 @@ func (b *denseBuild) sweepServices() {
 		for i, change := range changes {
 			w.flip(uint32(change))
 			if i+1 == len(changes) || changes[i+1]>>32 != change>>32 {
-				if port := change >> 32; port <= 65535 {
+				if port := change >> 32; port <= maxPort {
 					c.starts, c.at = append(c.starts, uint16(port)), append(c.at, w.at())
 				}
 			}
@@ -257,8 +256,8 @@ func (b *denseBuild) sweepServices() {
 	b.x.ports = w.done()
 }
 
-// classify sorts the protocols into classes, of which each unit allows all or
-// none, and returns one protocol of each.
+// classify divides the protocols into classes of which each unit allows all or none.
+// It returns one protocol of each class.
 func (b *denseBuild) classify(serviceOf func(uint64) *service) (members []ipproto.Proto) {
 	class := &b.x.classOf
 	for p := range class {

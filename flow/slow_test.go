@@ -18,14 +18,14 @@ type slowTable struct {
 }
 
 type slowEntry struct {
-	key     flow.Key
-	class   uint8
-	peer    uint8 // that it is charged to; 0: none
-	evictFirst  bool
-	rank    uint8
-	expires int64
-	tick    uint16
-	value   int
+	key        flow.Key
+	class      uint8
+	peer       uint8 // that it is charged to; 0: none
+	evictFirst bool
+	rank       uint8
+	expires    int64
+	tick       uint16
+	value      int
 }
 
 func newSlow(c flow.Config) *slowTable {
