@@ -180,7 +180,7 @@ func (b *denseBuild) sweepDestinations() {
 // several nested prefixes is flipped in and out once.
 func walk[T any](s *side[T], deepest, limit uint32, items lists[uint32], n int, w *sweepBuilder) ([]uint32, []densePrefix) {
 	of := slices.Repeat([]uint32{none}, len(s.nodes))
-	var crowds []densePrefix
+	var prefixes []densePrefix
 	open := make([]uint32, n)
 	var path []uint32 // the prefixes that are open, wider ones first
 	leave := func() {
@@ -205,10 +205,10 @@ func walk[T any](s *side[T], deepest, limit uint32, items lists[uint32], n int, 
 				w.flip(item)
 			}
 		}
-		of[n] = uint32(len(crowds))
-		crowds = append(crowds, densePrefix{at: w.at(), items: s.items[n], depth: s.depth[n]})
+		of[n] = uint32(len(prefixes))
+		prefixes = append(prefixes, densePrefix{at: w.at(), items: s.items[n], depth: s.depth[n]})
 	}
-	return of, slices.Clip(crowds)
+	return of, slices.Clip(prefixes)
 }
 
 // done returns the sweep, without spare capacity.
