@@ -33,17 +33,18 @@ var hot = map[string][]string{
 	"clock":     {"Now"},
 	"filter": {
 		"Response.IsDrop", "formReason", "verdictFor",
-		"(*Filter).stale", "(*Filter).tookOver",
-		"(*conn).exchange", "(*conn).has", "(*conn).judged", "(*conn).judgedBy", "(*Limits).idle", "phase.over", "resolve", "closing",
-		"segment.answers", "segment.kind", "segment.opens", "segment.resets",
+		"(*Filter).isStale",
+		"(*conn).has", "(*conn).nextPhaseConnectionless", "(*conn).pickUp", "(*conn).setGen", "(*conn).subjectToRules",
+		"(*Limits).idleTimeout", "afterFIN", "afterUncertain", "phase.ended",
+		"segment.controlBits", "segment.isRST", "segment.isSYN", "segment.isSYNACK",
 		// new flows
 		"classOf", "hash4", "hash6", "mix", "(*hostTable).find", "(*hostTable).slot",
-		"(*node).list", "(*pairTable).slot", "(*dense).crowdsOf", "intersect", "flipSpan",
+		"(*node).list", "(*pairTable).slot", "(*dense).prefixes", "intersect", "flipSpan",
 	},
 	"flow": {
 		"(*ID).Equal", "(*ID).IsZero", "(*ID).Key", "(*Key).equal", "Key.Proto", "Key.untagged", "protoAndFamily", "tag", "tickOf",
 		"Stamp.Expires", "Stamp.Holds",
-		"(*Entry).Key", "(*Entry).class", "(*Entry).listed", "(*Entry).live", "(*Entry).moves", "(*Entry).relists", "listOf",
+		"(*Entry).Key", "(*Entry).changesList", "(*Entry).class", "(*Entry).live", "(*Entry).needsUpdate", "(*Entry).targetList", "listOf",
 		"(*Table).shardOf", "(*shard).stamp",
 		"(*store).after", "(*store).at", "(*store).homeOf", "(*store).link", "(*store).pairs",
 	},
@@ -202,17 +203,17 @@ func TestInliningIsRead(t *testing.T) {
 flow/store.go:32:6: can inline flow.(*store[go.shape.struct { a [2]uint16; b uint8 }]).at with cost 8 as: method(*store) func(ref) { }
 flow/store.go:53:6: cannot inline flow.(*store[go.shape.struct { a [2]uint16 }]).find: function too complex: cost 180 exceeds budget 80
 flow/store.go:53:6: can inline flow.(*store[tstun/filter.conn]).find with cost 64 as: method(*store) func(ref) { }
-filter/conn.go:105:6: can inline segment.opens with cost 10 as: method(segment) func() bool { return x }
-filter/conn.go:106:6: inlining call to segment.opens
+filter/segment.go:32:6: can inline segment.isSYN with cost 10 as: method(segment) func() bool { return x }
+filter/segment.go:33:6: inlining call to segment.isSYN
 filter/in.go:46:16: inlining call to flow.In
 flow/table.go:2:2: inlining call to flow.Stamp.Holds
 `)
-	for _, name := range []string{"flow.(*store).at", "filter.segment.opens"} {
+	for _, name := range []string{"flow.(*store).at", "filter.segment.isSYN"} {
 		if !in.small[name] {
 			t.Errorf("%s is not small", name)
 		}
 	}
-	for _, name := range []string{"filter.segment.opens", "flow.In", "flow.Stamp.Holds"} {
+	for _, name := range []string{"filter.segment.isSYN", "flow.In", "flow.Stamp.Holds"} {
 		if !in.inlined[name] {
 			t.Errorf("%s is not inlined", name)
 		}
