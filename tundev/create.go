@@ -7,11 +7,12 @@ import (
 	"golang.zx2c4.com/wireguard/tun"
 
 	"tstun/logger"
+	"tstun/packet"
 )
 
 // maxMTU is the largest MTU that Create and FromFile accept: the total length
 // field of IPv4 has 16 bits (RFC 791 §3.1).
-const maxMTU = 65535
+const maxMTU = packet.MaxLen
 
 // Create makes a TUN interface called name with an MTU of mtu bytes and
 // returns the device and the name that the interface really has. An mtu of 0

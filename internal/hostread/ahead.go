@@ -12,6 +12,7 @@ import (
 
 	"tstun/internal/deverr"
 	"tstun/logger"
+	"tstun/packet"
 )
 
 const (
@@ -19,9 +20,6 @@ const (
 	// batches: what one goroutine does while the other is being woken.
 	packetsAhead = 64
 	minBatches   = 2
-	// maxIPPacket is the longest packet that a device can hand over
-	// (RFC 791 §3.1: a 16-bit total length).
-	maxIPPacket = 65535
 )
 
 // ahead reads a device whose Read cannot be interrupted: its goroutine reads
@@ -109,7 +107,7 @@ func (a *ahead) run() {
 		b := &a.ring[i]
 		b.bufs, b.sizes = make([][]byte, size), make([]int, size)
 		for i := range b.bufs {
-			b.bufs[i] = make([]byte, a.headroom+maxIPPacket)
+			b.bufs[i] = make([]byte, a.headroom+packet.MaxLen)
 		}
 	}
 	go a.fill()

@@ -30,7 +30,7 @@ var may = map[string][]string{
 	"tstun/internal/accounting": {"tstun/filter", "tstun/flow", "tstun/netlogtype"},
 	"tstun/internal/fragqueue":  {"tstun/flow"},
 	"tstun/internal/inject":     {"tstun/flow", "tstun/internal/gso", "tstun/ipproto", "gvisor.dev/gvisor/pkg/tcpip/stack"},
-	"tstun/internal/hostread":   {"tstun/tundev", "tstun/internal/deverr", "tstun/logger", "golang.org/x/sys/cpu", "golang.zx2c4.com/wireguard/tun"},
+	"tstun/internal/hostread":   {"tstun/tundev", "tstun/packet", "tstun/internal/deverr", "tstun/logger", "golang.org/x/sys/cpu", "golang.zx2c4.com/wireguard/tun"},
 	"tstun/packet":              {"tstun/ipproto", "tstun/key"},
 	"tstun/flow":                {"tstun/packet", "tstun/ipproto"},
 	"tstun/filter":              {"tstun/packet", "tstun/flow", "tstun/ipproto", "tstun/logger", "tstun/internal/clock", "tstun/internal/lpm", "golang.org/x/time/rate"},
