@@ -163,7 +163,7 @@ func TestAllowNone(t *testing.T) {
 			f := filter.NewAllowNone(nil)
 			expect(t, f, 0, s.in(family.ends), noRule)
 			expect(t, f, 0, s.out(family.ends), none)
-			expect(t, f, 0, s.answer(family.ends), none)
+			expect(t, f, 0, s.replyIn(family.ends), none)
 		}
 	}
 }

@@ -28,13 +28,13 @@ func Example() {
 	host := netip.MustParseAddrPort("100.64.0.1:5353")
 	peer := netip.MustParseAddrPort("100.64.0.2:53")
 
-	var answer, question packet.Parsed
-	answer.Decode(packet.Generate(packet.UDPHeader{Src: peer, Dst: host}, []byte("42")))
-	question.Decode(packet.Generate(packet.UDPHeader{Src: host, Dst: peer}, []byte("?")))
+	var reply, request packet.Parsed
+	reply.Decode(packet.Generate(packet.UDPHeader{Src: peer, Dst: host}, []byte("42")))
+	request.Decode(packet.Generate(packet.UDPHeader{Src: host, Dst: peer}, []byte("?")))
 
-	fmt.Println("unasked:", f.In(&answer, 0, 0).Reason)
-	f.Record(&question, 1)
-	fmt.Println("asked:", f.In(&answer, 2, 0).Response)
+	fmt.Println("unasked:", f.In(&reply, 0, 0).Reason)
+	f.Record(&request, 1)
+	fmt.Println("asked:", f.In(&reply, 2, 0).Response)
 	// Output:
 	// unasked: no-rule
 	// asked: accept

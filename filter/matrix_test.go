@@ -13,10 +13,10 @@ type sender struct {
 	name    string
 	proto   func(e pair) ipproto.Proto
 	in, out func(e pair) event
-	// answer is what comes in if the host began.
-	answer func(e pair) event
-	// adopted: out is no beginning, so the flow may be the peer's.
-	adopted bool
+	// replyIn is the packet that comes in if the host initiated the flow.
+	replyIn func(e pair) event
+	// pickedUp: out starts no flow of the host's for sure, so the flow is picked up.
+	pickedUp bool
 }
 
 func fixed(p ipproto.Proto) func(pair) ipproto.Proto { return func(pair) ipproto.Proto { return p } }
@@ -122,17 +122,17 @@ func testCell(t *testing.T, s sender, e pair, ms []filter.Match, allows bool) {
 	expect(t, newFilter(t, c), 0, s.in(e), refused)
 	expect(t, newFilter(t, c), 0, s.out(e), none)
 
-	// After the host has begun, the answer comes in whatever the rules say.
+	// After the host has opened the flow, the reply comes in whatever the rules say.
 	f := newFilter(t, c)
 	expect(t, f, 0, s.out(e), none)
-	expect(t, f, 1, s.answer(e), none)
+	expect(t, f, 1, s.replyIn(e), none)
 	// Not from or to another port or address.
 	if p := s.proto(e); p.HasPorts() {
 		other := pair{e.host, e.peer}
 		other.host = addrPort(e.host.Addr().String(), 4321)
-		expect(t, f, 2, s.answer(other), s.refusedAt(ms, other))
+		expect(t, f, 2, s.replyIn(other), s.refusedAt(ms, other))
 		other = pair{e.host, addrPort(e.peer.Addr().String(), 4321)}
-		expect(t, f, 2, s.answer(other), refused)
+		expect(t, f, 2, s.replyIn(other), refused)
 	}
 
 	// After the peer has begun, what it sends next comes in too.
@@ -143,19 +143,19 @@ func testCell(t *testing.T, s sender, e pair, ms []filter.Match, allows bool) {
 	shielded := newFilter(t, filter.Config{Matches: ms, ShieldsUp: true})
 	expect(t, shielded, 0, s.in(e), filter.ReasonShieldsUp)
 	expect(t, shielded, 0, s.out(e), none)
-	expect(t, shielded, 0, s.answer(e), none)
+	expect(t, shielded, 0, s.replyIn(e), none)
 
 	jail := newFilter(t, c)
 	expectFlags(t, jail, 0, s.in(e), filter.Jailed, filter.ReasonJailed)
 	expectFlags(t, jail, 0, s.out(e), filter.Jailed, none)
-	if s.adopted {
-		expectFlags(t, jail, 0, s.answer(e), filter.Jailed, filter.ReasonJailed)
-		// A SYN is no answer to it: the rules decide.
+	if s.pickedUp {
+		expectFlags(t, jail, 0, s.replyIn(e), filter.Jailed, filter.ReasonJailed)
+		// A SYN does not belong to it: the rules decide.
 		f = newFilter(t, c)
 		expect(t, f, 0, s.out(e), none)
 		expect(t, f, 1, e.tcpIn(syn), refused)
 	} else {
-		expectFlags(t, jail, 0, s.answer(e), filter.Jailed, none)
+		expectFlags(t, jail, 0, s.replyIn(e), filter.Jailed, none)
 	}
 
 	elsewhere := newFilter(t, filter.Config{Matches: ms, Local: nets("10.0.0.1/32")})

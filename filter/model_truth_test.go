@@ -52,11 +52,11 @@ type flowTruth struct {
 // tcpTruth is how far a connection has come by the segments that passed.
 type tcpTruth struct {
 	known            bool // its SYN passed
-	byPeer           bool // which was the peer's
+	fromPeer         bool // which was the peer's
 	answered, done   bool // the handshake
 	finHost, finPeer bool
 	over             bool // by a reset
-	contested        bool // the peer's SYN passed in the host's connection
+	peerSYN          bool // the peer's SYN passed in the host's connection
 	healed           bool // picked up after a restart
 	dirty            bool // another one was there just before
 }
@@ -172,7 +172,7 @@ func (w *world) crosses(t *flowTruth, k flowName) bool {
 // whether the flow is the peer's, since the rules allow that or have.
 func (w *world) excused(t *flowTruth, k flowName, jailed bool) bool {
 	if k.proto == ipproto.TCP {
-		doubt := t.tcp.contested && (jailed || w.openedSince(k, t.began))
+		doubt := t.tcp.peerSYN && (jailed || w.openedSince(k, t.began))
 		return doubt || t.tcp.healed && (jailed || w.gen > 1 || !w.subject.lossless())
 	}
 	return !t.clean || w.openedSince(k, t.began-lateAnswer)
@@ -244,24 +244,24 @@ func (w *world) noteTCPOut(t *flowTruth, k flowName, s tcpSegment) {
 }
 
 // track follows a connection of honest ends by the segments that pass.
-func (w *world) track(t *flowTruth, k flowName, s tcpSegment, byPeer bool) {
+func (w *world) track(t *flowTruth, k flowName, s tcpSegment, fromPeer bool) {
 	c := &t.tcp
-	begins := s.isSyn() && (!byPeer || w.vacant(k))
+	begins := s.isSyn() && (!fromPeer || w.vacant(k))
 	switch {
 	case s.has(rst), !begins && w.now >= t.guard:
 		c.over = true
 	case begins:
-		again := c.known && c.byPeer == byPeer && !c.answered && !c.over
-		*c = tcpTruth{known: true, byPeer: byPeer, dirty: again && c.dirty || !again && t.live(w, k)}
+		again := c.known && c.fromPeer == fromPeer && !c.answered && !c.over
+		*c = tcpTruth{known: true, fromPeer: fromPeer, dirty: again && c.dirty || !again && t.live(w, k)}
 		t.began, t.older = w.now, false
-	case byPeer != c.byPeer:
-		c.contested = c.contested || byPeer && s.isSyn() && c.answered
+	case fromPeer != c.fromPeer:
+		c.peerSYN = c.peerSYN || fromPeer && s.isSyn() && c.answered
 		c.answered = true
 	default:
 		c.done = c.done || c.answered && s.has(ack)
 	}
 	if s.has(packet.TCPFin) {
-		c.finHost, c.finPeer = c.finHost || !byPeer, c.finPeer || byPeer
+		c.finHost, c.finPeer = c.finHost || !fromPeer, c.finPeer || fromPeer
 	}
 	until := w.now + int64(w.limits.TCPTransitory)
 	if c.done && !c.dirty && !(c.finHost && c.finPeer) {
@@ -270,7 +270,7 @@ func (w *world) track(t *flowTruth, k flowName, s tcpSegment, byPeer bool) {
 	switch {
 	case !c.known || c.over:
 		t.guard = 0
-	case !byPeer:
+	case !fromPeer:
 		t.guard = until
 	case !c.finHost || !c.finPeer: // else the peer prolongs nothing
 		t.guard = max(t.guard, until)
@@ -318,7 +318,7 @@ func (w *world) noteTCPIn(t *flowTruth, k flowName, s tcpSegment, flags filter.R
 		waived := flags&filter.Exempt != 0 && flags&filter.Jailed == 0
 		switch c := w.host.conns[k]; {
 		case waived:
-			t.exempt, t.tcp.contested = true, true
+			t.exempt, t.tcp.peerSYN = true, true
 		case c == nil || c.state == timeWait:
 			t.exempt = false
 		}

@@ -14,7 +14,7 @@ func (s sender) begin(t *testing.T, f *filter.Filter, e pair, byHost bool) {
 	t.Helper()
 	if byHost {
 		expect(t, f, 0, s.out(e), none)
-		expect(t, f, 0, s.answer(e), none)
+		expect(t, f, 0, s.replyIn(e), none)
 		return
 	}
 	expect(t, f, 0, s.in(e), none)
@@ -112,20 +112,20 @@ func TestSwap(t *testing.T) {
 					f := newFilter(t, filter.Config{})
 					s.begin(t, f, e, true)
 					want := none
-					if s.adopted {
+					if s.pickedUp {
 						want = revoked // it may be the peer's
 					}
-					expect(t, newFilter(t, filter.Config{State: f.State(), ShieldsUp: true}), 1, s.answer(e), want)
-					expect(t, newFilter(t, filter.Config{State: f.State(), Keep: true}), 1, s.answer(e), want)
+					expect(t, newFilter(t, filter.Config{State: f.State(), ShieldsUp: true}), 1, s.replyIn(e), want)
+					expect(t, newFilter(t, filter.Config{State: f.State(), Keep: true}), 1, s.replyIn(e), want)
 				})
 				t.Run("the host's flows that the rules let the peer open", func(t *testing.T) {
 					want := revoked // they may be the peer's
-					if s.name == "ping" || s.name == "tcp" && !s.adopted {
+					if s.name == "ping" || s.name == "tcp" && !s.pickedUp {
 						want = none // the packet says whose it is
 					}
-					expect(t, next(t, filter.Config{}, true), 1, s.answer(e), want)
-					expect(t, next(t, filter.Config{ShieldsUp: true}, true), 1, s.answer(e), want)
-					expect(t, next(t, filter.Config{Keep: true}, true), 1, s.answer(e), none)
+					expect(t, next(t, filter.Config{}, true), 1, s.replyIn(e), want)
+					expect(t, next(t, filter.Config{ShieldsUp: true}, true), 1, s.replyIn(e), want)
+					expect(t, next(t, filter.Config{Keep: true}, true), 1, s.replyIn(e), none)
 				})
 				t.Run("fresh state", func(t *testing.T) {
 					for _, byHost := range []bool{false, true} {
@@ -250,12 +250,12 @@ func TestSwapLocal(t *testing.T) {
 				e := family.ends
 				f := newFilter(t, filter.Config{})
 				s.begin(t, f, e, true)
-				expect(t, f, 0, s.answer(e), none)
+				expect(t, f, 0, s.replyIn(e), none)
 				f = newFilter(t, filter.Config{State: f.State(), Local: []netip.Prefix{netip.MustParsePrefix("192.0.2.0/24")}})
 				if hostGoesOn {
 					expect(t, f, 0, s.out(e), none)
 				}
-				expect(t, f, 0, s.answer(e), filter.ReasonNotLocal)
+				expect(t, f, 0, s.replyIn(e), filter.ReasonNotLocal)
 			}
 		}
 	}

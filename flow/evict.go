@@ -9,23 +9,23 @@ type quota struct {
 }
 
 // acquire adds one to the count and returns true, or returns false at max.
-func (g *quota) acquire() bool {
+func (q *quota) acquire() bool {
 	for {
-		n := g.n.Load()
-		if n >= g.max {
+		n := q.n.Load()
+		if n >= q.max {
 			return false
 		}
-		if g.n.CompareAndSwap(n, n+1) {
+		if q.n.CompareAndSwap(n, n+1) {
 			return true
 		}
 	}
 }
 
 // available returns how many more may be acquired.
-func (g *quota) available() int64 { return g.max - g.n.Load() }
+func (q *quota) available() int64 { return q.max - q.n.Load() }
 
 // release subtracts one from the count.
-func (g *quota) release() { g.n.Add(-1) }
+func (q *quota) release() { q.n.Add(-1) }
 
 // An insertion sweeps sweepSlots slots for expired entries, or fewer if it meets
 // sweepLive entries that have not expired.

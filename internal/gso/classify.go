@@ -6,21 +6,21 @@ import (
 	"tstun/ipproto"
 )
 
-// segment is what is read from one TCP or UDP packet.
+// segment describes one TCP or UDP packet.
 type segment struct {
 	proto     ipproto.Proto
 	transport int32  // offset of the transport header
 	header    int32  // length of all headers
 	size      int32  // payload bytes
-	seq       uint32 // of what comes next; TCP
+	seq       uint32 // sequence number of the next segment; TCP
 }
 
-// class is what a packet is at first sight.
+// class says which other packets a packet may join or must not overtake.
 type class uint8
 
 const (
 	alone    class = iota // joins nothing and has no order with others
-	inOrder               // joins nothing, but what is behind it must not overtake it
+	inOrder               // joins nothing, and later packets of its flow must not overtake it
 	joinable              // may join others of its flow
 	barrier               // may belong to any flow
 )
@@ -51,7 +51,7 @@ func (seg *segment) classify(p []byte, kinds Kinds) class {
 	case seg.transport == minIPv4Header || seg.proto == ipproto.ICMPv6:
 		return alone
 	}
-	return barrier // an extension header, and what is behind it
+	return barrier // an extension header, and an unknown flow
 }
 
 func (seg *segment) classifyTCP(b []byte, kinds Kinds) class {
@@ -86,8 +86,7 @@ func (seg *segment) classifyUDP(b []byte, kinds Kinds) class {
 	return joinable
 }
 
-// flowHash maps addresses, protocol and ports to a slot. Packets of one flow have the
-// same.
+// flowHash returns the slot of p's flow: a hash of addresses, protocol and ports.
 func flowHash(p []byte, seg *segment) int {
 	h := (uint64(binary.NativeEndian.Uint32(p[seg.transport:])) + uint64(seg.proto)<<32) * 0x9e3779b97f4a7c15
 	if seg.transport == minIPv4Header {

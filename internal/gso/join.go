@@ -13,17 +13,18 @@ const (
 	// header full of options.
 	MaxHeader = ipv6HeaderLen + maxTCPHeader
 
-	// maxUDPSegments is what older kernels take apart in one piece:
-	// UDP_MAX_SEGMENTS of linux/udp.h.
+	// maxUDPSegments is the greatest number of segments that older kernels make
+	// of one packet: UDP_MAX_SEGMENTS of linux/udp.h.
 	maxUDPSegments = 64
 
-	// maxMembers is how many packets a group has at most: with the virtio
-	// header and the group's own, what one writev takes (UIO_MAXIOV of
-	// linux/uio.h).
+	// maxMembers is the greatest number of packets in a group. With the virtio
+	// header and the group's own header, one writev takes no more buffers
+	// (UIO_MAXIOV of linux/uio.h).
 	maxMembers = 1024 - 2
 
-	// flowSlots is how many flows are joined side by side. Two that share a
-	// slot drive each other out, which costs joining and nothing else.
+	// flowSlots is the number of flows that are joined at once. Two flows in
+	// one slot evict each other: then their packets are joined less, and that is
+	// all.
 	flowSlots = 256
 )
 
@@ -32,18 +33,18 @@ type Kinds struct {
 	TCP, UDP bool
 }
 
-// Joiner puts the packets of one batch into groups, each of which can be
-// written as one super-packet. It changes and copies no packet. Packets are
-// joined only if cutting the result gives the same packets again: same flow,
-// same headers, consecutive, all of one size but a shorter last one, with right
-// checksums. Two packets of one flow never change places.
+// Joiner puts the packets of one batch into groups, each of which can be written as one
+// super-packet. It neither changes nor copies packets. It joins packets only if segmenting
+// the result gives the same packets again: they are of one flow, with the same headers,
+// consecutive, all of one size but a shorter last one, with right checksums. Packets of one
+// flow stay in order.
 //
 // The zero value is ready for use. It is not safe for concurrent use.
 type Joiner struct {
 	groups []group
 	next   []int32 // next member of the same group, -1 for none; by packet
 	slots  [flowSlots]slot
-	epoch  uint32 // of the current plan: older slots are empty
+	epoch  uint32 // of the current plan; slots with another one are empty
 	recent int32  // group of the packet before, -1 for none
 }
 
@@ -53,7 +54,7 @@ type slot struct {
 	group int32
 }
 
-// group is a number of packets that are written together, in their order.
+// group describes packets that are written together, in their order.
 type group struct {
 	first, last int32 // packets
 	n           int32
@@ -62,18 +63,17 @@ type group struct {
 	sums     sums  // of the first packet, if verified
 	verified bool  // the first packet's checksums hold
 	push     bool  // the last packet has PSH
-	closed   bool  // takes no more
+	closed   bool  // no packet may join
 }
 
-// sums is what the checksums of all packets of a group have in common.
+// sums holds the sums of the header fields that all packets of a group share.
 type sums struct {
 	ip     uint32 // IPv4 header but length, identification and checksum
 	pseudo uint32 // addresses and protocol
 }
 
-// Plan groups the packets that are in pkts from offset on. Empty ones are in
-// no group. Any other is in exactly one, and groups are in the order of their
-// first packets.
+// Plan groups the packets that are in pkts from offset on. Each is in one group, but for
+// empty ones, which are in none. Groups are in the order of their first packets.
 func (j *Joiner) Plan(pkts [][]byte, offset int, kinds Kinds) {
 	j.groups, j.next = j.groups[:0], j.next[:0]
 	j.forget()
@@ -126,7 +126,7 @@ func (j *Joiner) open(i int32, seg *segment, total int32, closed bool) int32 {
 	return int32(len(j.groups) - 1)
 }
 
-// join adds packet i to a group, if that takes it.
+// join adds packet i to a group if it may join that, and reports whether it did.
 func (j *Joiner) join(into int32, pkts [][]byte, offset int, i int32) bool {
 	g := &j.groups[into]
 	if g.closed {
@@ -164,9 +164,9 @@ func (g *group) takes(first, p []byte) bool {
 	return g.sums.hold(p, &g.segment)
 }
 
-// sameHeaders compares everything that a joined packet says once: addresses,
-// ports, traffic class, hop limit, flow label, and for TCP acknowledgement,
-// window, flags and options. p is longer than the headers.
+// sameHeaders reports whether first and p have the same header fields, as a joined packet
+// has them once: addresses, ports, traffic class, hop limit, flow label, and for TCP
+// acknowledgement, window, flags and options. p is longer than the headers.
 func (g *group) sameHeaders(first, p []byte) bool {
 	if g.transport == minIPv4Header {
 		if binary.NativeEndian.Uint16(first) != binary.NativeEndian.Uint16(p) ||
@@ -191,9 +191,9 @@ func (g *group) sameHeaders(first, p []byte) bool {
 		bytes.Equal(a[18:], b[18:])
 }
 
-// follows reports whether p, with the headers of first, is what comes after the
-// group's last packet: by its sequence number, and by its IPv4 identification
-// where that counts. Its length fields have to be right.
+// follows reports whether p, with the headers of first, is the next packet after the
+// group's last one: by its sequence number, and by its IPv4 identification if it may be
+// fragmented. Its length fields must be right.
 func (g *group) follows(first, p []byte) bool {
 	if g.proto == ipproto.TCP {
 		if binary.BigEndian.Uint32(p[g.transport+4:]) != g.seq {
@@ -213,7 +213,7 @@ func (g *group) follows(first, p []byte) bool {
 		binary.BigEndian.Uint16(p[4:]) == binary.BigEndian.Uint16(first[4:])+uint16(g.n)
 }
 
-// sumsOf sums what p has in common with those that have the same headers.
+// sumsOf returns the sums of the fields that p shares with packets of the same headers.
 func sumsOf(p []byte, seg *segment) (s sums) {
 	addresses := p[8:seg.transport]
 	if seg.transport == minIPv4Header {
@@ -224,9 +224,9 @@ func sumsOf(p []byte, seg *segment) (s sums) {
 	return s
 }
 
-// hold verifies the checksums of p. The kernel will not do so for a joined
-// packet. A 0 written as 0xffff holds too, but would come back as 0: only UDP
-// has to write it so.
+// hold reports whether the checksums of p are right. The kernel does not verify them in a
+// joined packet. hold is false for a checksum of 0xffff in IPv4 and TCP: segmenting would
+// write it as 0. UDP must write 0xffff.
 func (s *sums) hold(p []byte, seg *segment) bool {
 	if seg.transport == minIPv4Header {
 		checksum := binary.BigEndian.Uint16(p[10:])

@@ -9,25 +9,24 @@ import (
 	"tstun/packet"
 )
 
-// ErrShortBuffer is returned by Next for a buffer that the segment does not
-// fit into.
+// ErrShortBuffer is the error of Next for a buffer that is shorter than the segment.
 var ErrShortBuffer = errors.New("gso: buffer is shorter than the segment")
 
-// Options says how a super-packet is to be cut.
+// Options says how to segment a super-packet.
 type Options struct {
 	Proto     ipproto.Proto // TCP or UDP
 	Transport int           // offset of the transport header in bytes: IP header and extension headers
 	Size      int           // payload bytes of each segment but the last, at least 1
 
-	// Partial says that the checksum field holds the sum of the
-	// pseudo-header, as a stack leaves it that counts on offload. It is then
-	// trusted over the addresses in the header: with an IPv6 routing header,
-	// the destination that counts is not there (RFC 8200 §8.1).
+	// Partial: the checksum field holds the sum of the pseudo-header, as a stack
+	// with checksum offload leaves it. That sum counts then, not the addresses in
+	// the header: with an IPv6 routing header, the final destination is not
+	// there (RFC 8200 §8.1).
 	Partial bool
 }
 
-// Splitter hands out the segments of one super-packet after the other. The
-// zero value has none. It is not safe for concurrent use.
+// Splitter segments super-packets. The zero value has no segments. It is not safe for
+// concurrent use.
 type Splitter struct {
 	pkt    []byte // the super-packet, borrowed from Reset's caller until More is false
 	opts   Options
@@ -38,7 +37,7 @@ type Splitter struct {
 	shared shared
 }
 
-// shared is what the headers of all segments have in common, summed up once.
+// shared holds the fields and sums that the headers of all segments share.
 type shared struct {
 	v6        bool
 	checksum  int    // offset of the transport checksum
@@ -49,9 +48,9 @@ type shared struct {
 	transport uint64 // sum of pseudo-header and transport header without lengths, seq, flags and checksum
 }
 
-// Reset begins a new super-packet, which the Splitter borrows until More
-// reports false. Length fields in it may hold anything, and so may checksums
-// unless opts.Partial is set. On an error the Splitter has no segments.
+// Reset starts a new super-packet, which the Splitter borrows until More reports false.
+// Its length fields do not count, nor do its checksums unless opts.Partial is set. On an
+// error the Splitter has no segments.
 func (s *Splitter) Reset(pkt []byte, opts Options) error {
 	*s = Splitter{}
 	header, err := measure(pkt, opts)
@@ -113,7 +112,7 @@ func transportHeader(b []byte, proto ipproto.Proto) (length int, err error) {
 	return length, nil
 }
 
-// sum prepares what all segments share.
+// sum computes the shared fields and sums.
 func (s *Splitter) sum() {
 	p, sh := s.pkt, &s.shared
 	transport := p[s.opts.Transport:s.header]
@@ -137,7 +136,7 @@ func (s *Splitter) sum() {
 	}
 	sh.checksum = s.header - len(field)
 	if s.opts.Partial {
-		// What is there covers the length of the whole, which goes.
+		// The field covers the length of the super-packet, which is taken out.
 		whole := uint16(len(p) - s.opts.Transport)
 		sh.transport += uint64(binary.BigEndian.Uint16(field)) + uint64(^whole)
 		return
@@ -145,10 +144,10 @@ func (s *Splitter) sum() {
 	sh.transport += uint64(packet.Checksum(addresses, 0)) + uint64(s.opts.Proto)
 }
 
-// More reports whether Next has a segment to give.
+// More reports whether there is another segment.
 func (s *Splitter) More() bool { return s.more }
 
-// Size returns the length of the next segment, or 0 without one.
+// Size returns the length of the next segment, or 0 if there is none.
 func (s *Splitter) Size() int {
 	if !s.more {
 		return 0
@@ -156,7 +155,7 @@ func (s *Splitter) Size() int {
 	return s.header + min(s.opts.Size, len(s.pkt)-s.next)
 }
 
-// Remaining returns how many segments Next still has to give.
+// Remaining returns the number of segments that Next has not written yet.
 func (s *Splitter) Remaining() int {
 	if !s.more {
 		return 0
@@ -164,9 +163,8 @@ func (s *Splitter) Remaining() int {
 	return max(1, (len(s.pkt)-s.next+s.opts.Size-1)/s.opts.Size)
 }
 
-// Next writes the next segment to the front of dst and returns its length.
-// On ErrShortBuffer the segment is still the next one, see Skip. Without a
-// segment left it returns 0.
+// Next writes the next segment to the front of dst and returns its length, or 0 if there
+// is none. After ErrShortBuffer the segment is still the next one; Skip skips it.
 func (s *Splitter) Next(dst []byte) (int, error) {
 	if !s.more {
 		return 0, nil
@@ -200,7 +198,7 @@ func (s *Splitter) Next(dst []byte) (int, error) {
 	return total, nil
 }
 
-// Skip passes over the next segment, if there is one.
+// Skip skips the next segment, if there is one.
 func (s *Splitter) Skip() {
 	if s.more {
 		s.advance(s.Size())
@@ -227,7 +225,7 @@ func (s *Splitter) fixTCP(seg []byte) uint64 {
 	binary.BigEndian.PutUint32(transport[4:], seq)
 	flags := s.shared.flags
 	if s.next+len(seg)-s.header < len(s.pkt) {
-		flags &^= tcpFIN | tcpPSH // they belong to the end of the data
+		flags &^= tcpFIN | tcpPSH // the last segment alone has them
 	}
 	if s.index > 0 {
 		flags &^= tcpCWR // RFC 3168 §6.1.2: once per window reduction

@@ -59,13 +59,13 @@ func TestPeersConnectionStaysThePeers(t *testing.T) {
 	}
 }
 
-// What the host goes on with in mid-stream may be the peer's connection: it
+// A connection that the host picks up in mid-stream may be the peer's: it
 // heals while the rules stay, and is judged by new ones.
-func TestAdoptedConnections(t *testing.T) {
+func TestPickedUpConnections(t *testing.T) {
 	for _, first := range []packet.TCPFlag{ack, finAck, packet.TCPFin, 0} {
 		for _, family := range families {
 			e := family.ends
-			adopt := func(c filter.Config) *filter.Filter {
+			pickUp := func(c filter.Config) *filter.Filter {
 				f := newFilter(t, filter.Config{})
 				expect(t, f, 0, e.tcpOut(first), none)
 				expect(t, f, 1, e.tcpIn(ack), none)
@@ -74,10 +74,10 @@ func TestAdoptedConnections(t *testing.T) {
 				return newFilter(t, c)
 			}
 			allow := []filter.Match{rule(port(80))}
-			expect(t, adopt(filter.Config{Matches: allow}), 2, e.tcpIn(ack), none)
-			expect(t, adopt(filter.Config{Keep: true}), 2, e.tcpIn(ack), none)
-			expect(t, adopt(filter.Config{ShieldsUp: true}), 2, e.tcpIn(ack), revoked)
-			f := adopt(filter.Config{})
+			expect(t, pickUp(filter.Config{Matches: allow}), 2, e.tcpIn(ack), none)
+			expect(t, pickUp(filter.Config{Keep: true}), 2, e.tcpIn(ack), none)
+			expect(t, pickUp(filter.Config{ShieldsUp: true}), 2, e.tcpIn(ack), revoked)
+			f := pickUp(filter.Config{})
 			expect(t, f, 2, e.tcpOut(ack), none)
 			expect(t, f, 3, e.tcpIn(ack), revoked)
 			expect(t, f, 4, errorIn(e.peer.Addr().String(), e.host.Addr(), e.tcpOut(ack)), noFlow)
