@@ -6,7 +6,10 @@ import (
 	"testing"
 
 	"tstun/filter"
-	"tstun/internal/testdev"
+	"tstun/internal/rig"
+	"tstun/internal/rig/craft"
+	"tstun/internal/rig/race"
+	"tstun/internal/rig/testdev"
 )
 
 // TestNoAllocationPerPacket: filter and statistics on, batches of 1 and 128,
@@ -15,23 +18,23 @@ func TestNoAllocationPerPacket(t *testing.T) {
 	if testing.CoverMode() != "" {
 		t.Skip("coverage counts allocations of its own")
 	}
-	if raceEnabled {
+	if race.Enabled {
 		t.Skip("the race detector makes sync.Pool allocate")
 	}
 	for _, batch := range []int{1, 128} {
 		for _, flows := range []int{1, 1000} {
-			for name, traffic := range loads(batch, flows) {
+			for name, traffic := range rig.Loads(batch, flows) {
 				t.Run(fmt.Sprintf("Write/%s/batch=%d/flows=%d", name, batch, flows), func(t *testing.T) {
-					l := newLoad(t, batch, traffic, true)
-					wantNoAllocs(t, len(traffic)/batch, l.write)
+					l := rig.NewLoad(t, batch, traffic, true)
+					wantNoAllocs(t, len(traffic)/batch, l.Write)
 				})
 				t.Run(fmt.Sprintf("Read/%s/batch=%d/flows=%d", name, batch, flows), func(t *testing.T) {
-					l := newLoad(t, batch, traffic, true)
-					wantNoAllocs(t, len(traffic)/batch, l.read)
+					l := rig.NewLoad(t, batch, traffic, true)
+					wantNoAllocs(t, len(traffic)/batch, l.Read)
 				})
 				t.Run(fmt.Sprintf("ReadDirect/%s/batch=%d/flows=%d", name, batch, flows), func(t *testing.T) {
-					l := newDirectLoad(t, batch, traffic, true)
-					wantNoAllocs(t, len(traffic)/batch, l.read)
+					l := rig.NewDirectLoad(t, batch, traffic, true)
+					wantNoAllocs(t, len(traffic)/batch, l.Read)
 				})
 			}
 		}
@@ -50,33 +53,33 @@ func wantNoAllocs(t *testing.T, rounds int, f func()) {
 }
 
 func TestRefusedPacketsDoNotAllocate(t *testing.T) {
-	if raceEnabled {
+	if race.Enabled {
 		t.Skip("the race detector makes sync.Pool allocate")
 	}
-	l := newLoad(t, 128, loads(128, 1)["udp"], true)
-	f, err := filter.New(filter.Config{Local: local(), Logf: t.Logf, LogIPs: []netip.Prefix{}})
+	l := rig.NewLoad(t, 128, rig.Loads(128, 1)["udp"], true)
+	f, err := filter.New(filter.Config{Local: rig.Local(), Logf: t.Logf, LogIPs: []netip.Prefix{}})
 	if err != nil {
 		t.Fatal(err)
 	}
-	l.w.SetFilter(f)
-	wantNoAllocs(t, 1, l.write)
-	if c := l.w.Counters(); c.In.Packets != 0 || c.In.Drops[filter.ReasonNoRule] == 0 {
+	l.W.SetFilter(f)
+	wantNoAllocs(t, 1, l.Write)
+	if c := l.W.Counters(); c.In.Packets != 0 || c.In.Drops[filter.ReasonNoRule] == 0 {
 		t.Errorf("counted %+v, want drops alone", c.In)
 	}
 }
 
 func TestInjectionOfBytesAllocatesNothingOfItsOwn(t *testing.T) {
-	if raceEnabled {
+	if race.Enabled {
 		t.Skip("the race detector makes sync.Pool allocate")
 	}
-	r := rigOn(t, testdev.New(1), 1)
-	r.w.SetFilter(filter.NewAllowAll(nil))
-	pkt := udp(host4, 1, peer4, 2, "x")
+	r := rig.On(t, testdev.New(1), 1)
+	r.W.SetFilter(filter.NewAllowAll(nil))
+	pkt := craft.UDP(host4, 1, peer4, 2, "x")
 	wantNoAllocs(t, 1, func() {
-		if err := r.w.InjectOutbound(pkt); err != nil {
+		if err := r.W.InjectOutbound(pkt); err != nil {
 			t.Fatal(err)
 		}
-		if n, err := r.w.Read(r.bufs, r.sizes, offset); n != 1 || err != nil {
+		if n, err := r.W.Read(r.Bufs, r.Sizes, offset); n != 1 || err != nil {
 			t.Fatal(n, err)
 		}
 	})

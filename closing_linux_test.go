@@ -18,6 +18,8 @@ import (
 
 	"tstun"
 	"tstun/filter"
+	"tstun/internal/rig"
+	"tstun/internal/rig/craft"
 	"tstun/packet"
 )
 
@@ -26,14 +28,14 @@ var closes = flag.Int("closes", 100, "how often Wrappers on real TUNs are closed
 // TestCloseAtEveryMoment closes Wrappers on a kernel's TUNs while packets go
 // both ways, are injected, counted and judged by filters that change.
 func TestCloseAtEveryMoment(t *testing.T) {
-	host, dev := newKernelHost(t, tunOfNew(t))
+	host, dev := rig.NewHost(t, rig.TUNOfNew(t))
 	dev.Close()
-	c := host.udpSocket(t, func() (*net.UDPConn, error) { return net.ListenUDP("udp4", nil) })
+	c := host.UDPSocket(t, func() (*net.UDPConn, error) { return net.ListenUDP("udp4", nil) })
 	r := rand.New(rand.NewPCG(7, 7))
 	before, others, longest := 0, goleak.IgnoreCurrent(), time.Duration(0)
 	for i := range *closes {
 		m := &moment{t: t, host: host, socket: c}
-		m.w = tstun.Wrap(nil, m.device(host.open(t, tunOfNew(t)), i))
+		m.w = tstun.Wrap(nil, m.device(host.Open(t, rig.TUNOfNew(t)), i))
 		m.run(closeWays[i%len(closeWays)], time.Duration(r.IntN(4000))*time.Microsecond)
 		longest = max(longest, time.Duration(m.longest.Load()))
 		if t.Failed() {
@@ -43,12 +45,12 @@ func TestCloseAtEveryMoment(t *testing.T) {
 			goleak.VerifyNone(t, others)
 		}
 		if i == 10 { // after what the runtime opens for itself
-			before = descriptors(t)
+			before = rig.Descriptors(t)
 		}
 	}
 	t.Logf("%d closings, the longest took %v", *closes, longest)
 	goleak.VerifyNone(t, others)
-	if n := descriptors(t); *closes > 10 && n != before {
+	if n := rig.Descriptors(t); *closes > 10 && n != before {
 		t.Errorf("%d descriptors open, %d after the first closings", n, before)
 	}
 }
@@ -56,7 +58,7 @@ func TestCloseAtEveryMoment(t *testing.T) {
 // moment is one Wrapper in use, up to its end.
 type moment struct {
 	t       *testing.T
-	host    *kernelHost
+	host    *rig.Host
 	socket  *net.UDPConn // of the host
 	w       *tstun.Wrapper
 	users   sync.WaitGroup
@@ -69,7 +71,7 @@ type moment struct {
 // device is the TUN in one of the ways in which Wrap can meet it.
 func (m *moment) device(dev tun.Device, i int) tun.Device {
 	if i%3 == 2 {
-		return foreign{dev}
+		return rig.Foreign{Device: dev}
 	}
 	return dev
 }
@@ -106,12 +108,12 @@ func (m *moment) run(way func(*moment, time.Duration), wait time.Duration) {
 	m.w.PreFilterIn, m.w.PostFilterOut = hook, hook
 	m.w.SetFilter(filter.NewAllowAll(nil))
 	m.w.SetStatisticsEnabled(true)
-	m.host.configure(m.t, host4)
-	soon(m.t, "somebody", func() {
+	m.host.Configure(m.t, host4)
+	rig.Soon(m.t, "somebody", func() {
 		way(m, wait)
 		m.users.Wait()
 	})
-	wantAllClosed(m.t, m.w)
+	rig.WantAllClosed(m.t, m.w)
 	if err := m.w.Close(); err != nil {
 		m.t.Errorf("Close: %v", err)
 	}
@@ -134,7 +136,7 @@ func (m *moment) close() {
 
 // start starts everything that goes on until the Wrapper is closed.
 func (m *moment) start() {
-	out, in := udp(host4, 1, peer4, 9, "out"), udp(peer4, 9, host4, 1, "in")
+	out, in := craft.UDP(host4, 1, peer4, 9, "out"), craft.UDP(peer4, 9, host4, 1, "in")
 	for range 2 {
 		m.users.Go(m.read)
 		m.until("Write", func() error {
@@ -147,7 +149,7 @@ func (m *moment) start() {
 	m.until("InjectInboundPacketBuffer", func() error { return m.w.InjectInboundPacketBuffer(m.super(peer4, host4)) })
 	m.until("", func() error { m.w.ExtractStatistics(); return nil })
 	m.until("", func() error {
-		f, err := filter.New(filter.Config{Matches: []filter.Match{everything()}, Local: local(), State: m.w.GetFilter().State()})
+		f, err := filter.New(filter.Config{Matches: []filter.Match{rig.Everything()}, Local: rig.Local(), State: m.w.GetFilter().State()})
 		m.w.SetFilter(f)
 		return err
 	})
@@ -158,10 +160,10 @@ func (m *moment) start() {
 }
 
 func (m *moment) read() {
-	bufs, sizes := makeBufs(16), make([]int, 16)
+	bufs, sizes := rig.Buffers(16), make([]int, 16)
 	for {
 		if _, err := m.w.Read(bufs, sizes, offset); err != nil {
-			wantClosed(m.t, "Read", err)
+			rig.WantClosed(m.t, "Read", err)
 			return
 		}
 	}
@@ -180,7 +182,7 @@ func (m *moment) until(name string, f func() error) {
 				}
 			case err == nil || errors.Is(err, tstun.ErrQueueFull):
 			default:
-				wantClosed(m.t, name, err)
+				rig.WantClosed(m.t, name, err)
 				return
 			}
 			runtime.Gosched()
@@ -190,7 +192,7 @@ func (m *moment) until(name string, f func() error) {
 
 func (m *moment) super(src, dst netip.Addr) *stack.PacketBuffer {
 	m.made.Add(1)
-	return gsoBuffer(tcp(src, 1, dst, 9, packet.TCPAck, string(make([]byte, 10_000))),
+	return rig.GSOBuffer(craft.TCP(src, 1, dst, 9, packet.TCPAck, string(make([]byte, 10_000))),
 		stack.GSO{Type: stack.GSOTCPv4, NeedsCsum: true, CsumOffset: 16, MSS: 1000, L3HdrLen: 20, MaxSize: 1 << 16},
 		func() { m.released.Add(1) })
 }

@@ -11,19 +11,20 @@ import (
 
 	"tstun"
 	"tstun/filter"
+	"tstun/internal/rig"
 )
 
 // failing is a device that is read directly and has nothing but errors, for a
 // number of reads.
 type failing struct {
-	endlessDirect
+	rig.EndlessDirect
 	left  atomic.Int32
 	reads atomic.Int32
 	err   error
 }
 
 func newFailing(t *testing.T, times int32, err error) *failing {
-	d := &failing{endlessDirect: endlessDirect{newEndless(t, 1, loads(1, 1)["udp"])}, err: err}
+	d := &failing{EndlessDirect: rig.EndlessDirect{Endless: rig.NewEndless(t, 1, rig.Loads(1, 1)["udp"])}, err: err}
 	d.left.Store(times)
 	return d
 }
@@ -33,7 +34,7 @@ func (d *failing) ReadReady(bufs [][]byte, sizes []int, offset int, wait bool) (
 	if d.left.Add(-1) >= 0 {
 		return 0, d.err
 	}
-	return d.endlessDirect.ReadReady(bufs, sizes, offset, wait)
+	return d.EndlessDirect.ReadReady(bufs, sizes, offset, wait)
 }
 
 // TestLesson15DirectDeviceThatFails: what passes by itself is waited for,
@@ -46,7 +47,7 @@ func TestLesson15DirectDeviceThatFails(t *testing.T) {
 		w := tstun.Wrap(logf, dev)
 		w.SetFilter(filter.NewAllowAll(nil))
 		began := time.Now()
-		n, err := w.Read(makeBufs(1), make([]int, 1), offset)
+		n, err := w.Read(rig.Buffers(1), make([]int, 1), offset)
 		if n != 1 || err != nil || len(lines) != 1 || !strings.Contains(lines[0], "going on") {
 			t.Errorf("Read = %d, %v, logged %q; want a packet and one line", n, err, lines)
 		}
@@ -59,7 +60,7 @@ func TestLesson15DirectDeviceThatFails(t *testing.T) {
 	dev := newFailing(t, 1, syscall.EINVAL)
 	w := tstun.Wrap(nil, dev)
 	defer w.Close()
-	if _, err := w.Read(makeBufs(1), make([]int, 1), offset); err != syscall.EINVAL {
+	if _, err := w.Read(rig.Buffers(1), make([]int, 1), offset); err != syscall.EINVAL {
 		t.Errorf("Read: %v, want the device's error", err)
 	}
 }
@@ -73,7 +74,7 @@ func TestCloseEndsAPatientRead(t *testing.T) {
 		done := make(chan struct{})
 		go func() {
 			defer close(done)
-			w.Read(makeBufs(1), make([]int, 1), offset)
+			w.Read(rig.Buffers(1), make([]int, 1), offset)
 		}()
 		time.Sleep(10 * time.Second)
 		if n := dev.reads.Load(); n > 200 {
@@ -86,7 +87,7 @@ func TestCloseEndsAPatientRead(t *testing.T) {
 
 func wantErrClosed(t *testing.T, w *tstun.Wrapper) {
 	t.Helper()
-	if _, err := w.Read(makeBufs(1), make([]int, 1), offset); err != tstun.ErrClosed {
+	if _, err := w.Read(rig.Buffers(1), make([]int, 1), offset); err != tstun.ErrClosed {
 		t.Errorf("Read after Close: %v", err)
 	}
 }

@@ -9,23 +9,25 @@ import (
 	"testing"
 	"time"
 
+	"tstun/internal/rig"
+	"tstun/internal/rig/craft"
 	"tstun/ipproto"
 	"tstun/netlogtype"
 )
 
 // awaitHost sends pkt until c gets it: the kernel takes its time over a new IPv6
 // address.
-func (r *rig) awaitHost(t *testing.T, c *net.UDPConn, pkt []byte) {
+func awaitHost(t *testing.T, r *rig.Rig, c *net.UDPConn, pkt []byte) {
 	t.Helper()
 	for range 50 {
-		if _, err := r.w.Write([][]byte{append(make([]byte, offset), pkt...)}, offset); err != nil {
+		if _, err := r.W.Write([][]byte{append(make([]byte, offset), pkt...)}, offset); err != nil {
 			t.Fatal(err)
 		}
 		if err := c.SetReadDeadline(time.Now().Add(100 * time.Millisecond)); err != nil {
 			t.Fatal(err)
 		}
 		if _, err := c.Read(make([]byte, len(pkt))); err == nil {
-			r.w.ExtractStatistics()
+			r.W.ExtractStatistics()
 			return
 		}
 	}
@@ -36,23 +38,23 @@ func (r *rig) awaitHost(t *testing.T, c *net.UDPConn, pkt []byte) {
 // whose fragments came in disorder is the datagram, and what it sends in
 // fragments is counted under its flow.
 func TestKernelReassemblesReorderedFragments(t *testing.T) {
-	host, dev := newKernelHost(t, tunOfNew(t))
-	r := rigOn(t, dev, 128)
-	r.allow(to(port(80), ipproto.UDP))
-	r.w.SetStatisticsEnabled(true)
-	host.configure(t, host4, host6)
+	host, dev := rig.NewHost(t, rig.TUNOfNew(t))
+	r := rig.On(t, dev, 128)
+	r.Allow(rig.To(rig.Port(80), ipproto.UDP))
+	r.W.SetStatisticsEnabled(true)
+	host.Configure(t, host4, host6)
 	data := make([]byte, 8000)
 	for i := range data {
 		data[i] = byte(rand.Uint32())
 	}
-	families(t, func(t *testing.T, local, peer netip.Addr) {
-		c := host.listenUDP(t, netip.AddrPortFrom(local, 80))
-		r.awaitHost(t, c, udp(peer, 5, local, 80, "are you there"))
+	rig.Families(t, func(t *testing.T, local, peer netip.Addr) {
+		c := host.ListenUDP(t, netip.AddrPortFrom(local, 80))
+		awaitHost(t, r, c, craft.UDP(peer, 5, local, 80, "are you there"))
 		for round := range uint16(20) {
-			frags := inFragments(udp(peer, 5, local, 80, string(data[round:])), 1232, round)
+			frags := craft.Fragments(craft.UDP(peer, 5, local, 80, string(data[round:])), 1232, round)
 			rand.Shuffle(len(frags), func(i, j int) { frags[i], frags[j] = frags[j], frags[i] })
 			for _, f := range frags {
-				if n, err := r.w.Write([][]byte{append(make([]byte, offset), f...)}, offset); n != 1 || err != nil {
+				if n, err := r.W.Write([][]byte{append(make([]byte, offset), f...)}, offset); n != 1 || err != nil {
 					t.Fatal(n, err)
 				}
 			}
@@ -62,14 +64,14 @@ func TestKernelReassemblesReorderedFragments(t *testing.T) {
 			}
 			n, err := c.Read(got)
 			if err != nil || !bytes.Equal(got[:n], data[round:]) {
-				t.Fatalf("round %d: %d bytes, %v; want %d; %+v", round, n, err, len(data)-int(round), r.w.Counters().In)
+				t.Fatalf("round %d: %d bytes, %v; want %d; %+v", round, n, err, len(data)-int(round), r.W.Counters().In)
 			}
 		}
-		if in := r.w.Counters().In; in.Held != 0 || in.Dropped() != 0 {
+		if in := r.W.Counters().In; in.Held != 0 || in.Dropped() != 0 {
 			t.Errorf("in the end %+v", in)
 		}
-		conn := connection(ipproto.UDP, local, 80, peer, 5)
-		if n := r.w.ExtractStatistics()[conn]; n.RxPackets != 20*7 {
+		conn := rig.Connection(ipproto.UDP, local, 80, peer, 5)
+		if n := r.W.ExtractStatistics()[conn]; n.RxPackets != 20*7 {
 			t.Errorf("%v: %+v, want all fragments", conn, n)
 		}
 		if _, err := c.WriteTo(data, net.UDPAddrFromAddrPort(netip.AddrPortFrom(peer, 5))); err != nil {
@@ -77,14 +79,14 @@ func TestKernelReassemblesReorderedFragments(t *testing.T) {
 		}
 		var sent [][]byte
 		for len(sent) < 7 {
-			for _, b := range r.read(1) {
+			for _, b := range r.Read(1) {
 				if b[6] == 44 || b[9] == 17 {
 					sent = append(sent, b)
 				}
 			}
 		}
-		want := netlogtype.Counts{TxPackets: 7, TxBytes: totalOf(sent)}
-		if n := r.w.ExtractStatistics()[conn]; n != want {
+		want := netlogtype.Counts{TxPackets: 7, TxBytes: craft.Total(sent)}
+		if n := r.W.ExtractStatistics()[conn]; n != want {
 			t.Errorf("%s: sent %+v, want %+v", fmt.Sprint(conn), n, want)
 		}
 	})

@@ -19,13 +19,12 @@ import (
 
 	"tstun"
 	"tstun/filter"
+	"tstun/internal/rig"
+	"tstun/internal/rig/craft"
 	"tstun/packet"
 )
 
 var raceTime = flag.Duration("race.time", 2*time.Second, "how long injection races with reading, on each kind of device")
-
-// foreign hides what a device can do beyond tun.Device.
-type foreign struct{ tun.Device }
 
 // Source ports tell streams apart.
 const (
@@ -44,16 +43,16 @@ func TestInjectionRacesWithReading(t *testing.T) {
 		dev  func(tun.Device) tun.Device
 	}{
 		{"direct", func(dev tun.Device) tun.Device { return dev }},
-		{"pump", func(dev tun.Device) tun.Device { return foreign{dev} }},
+		{"pump", func(dev tun.Device) tun.Device { return rig.Foreign{Device: dev} }},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
-			host, dev := newKernelHost(t, tunOfNew(t))
+			host, dev := rig.NewHost(t, rig.TUNOfNew(t))
 			w := tstun.Wrap(t.Logf, tt.dev(dev))
 			t.Cleanup(func() { w.Close() })
 			w.SetFilter(filter.NewAllowAll(nil))
 			w.SetStatisticsEnabled(true)
-			host.only4(t)
-			host.configure(t, host4)
+			host.Only4(t)
+			host.Configure(t, host4)
 			newStorm(t, host, w).run()
 		})
 	}
@@ -63,10 +62,10 @@ func TestInjectionRacesWithReading(t *testing.T) {
 // reads it.
 type storm struct {
 	t       *testing.T
-	host    *kernelHost
+	host    *rig.Host
 	w       *tstun.Wrapper
-	streams map[uint16]*stream // by source port; not changed while the reader runs
-	expired <-chan struct{}    // when nothing can come any more
+	streams map[uint16]*craft.Stream // by source port; not changed while the reader runs
+	expired <-chan struct{}          // when nothing can come any more
 	expire  func()
 	whole   bool // the kernel leaves the host's super-packets to the device
 
@@ -75,11 +74,11 @@ type storm struct {
 	made, release atomic.Int64 // PacketBuffers
 }
 
-func newStorm(t *testing.T, host *kernelHost, w *tstun.Wrapper) *storm {
-	s := &storm{t: t, host: host, w: w, streams: make(map[uint16]*stream)}
-	s.streams[portSingles], s.streams[portSupers] = newStream(true), newStream(true)
+func newStorm(t *testing.T, host *rig.Host, w *tstun.Wrapper) *storm {
+	s := &storm{t: t, host: host, w: w, streams: make(map[uint16]*craft.Stream)}
+	s.streams[portSingles], s.streams[portSupers] = craft.NewStream(true), craft.NewStream(true)
 	for i := range s.injectors() {
-		s.streams[uint16(portInjected+i)] = newStream(false)
+		s.streams[uint16(portInjected+i)] = craft.NewStream(false)
 	}
 	return s
 }
@@ -88,8 +87,8 @@ func (s *storm) run() {
 	ctx, cancel := context.WithTimeout(s.t.Context(), *raceTime+60*time.Second)
 	defer cancel()
 	s.expired, s.expire = ctx.Done(), cancel
-	s.whole = s.host.udpOffload(s.t)
-	before := s.host.kernelCounters(s.t)
+	s.whole = s.host.UDPOffload(s.t)
+	before := s.host.Counters(s.t)
 	var reader, senders sync.WaitGroup
 	reader.Go(s.read)
 	stop := make(chan struct{})
@@ -103,9 +102,9 @@ func (s *storm) run() {
 	}
 	senders.Wait()
 	s.whileIdle(singles)
-	after := s.host.kernelCounters(s.t)
+	after := s.host.Counters(s.t)
 	s.w.Close()
-	soon(s.t, "the reader", reader.Wait)
+	rig.Soon(s.t, "the reader", reader.Wait)
 	s.check(after.Tx.Dropped - before.Tx.Dropped)
 }
 
@@ -113,11 +112,11 @@ func (s *storm) run() {
 func (s *storm) read() {
 	defer s.expire() // nobody need wait for what nobody reads
 	r := rand.New(rand.NewPCG(1, 2))
-	bufs, sizes := makeBufs(128), make([]int, 128)
+	bufs, sizes := rig.Buffers(128), make([]int, 128)
 	for {
 		n, err := s.w.Read(bufs[:1+r.IntN(128)], sizes, offset)
 		if err != nil {
-			wantClosed(s.t, "Read", err)
+			rig.WantClosed(s.t, "Read", err)
 			return
 		}
 		if !s.acceptAll(bufs[:n], sizes) {
@@ -148,12 +147,12 @@ func (s *storm) accept(p *packet.Parsed) bool {
 		s.t.Errorf("unknown packet %v", p)
 		return false
 	}
-	if err := stream.accept(p.Payload()); err != nil {
+	if err := stream.Accept(p.Payload()); err != nil {
 		s.t.Errorf("%v: %v", p, err)
 		return false
 	}
 	if s.passed++; s.passed%64 == 0 {
-		wantChecksums(s.t, p.Buffer())
+		craft.WantChecksums(s.t, p.Buffer())
 	}
 	return true
 }
@@ -173,12 +172,12 @@ func (s *storm) send(port uint16, stop <-chan struct{}, c *net.UDPConn) {
 	}
 	group := uint64(0)
 	next := func() bool {
-		of, size, last := randomSizes(r, atMost, 1200)
-		payload, groups := numberedGroup(group, of, size, last), uint64(1)
+		of, size, last := craft.RandomSizes(r, atMost, 1200)
+		payload, groups := craft.NumberedGroup(group, of, size, last), uint64(1)
 		if !s.whole {
-			payload, groups = numberedSingles(group, of, size, last), uint64(of)
+			payload, groups = craft.NumberedSingles(group, of, size, last), uint64(of)
 		}
-		err := sendSegments(c, payload, size)
+		err := rig.SendSegments(c, payload, size)
 		if err != nil && !errors.Is(err, unix.ENOBUFS) {
 			s.t.Errorf("send: %v", err)
 			return false
@@ -193,13 +192,13 @@ func (s *storm) send(port uint16, stop <-chan struct{}, c *net.UDPConn) {
 		case <-stop:
 			running = false
 		default:
-			running = next() && stream.wait(max(group, unread)-unread, s.expired)
+			running = next() && stream.Wait(max(group, unread)-unread, s.expired)
 		}
 	}
 	// What the last packets became is only known when a later one comes.
-	for next() && !stream.wait(group, after(50*time.Millisecond)) {
+	for next() && !stream.Wait(group, after(50*time.Millisecond)) {
 		if isDone(s.expired) {
-			s.t.Errorf("port %d: %d of %d groups came", port, stream.seen.Load(), group)
+			s.t.Errorf("port %d: %d of %d groups came", port, stream.Seen.Load(), group)
 			return
 		}
 	}
@@ -222,7 +221,7 @@ func isDone(c <-chan struct{}) bool {
 
 // socket opens a socket of the host.
 func (s *storm) socket(port uint16) *net.UDPConn {
-	return s.host.dialUDP(s.t, netip.AddrPortFrom(host4, port), netip.AddrPortFrom(peer4, 9))
+	return s.host.DialUDP(s.t, netip.AddrPortFrom(host4, port), netip.AddrPortFrom(peer4, 9))
 }
 
 // inject injects with all its might, from stop on no more.
@@ -234,8 +233,8 @@ func (s *storm) inject(port uint16, stop <-chan struct{}, inject injectFunc) {
 			return
 		}
 	}
-	if !s.streams[port].wait(group, s.expired) {
-		s.t.Errorf("port %d: %d of %d injected groups came", port, s.streams[port].seen.Load(), group)
+	if !s.streams[port].Wait(group, s.expired) {
+		s.t.Errorf("port %d: %d of %d injected groups came", port, s.streams[port].Seen.Load(), group)
 	}
 }
 
@@ -264,13 +263,13 @@ func (s *storm) injectOne(r *rand.Rand, port uint16, group uint64, inject inject
 // injectors returns one of each kind.
 func (s *storm) injectors() []injectFunc {
 	single := func(src, dst netip.Addr, port uint16, group uint64, r *rand.Rand) []byte {
-		payload := numbered(make([]byte, numbers+r.IntN(1200-numbers)), group, 0, 1)
-		return udp(src, port, dst, 9, string(payload))
+		payload := craft.Numbered(make([]byte, craft.Numbers+r.IntN(1200-craft.Numbers)), group, 0, 1)
+		return craft.UDP(src, port, dst, 9, string(payload))
 	}
 	super := func(src, dst netip.Addr, typ stack.GSOType, header uint16) injectFunc {
 		return func(port uint16, group uint64, r *rand.Rand) error {
-			of, size, last := randomSizes(r, 50, 1200)
-			pkt := tcp(src, port, dst, 9, packet.TCPAck, string(numberedGroup(group, of, size, last)))
+			of, size, last := craft.RandomSizes(r, 50, 1200)
+			pkt := craft.TCP(src, port, dst, 9, packet.TCPAck, string(craft.NumberedGroup(group, of, size, last)))
 			return s.w.InjectOutboundPacketBuffer(s.packetBuffer(pkt, stack.GSO{
 				Type: typ, NeedsCsum: true, CsumOffset: 16, MSS: uint16(size), L3HdrLen: header, MaxSize: 1 << 16,
 			}))
@@ -293,7 +292,7 @@ func (s *storm) injectors() []injectFunc {
 
 func (s *storm) packetBuffer(b []byte, g stack.GSO) *stack.PacketBuffer {
 	s.made.Add(1)
-	return gsoBuffer(b, g, func() { s.release.Add(1) })
+	return rig.GSOBuffer(b, g, func() { s.release.Add(1) })
 }
 
 // whileIdle injects and sends one packet at a time, with Read waiting or about
@@ -311,16 +310,16 @@ func (s *storm) whileIdle(c *net.UDPConn) {
 			port = portSingles
 		}
 		stream := s.streams[port]
-		group := stream.seen.Load()
+		group := stream.Seen.Load()
 		if port != portSingles {
 			if !s.injectOne(r, port, group, injectors[k]) {
 				return
 			}
-		} else if _, err := c.Write(numberedGroup(group, 1, 100, 100)); err != nil {
+		} else if _, err := c.Write(craft.NumberedGroup(group, 1, 100, 100)); err != nil {
 			s.t.Errorf("send: %v", err)
 			return
 		}
-		if !stream.wait(group+1, after(10*time.Second)) {
+		if !stream.Wait(group+1, after(10*time.Second)) {
 			s.t.Errorf("packet %d, of port %d, does not come while all else is quiet", i, port)
 			return
 		}
@@ -329,7 +328,7 @@ func (s *storm) whileIdle(c *net.UDPConn) {
 
 // check compares the books when all is over.
 func (s *storm) check(droppedByKernel uint64) {
-	lost := s.streams[portSingles].lost + s.streams[portSupers].lost
+	lost := s.streams[portSingles].Lost + s.streams[portSupers].Lost
 	if lost != droppedByKernel {
 		s.t.Errorf("%d of the host's sendings are lost, the kernel dropped %d", lost, droppedByKernel)
 	}
@@ -351,7 +350,7 @@ func (s *storm) check(droppedByKernel uint64) {
 		s.t.Errorf("statistics of %d packets, %d read", extracted, s.passed)
 	}
 	for port, stream := range s.streams {
-		s.t.Logf("port %d: %d groups, %d packets, %d groups lost", port, stream.group, stream.packets, stream.lost)
+		s.t.Logf("port %d: %d groups, %d packets, %d groups lost", port, stream.Group, stream.Packets, stream.Lost)
 	}
 	s.t.Logf("queue full %d times", s.full.Load())
 }

@@ -19,6 +19,7 @@ import (
 
 	"tstun"
 	"tstun/filter"
+	"tstun/internal/rig"
 	"tstun/ipproto"
 	"tstun/tundev"
 )
@@ -27,20 +28,20 @@ const allowedPort, deniedPort = 5201, 5202
 
 // kernelNode is a node whose host is a real kernel in a namespace of its own.
 type kernelNode struct {
-	*wgNode
-	*kernelHost
+	*rig.Node
+	*rig.Host
 }
 
 // newKernelNode makes a TUN by create in a namespace of its own and a
 // wireguard-go device on it.
 func newKernelNode(t *testing.T, create func() (tun.Device, string, error), addrs ...netip.Addr) *kernelNode {
 	t.Helper()
-	host, dev := newKernelHost(t, create)
+	host, dev := rig.NewHost(t, create)
 	w := tstun.Wrap(t.Logf, dev)
 	t.Cleanup(func() { w.Close() })
 	serve(t, w, addrs)
-	host.configure(t, addrs...)
-	return &kernelNode{newNode(t, w, addrs...), host}
+	host.Configure(t, addrs...)
+	return &kernelNode{rig.NewNode(t, w, addrs...), host}
 }
 
 // serve opens pings and one port, and lets multicast out, which kernels send
@@ -48,8 +49,8 @@ func newKernelNode(t *testing.T, create func() (tun.Device, string, error), addr
 func serve(t *testing.T, w *tstun.Wrapper, addrs []netip.Addr) {
 	t.Helper()
 	f, err := filter.New(filter.Config{
-		Matches: []filter.Match{to(port(allowedPort), ipproto.TCP, ipproto.UDP), to(filter.AllPorts, ipproto.ICMPv4, ipproto.ICMPv6)},
-		Local:   local(addrs...),
+		Matches: []filter.Match{rig.To(rig.Port(allowedPort), ipproto.TCP, ipproto.UDP), rig.To(filter.AllPorts, ipproto.ICMPv4, ipproto.ICMPv6)},
+		Local:   rig.Local(addrs...),
 		Permit:  filter.Permit{Multicast: true, LinkLocal: true},
 	})
 	if err != nil {
@@ -63,15 +64,15 @@ func serve(t *testing.T, w *tstun.Wrapper, addrs []netip.Addr) {
 // that kernel and Wrapper have counted the same.
 func (n *kernelNode) wantKernelsCounters(t *testing.T) {
 	t.Helper()
-	var k kernelCounters
+	var k rig.HostCounters
 	var c tstun.Counters
 	for range 100 {
-		k, c = n.kernelCounters(t), n.w.Counters()
+		k, c = n.Counters(t), n.W.Counters()
 		if c.In.Packets == k.Rx.Packets && c.In.Bytes == k.Rx.Bytes && c.Out.Packets == k.Tx.Packets && c.Out.Bytes == k.Tx.Bytes {
 			return
 		}
 	}
-	t.Errorf("%s: the Wrapper counted %+v, the kernel %+v", n.name, c, k)
+	t.Errorf("%s: the Wrapper counted %+v, the kernel %+v", n.Name, c, k)
 }
 
 // plainTUN makes a TUN without offloads, on which kernel and Wrapper see the
@@ -96,14 +97,14 @@ func plainTUN() (tun.Device, string, error) {
 
 func TestTwoKernels(t *testing.T) {
 	devices := map[string]func() (tun.Device, string, error){
-		"New":   tunOfNew(t),
+		"New":   rig.TUNOfNew(t),
 		"plain": plainTUN,
 	}
 	for name, create := range devices {
 		t.Run(name, func(t *testing.T) {
 			a := newKernelNode(t, create, host4, host6)
 			b := newKernelNode(t, create, peer4, peer6)
-			join(t, a.wgNode, b.wgNode)
+			rig.Join(t, a.Node, b.Node)
 			testKernelPing(t, a, b)
 			a.wantKernelsCounters(t)
 			b.wantKernelsCounters(t)
@@ -121,9 +122,9 @@ func TestTwoKernels(t *testing.T) {
 func testKernelPing(t *testing.T, a, b *kernelNode) {
 	t.Helper()
 	for _, dst := range []netip.Addr{peer4, peer6} {
-		out := a.run(t, "ping", "-n", "-c", "3", "-i", "0.05", "-W", "5", dst.String())
+		out := a.Run(t, "ping", "-n", "-c", "3", "-i", "0.05", "-W", "5", dst.String())
 		if !strings.Contains(out, " 0% packet loss") {
-			t.Errorf("ping %v: %s\nhere %+v\nthere %+v", dst, out, a.w.Counters(), b.w.Counters())
+			t.Errorf("ping %v: %s\nhere %+v\nthere %+v", dst, out, a.W.Counters(), b.W.Counters())
 		}
 	}
 }
@@ -141,20 +142,20 @@ func testKernelTCP(t *testing.T, a, b *kernelNode) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		if err := b.ns.Start(server); err != nil {
+		if err := b.NS.Start(server); err != nil {
 			t.Fatal(err)
 		}
 		// It says that it listens before anything else of use.
 		if _, err := stdout.Read(make([]byte, 200)); err != nil {
 			t.Fatal(err)
 		}
-		before := b.w.Counters().In.Bytes
+		before := b.W.Counters().In.Bytes
 		var result struct {
 			End struct {
 				SumReceived struct{ Bytes uint64 } `json:"sum_received"`
 			}
 		}
-		out := a.run(t, "iperf3", "-J", "-n", "32M", "-p", fmt.Sprint(allowedPort), "-c", dst.String())
+		out := a.Run(t, "iperf3", "-J", "-n", "32M", "-p", fmt.Sprint(allowedPort), "-c", dst.String())
 		if err := json.Unmarshal([]byte(out), &result); err != nil {
 			t.Fatal(err)
 		}
@@ -162,7 +163,7 @@ func testKernelTCP(t *testing.T, a, b *kernelNode) {
 		if got < 16<<20 { // what is under way when the client has sent its last byte does not count
 			t.Errorf("%v: iperf3 moved %d bytes of 32 MiB", dst, got)
 		}
-		if in := b.w.Counters().In.Bytes - before; in < got {
+		if in := b.W.Counters().In.Bytes - before; in < got {
 			t.Errorf("%v: the Wrapper counted %d bytes, iperf3 received %d", dst, in, got)
 		}
 		if err := server.Wait(); err != nil {
@@ -174,8 +175,8 @@ func testKernelTCP(t *testing.T, a, b *kernelNode) {
 func testKernelDenied(t *testing.T, a, b *kernelNode) {
 	t.Helper()
 	for _, dst := range []netip.Addr{peer4, peer6} {
-		before := b.w.Counters().In.Drops[filter.ReasonNoRule]
-		err := a.ns.Do(func() error {
+		before := b.W.Counters().In.Drops[filter.ReasonNoRule]
+		err := a.NS.Do(func() error {
 			c, err := net.DialTimeout("tcp", netip.AddrPortFrom(dst, deniedPort).String(), 10*time.Second)
 			if err == nil {
 				c.Close()
@@ -185,7 +186,7 @@ func testKernelDenied(t *testing.T, a, b *kernelNode) {
 		if !errors.Is(err, syscall.ECONNREFUSED) {
 			t.Errorf("%v: dialling a denied port: %v, want refused", dst, err)
 		}
-		if n := b.w.Counters().In.Drops[filter.ReasonNoRule] - before; n == 0 {
+		if n := b.W.Counters().In.Drops[filter.ReasonNoRule] - before; n == 0 {
 			t.Errorf("%v: the refusal was not counted", dst)
 		}
 	}
@@ -195,14 +196,14 @@ func testKernelDenied(t *testing.T, a, b *kernelNode) {
 func testKernelCleanUp(t *testing.T, nodes ...*kernelNode) {
 	t.Helper()
 	for _, n := range nodes {
-		n.dev.Close()
-		wantClosed(t, "Inject", n.w.InjectOutbound([]byte{0x45}))
-		links, err := n.ns.Links()
+		n.Dev.Close()
+		rig.WantClosed(t, "Inject", n.W.InjectOutbound([]byte{0x45}))
+		links, err := n.NS.Links()
 		if err != nil || !slices.Equal(links, []string{"lo"}) {
 			t.Errorf("links after Close: %v, %v; want lo alone", links, err)
 		}
-		for _, a := range n.addrs {
-			if out := n.run(t, "ip", "-o", "addr"); strings.Contains(out, a.String()+"/") {
+		for _, a := range n.Addrs {
+			if out := n.Run(t, "ip", "-o", "addr"); strings.Contains(out, a.String()+"/") {
 				t.Errorf("address %v is left: %s", a, out)
 			}
 		}
@@ -212,7 +213,7 @@ func testKernelCleanUp(t *testing.T, nodes ...*kernelNode) {
 // TestLesson15CloseAfterFd: File().Fd() puts a descriptor into blocking mode;
 // Close must end the Read that is going on in it all the same.
 func TestLesson15CloseAfterFd(t *testing.T) {
-	_, dev := newKernelHost(t, tunOfNew(t))
+	_, dev := rig.NewHost(t, rig.TUNOfNew(t))
 	w := tstun.Wrap(t.Logf, dev)
 	if w.File().Fd() == ^uintptr(0) {
 		t.Error("no descriptor")
@@ -225,10 +226,10 @@ func TestLesson15CloseAfterFd(t *testing.T) {
 		ended <- err
 	}()
 	<-reading
-	soon(t, "Close", func() {
+	rig.Soon(t, "Close", func() {
 		if err := w.Close(); err != nil {
 			t.Errorf("Close: %v", err)
 		}
 	})
-	wantClosed(t, "Read", <-ended)
+	rig.WantClosed(t, "Read", <-ended)
 }

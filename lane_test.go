@@ -9,7 +9,7 @@ import (
 	"weak"
 
 	"tstun/filter"
-	"tstun/internal/testdev"
+	"tstun/internal/rig/testdev"
 	"tstun/packet"
 )
 

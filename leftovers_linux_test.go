@@ -14,6 +14,8 @@ import (
 
 	"tstun"
 	"tstun/filter"
+	"tstun/internal/rig"
+	"tstun/internal/rig/craft"
 	"tstun/packet"
 )
 
@@ -24,25 +26,25 @@ var readBatches = []int{1, 2, 3, 7, 64, 128}
 // TestSuperPacketsLargerThanRead: what is left of the kernel's UDP
 // super-packets, and of injected TCP ones, comes out of the next Reads.
 func TestSuperPacketsLargerThanRead(t *testing.T) {
-	host, dev := newKernelHost(t, tunOfNew(t))
+	host, dev := rig.NewHost(t, rig.TUNOfNew(t))
 	w := tstun.Wrap(t.Logf, dev)
 	t.Cleanup(func() { w.Close() })
 	w.SetFilter(filter.NewAllowAll(nil))
-	host.only4(t)
-	host.configure(t, host4)
+	host.Only4(t)
+	host.Configure(t, host4)
 	s := newStorm(t, host, w)
 	socket, injectors := s.socket(portSupers), s.injectors()
 	r := rand.New(rand.NewPCG(8, 8))
-	bufs, sizes := makeBufs(128), make([]int, 128)
+	bufs, sizes := rig.Buffers(128), make([]int, 128)
 	sent := uint64(0)
 	injected := make([]uint64, len(injectors))
 	for _, batch := range readBatches {
 		for _, of := range []int{1, 2, batch - 1, batch, batch + 1, 2*batch - 1, 2 * batch, 2*batch + 1, 50, 51} {
 			of = max(1, min(of, 54)) // times 1200 bytes is what a packet holds
 			for range 2 {
-				size := numbers + r.IntN(1200-numbers+1)
-				last := numbers + r.IntN(size-numbers+1)
-				if err := sendSegments(socket, numberedGroup(sent, of, size, last), size); err != nil {
+				size := craft.Numbers + r.IntN(1200-craft.Numbers+1)
+				last := craft.Numbers + r.IntN(size-craft.Numbers+1)
+				if err := rig.SendSegments(socket, craft.NumberedGroup(sent, of, size, last), size); err != nil {
 					t.Fatalf("%d segments of %d bytes: %v", of, size, err)
 				}
 				sent++
@@ -56,11 +58,11 @@ func TestSuperPacketsLargerThanRead(t *testing.T) {
 			}
 			s.readAll(bufs[:batch], sizes, func() bool {
 				for k := range injectors {
-					if s.streams[uint16(portInjected+k)].group < injected[k] {
+					if s.streams[uint16(portInjected+k)].Group < injected[k] {
 						return false
 					}
 				}
-				return s.streams[portSupers].group == sent
+				return s.streams[portSupers].Group == sent
 			})
 			if t.Failed() {
 				t.Fatalf("with %d buffers, %d segments", batch, of)
@@ -93,17 +95,17 @@ func (s *storm) readAll(bufs [][]byte, sizes []int, all func() bool) {
 // whether or not anybody calls Read again. Where the kernel grants no UDP
 // segmentation offload it keeps them, and they are not the Wrapper's to count.
 func TestCloseAccountsForSuperPackets(t *testing.T) {
-	host, dev := newKernelHost(t, tunOfNew(t))
+	host, dev := rig.NewHost(t, rig.TUNOfNew(t))
 	w := tstun.Wrap(t.Logf, dev)
 	t.Cleanup(func() { w.Close() })
 	w.SetFilter(filter.NewAllowAll(nil))
-	host.only4(t)
-	host.configure(t, host4)
-	c := host.dialUDP(t, netip.AddrPortFrom(host4, portSupers), netip.AddrPortFrom(peer4, 9))
-	if err := sendSegments(c, numberedGroup(0, 40, 1000, 500), 1000); err != nil {
+	host.Only4(t)
+	host.Configure(t, host4)
+	c := host.DialUDP(t, netip.AddrPortFrom(host4, portSupers), netip.AddrPortFrom(peer4, 9))
+	if err := rig.SendSegments(c, craft.NumberedGroup(0, 40, 1000, 500), 1000); err != nil {
 		t.Fatal(err)
 	}
-	bufs, sizes := makeBufs(3), make([]int, 3)
+	bufs, sizes := rig.Buffers(3), make([]int, 3)
 	stuck := time.AfterFunc(20*time.Second, func() { w.Close() })
 	defer stuck.Stop()
 	if n, err := w.Read(bufs, sizes, offset); n != 3 || err != nil {
@@ -113,7 +115,7 @@ func TestCloseAccountsForSuperPackets(t *testing.T) {
 		t.Fatal(err)
 	}
 	left := uint64(0)
-	if host.udpOffload(t) {
+	if host.UDPOffload(t) {
 		left = 37
 	}
 	if out := w.Counters().Out; out.Packets != 3 || out.Drops[filter.ReasonClosed] != left || out.Dropped() != left {
@@ -125,16 +127,16 @@ func TestCloseAccountsForSuperPackets(t *testing.T) {
 // buffers, with injections in between, and comes out as it went in.
 func TestTransfersOverShortReads(t *testing.T) {
 	const length = 3 << 20
-	a, devA := newKernelHost(t, tunOfNew(t))
-	b, devB := newKernelHost(t, tunOfNew(t))
+	a, devA := rig.NewHost(t, rig.TUNOfNew(t))
+	b, devB := rig.NewHost(t, rig.TUNOfNew(t))
 	wa, wb := tstun.Wrap(t.Logf, devA), tstun.Wrap(t.Logf, devB)
 	closeBoth := func() { wa.Close(); wb.Close() }
 	t.Cleanup(closeBoth)
 	for i, w := range []*tstun.Wrapper{wa, wb} {
 		w.SetFilter(filter.NewAllowAll(nil))
-		host := []*kernelHost{a, b}[i]
-		host.only4(t)
-		host.configure(t, []netip.Addr{host4, peer4}[i])
+		host := []*rig.Host{a, b}[i]
+		host.Only4(t)
+		host.Configure(t, []netip.Addr{host4, peer4}[i])
 	}
 	s := newStorm(t, a, wa)
 	injectors := s.injectors()
@@ -153,7 +155,7 @@ func TestTransfersOverShortReads(t *testing.T) {
 		every(ctx, 2*time.Millisecond, func() { // of each kind one
 			for k := range injectors {
 				port := uint16(portInjected + k)
-				if !s.injectOne(r, port, group, injectors[k]) || !s.streams[port].wait(group+1, ctx.Done()) {
+				if !s.injectOne(r, port, group, injectors[k]) || !s.streams[port].Wait(group+1, ctx.Done()) {
 					return
 				}
 			}
@@ -161,7 +163,7 @@ func TestTransfersOverShortReads(t *testing.T) {
 		})
 	})
 	stuck := time.AfterFunc(50*time.Second, closeBoth)
-	l := b.listenTCP(t, netip.AddrPortFrom(peer4, allowedPort))
+	l := b.ListenTCP(t, netip.AddrPortFrom(peer4, allowedPort))
 	for _, n := range readBatches {
 		<-batch
 		batch <- n
@@ -187,14 +189,14 @@ func TestTransfersOverShortReads(t *testing.T) {
 // cable carries what from reads, a number of packets at a time that batch
 // holds, to the other Wrapper. injected gets injected packets instead.
 func cable(t *testing.T, from, to *tstun.Wrapper, batch chan int, injected func(p *packet.Parsed) bool) {
-	bufs, sizes := makeBufs(128), make([]int, 128)
+	bufs, sizes := rig.Buffers(128), make([]int, 128)
 	var p packet.Parsed
 	for {
 		n := <-batch
 		batch <- n
 		n, err := from.Read(bufs[:n], sizes, offset)
 		if err != nil {
-			wantClosed(t, "Read", err)
+			rig.WantClosed(t, "Read", err)
 			return
 		}
 		var out [][]byte
@@ -210,7 +212,7 @@ func cable(t *testing.T, from, to *tstun.Wrapper, batch chan int, injected func(
 			}
 		}
 		if _, err := to.Write(out, offset); err != nil {
-			wantClosed(t, "Write", err)
+			rig.WantClosed(t, "Write", err)
 			return
 		}
 	}
@@ -218,9 +220,9 @@ func cable(t *testing.T, from, to *tstun.Wrapper, batch chan int, injected func(
 
 // transferHashed moves so many random bytes from a to a listener over TCP and
 // returns the hashes of what was sent and what came.
-func transferHashed(a *kernelHost, l net.Listener, length int64) (sent, came [sha256.Size]byte, err error) {
+func transferHashed(a *rig.Host, l net.Listener, length int64) (sent, came [sha256.Size]byte, err error) {
 	var conn net.Conn
-	err = a.ns.Do(func() (err error) {
+	err = a.NS.Do(func() (err error) {
 		conn, err = net.DialTimeout("tcp", l.Addr().String(), 20*time.Second)
 		return err
 	})

@@ -8,15 +8,16 @@ import (
 
 	"tstun"
 	"tstun/internal/netns"
+	"tstun/internal/rig"
 	"tstun/tundev"
 )
 
 // TestEveryMethodAtEveryTimeOnKernelTUNs: those of New, of wireguard-go, and a
 // descriptor that was taken over.
 func TestEveryMethodAtEveryTimeOnKernelTUNs(t *testing.T) {
-	h := &kernelHost{ns: netns.New(t)}
+	h := &rig.Host{NS: netns.New(t)}
 	for name, create := range map[string]func() (tun.Device, string, error){
-		"New": tunOfNew(t),
+		"New": rig.TUNOfNew(t),
 		"wireguard-go": func() (tun.Device, string, error) {
 			dev, err := tun.CreateTUN("wg%d", tstun.DefaultMTU)
 			if err != nil {
@@ -35,14 +36,14 @@ func TestEveryMethodAtEveryTimeOnKernelTUNs(t *testing.T) {
 		},
 	} {
 		t.Run(name, func(t *testing.T) {
-			all := maps.Clone(methods)
+			all := maps.Clone(rig.Methods)
 			if name == "wireguard-go" { // which asks the caller's namespace
 				delete(all, "MTU")
 				delete(all, "Unbatched.MTU")
 			}
-			testMethods(t, all, func() *tstun.Wrapper {
-				dev := h.open(t, create)
-				if err := h.ns.LinkUp(h.name); err != nil {
+			rig.WantMethods(t, all, func() *tstun.Wrapper {
+				dev := h.Open(t, create)
+				if err := h.NS.LinkUp(h.Name); err != nil {
 					t.Fatal(err)
 				}
 				return tstun.Wrap(nil, dev)

@@ -11,6 +11,7 @@ import (
 	"time"
 
 	"tstun/filter"
+	"tstun/internal/rig"
 	"tstun/ipproto"
 )
 
@@ -19,7 +20,7 @@ import (
 // go either way: without the old state and without a rule, the connection is
 // refused if the peer speaks first, and adopted if the host does.
 func TestRulesChangeInMidTransfer(t *testing.T) {
-	open := []filter.Match{to(port(allowedPort), ipproto.TCP)}
+	open := []filter.Match{rig.To(rig.Port(allowedPort), ipproto.TCP)}
 	tests := []struct {
 		name   string
 		config func(old *filter.State) filter.Config
@@ -33,12 +34,12 @@ func TestRulesChangeInMidTransfer(t *testing.T) {
 			return filter.Config{Matches: open, State: old, ShieldsUp: true}
 		}, false},
 	}
-	a := newKernelNode(t, tunOfNew(t), host4)
-	b := newKernelNode(t, tunOfNew(t), peer4)
-	join(t, a.wgNode, b.wgNode)
+	a := newKernelNode(t, rig.TUNOfNew(t), host4)
+	b := newKernelNode(t, rig.TUNOfNew(t), peer4)
+	rig.Join(t, a.Node, b.Node)
 	for _, tt := range tests {
 		t.Run(tt.name, func(t *testing.T) {
-			serve(t, b.w, b.addrs)
+			serve(t, b.W, b.Addrs)
 			conn, received := transfer(t, a, b)
 			move := func(within time.Duration) error {
 				want := received.Load() + 8<<20
@@ -57,13 +58,13 @@ func TestRulesChangeInMidTransfer(t *testing.T) {
 			if err := move(moves); err != nil {
 				t.Fatalf("before the change: %v", err)
 			}
-			c := tt.config(b.w.GetFilter().State())
-			c.Local = local(b.addrs...)
+			c := tt.config(b.W.GetFilter().State())
+			c.Local = rig.Local(b.Addrs...)
 			f, err := filter.New(c)
 			if err != nil {
 				t.Fatal(err)
 			}
-			b.w.SetFilter(f)
+			b.W.SetFilter(f)
 			if tt.goesOn {
 				if err := move(moves); err != nil {
 					t.Errorf("after the change: %v", err)
@@ -89,7 +90,7 @@ func transfer(t *testing.T, a, b *kernelNode) (net.Conn, *atomic.Int64) {
 	t.Helper()
 	addr := netip.AddrPortFrom(peer4, allowedPort).String()
 	var l net.Listener
-	if err := b.ns.Do(func() (err error) { l, err = net.Listen("tcp", addr); return err }); err != nil {
+	if err := b.NS.Do(func() (err error) { l, err = net.Listen("tcp", addr); return err }); err != nil {
 		t.Fatal(err)
 	}
 	received := new(atomic.Int64)
@@ -111,7 +112,7 @@ func transfer(t *testing.T, a, b *kernelNode) (net.Conn, *atomic.Int64) {
 		}
 	}()
 	var conn net.Conn
-	if err := a.ns.Do(func() (err error) { conn, err = net.DialTimeout("tcp", addr, time.Minute); return err }); err != nil {
+	if err := a.NS.Do(func() (err error) { conn, err = net.DialTimeout("tcp", addr, time.Minute); return err }); err != nil {
 		l.Close()
 		end()
 		t.Fatal(err)

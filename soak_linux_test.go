@@ -14,6 +14,7 @@ import (
 	"time"
 
 	"tstun/filter"
+	"tstun/internal/rig"
 	"tstun/ipproto"
 	"tstun/netlogtype"
 )
@@ -64,11 +65,11 @@ type side struct {
 func newSoak(t *testing.T) *soak {
 	s := &soak{t: t}
 	for i, addrs := range [][]netip.Addr{{host4, host6}, {peer4, peer6}} {
-		s.sides[i] = &side{name: string(rune('a' + i)), kernelNode: newKernelNode(t, tunOfNew(t), addrs...)}
+		s.sides[i] = &side{name: string(rune('a' + i)), kernelNode: newKernelNode(t, rig.TUNOfNew(t), addrs...)}
 	}
 	a, b := s.sides[0], s.sides[1]
 	a.peer, b.peer = b, a
-	join(t, a.wgNode, b.wgNode)
+	rig.Join(t, a.Node, b.Node)
 	for _, side := range s.sides {
 		side.setRules(t, 0)
 	}
@@ -77,15 +78,15 @@ func newSoak(t *testing.T) *soak {
 	for _, side := range s.sides {
 		side.before = side.between()
 		side.counts = side.passed()
-		side.w.SetStatisticsEnabled(true)
+		side.W.SetStatisticsEnabled(true)
 		side.flows = make(map[uint16]*arrivals)
 		for _, f := range flows {
 			side.flows[f.port] = new(arrivals)
 		}
 		side.receive(t)
 		side.pingers = side.newPingers(t)
-		for i, addr := range side.addrs {
-			side.servers = append(side.servers, side.listenTCP(t, netip.AddrPortFrom(addr, uint16(5210+i))))
+		for i, addr := range side.Addrs {
+			side.servers = append(side.servers, side.ListenTCP(t, netip.AddrPortFrom(addr, uint16(5210+i))))
 		}
 		side.start = side.losses(t)
 	}
@@ -114,7 +115,7 @@ func (s *soak) settle() {
 		<-tick.C
 		var now [2]uint64
 		for i, side := range s.sides {
-			c := side.w.Counters()
+			c := side.W.Counters()
 			now[i] = c.In.Packets + c.Out.Packets + c.In.Dropped()
 		}
 		if now != before {
@@ -139,7 +140,7 @@ func (s *soak) measure() footprint {
 	}
 	var m runtime.MemStats
 	runtime.ReadMemStats(&m)
-	f := footprint{heap: m.HeapAlloc, goroutines: runtime.NumGoroutine(), descriptors: descriptors(s.t)}
+	f := footprint{heap: m.HeapAlloc, goroutines: runtime.NumGoroutine(), descriptors: rig.Descriptors(s.t)}
 	for _, c := range m.BySize {
 		f.small += (c.Mallocs - c.Frees) * uint64(c.Size)
 	}
@@ -198,28 +199,28 @@ func (s *side) swap(ctx context.Context, t *testing.T) {
 		n++
 		s.setRules(t, n)
 		if s.name == "b" {
-			s.w.SetStatisticsEnabled(n%3 != 0)
+			s.W.SetStatisticsEnabled(n%3 != 0)
 		}
 	})
-	s.w.SetStatisticsEnabled(true)
+	s.W.SetStatisticsEnabled(true)
 }
 
 // setRules lets all traffic in but what knocks, and something else each time.
 // What is over is forgotten before a quarter of a long test has passed, but not
 // before TCP has given up repeating itself.
 func (s *side) setRules(t *testing.T, n int) {
-	state := s.w.GetFilter().State()
+	state := s.W.GetFilter().State()
 	if n == 0 {
 		state = nil // the limits are those of a state
 	}
 	f, err := filter.New(filter.Config{
 		Matches: []filter.Match{
-			to(port(allowedPort), ipproto.UDP),
-			to(filter.PortRange{First: 5210, Last: 5211}, ipproto.TCP),
-			to(filter.AllPorts, ipproto.ICMPv4, ipproto.ICMPv6),
-			to(port(uint16(10_000+n%5000)), ipproto.TCP, ipproto.UDP),
+			rig.To(rig.Port(allowedPort), ipproto.UDP),
+			rig.To(filter.PortRange{First: 5210, Last: 5211}, ipproto.TCP),
+			rig.To(filter.AllPorts, ipproto.ICMPv4, ipproto.ICMPv6),
+			rig.To(rig.Port(uint16(10_000+n%5000)), ipproto.TCP, ipproto.UDP),
 		},
-		Local:  local(s.addrs...),
+		Local:  rig.Local(s.Addrs...),
 		State:  state,
 		Keep:   n%2 == 0,
 		Limits: filter.Limits{TCPTransitory: forgotten, UDPUnreplied: 30 * time.Second, Fragment: 30 * time.Second},
@@ -228,7 +229,7 @@ func (s *side) setRules(t *testing.T, n int) {
 		t.Error(err)
 		return
 	}
-	s.w.SetFilter(f)
+	s.W.SetFilter(f)
 }
 
 // every calls f again and again until ctx is done.
@@ -248,8 +249,8 @@ func every(ctx context.Context, d time.Duration, f func()) {
 }
 
 func (s *side) extract() {
-	s.w.Counters()
-	m := s.w.ExtractStatistics()
+	s.W.Counters()
+	m := s.W.ExtractStatistics()
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	for _, n := range m {
@@ -269,9 +270,9 @@ type losses struct {
 
 func (s *side) losses(t *testing.T) losses {
 	t.Helper()
-	k := s.kernelCounters(t)
+	k := s.Counters(t)
 	l := losses{tunOut: k.Tx.Dropped, tunIn: k.Rx.Dropped, socket: s.socketDrops(t), backlogs: backlogDrops(t)}
-	n := snmp(s.run(t, "cat", "/proc/net/snmp", "/proc/net/snmp6"))
+	n := snmp(s.Run(t, "cat", "/proc/net/snmp", "/proc/net/snmp6"))
 	l.stack = n["UdpInErrors"] + n["UdpMemErrors"] + n["Udp6InErrors"] + n["Udp6MemErrors"] + n["IpInDiscards"] + n["Ip6InDiscards"] +
 		n["IpOutDiscards"] + n["Ip6OutDiscards"]
 	l.reasm = n["IpReasmFails"] + n["Ip6ReasmFails"]
@@ -312,7 +313,7 @@ func (s *side) socketDrops(t *testing.T) (sum uint64) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	suffix := ":" + strings.ToUpper(strconv.FormatInt(0x10000+int64(s.port(t)), 16)[1:])
+	suffix := ":" + strings.ToUpper(strconv.FormatInt(0x10000+int64(s.Port(t)), 16)[1:])
 	for line := range strings.Lines(string(text)) {
 		if f := strings.Fields(line); strings.HasSuffix(f[1], suffix) {
 			n, _ := strconv.ParseUint(f[len(f)-1], 10, 64)
@@ -341,22 +342,22 @@ const perSocketBuffer = 128
 
 // between is how many packets to s went into the tunnel and did not come out.
 func (s *side) between() uint64 {
-	in := s.w.Counters().In
-	return s.peer.w.Counters().Out.Packets - (in.Packets + in.Dropped() + in.Held - s.injected)
+	in := s.W.Counters().In
+	return s.peer.W.Counters().Out.Packets - (in.Packets + in.Dropped() + in.Held - s.injected)
 }
 
 // passed is what the Wrapper has counted.
 func (s *side) passed() netlogtype.Counts {
-	c := s.w.Counters()
+	c := s.W.Counters()
 	return netlogtype.Counts{TxPackets: c.Out.Packets, TxBytes: c.Out.Bytes, RxPackets: c.In.Packets, RxBytes: c.In.Bytes}
 }
 
 // check compares what was sent to s with what came, and the books.
 func (s *side) check(t *testing.T) {
-	in, between := s.w.Counters().In, s.between()-s.before
+	in, between := s.W.Counters().In, s.between()-s.before
 	here, there := s.losses(t).since(s.start), s.peer.losses(t).since(s.peer.start)
 	t.Logf("to %s: lost %+v at the sender, %+v at the receiver, %d between the Wrappers\nin %+v\nout %+v",
-		s.name, there, here, int64(between), in, s.w.Counters().Out)
+		s.name, there, here, int64(between), in, s.W.Counters().Out)
 	if between > perSocketBuffer*(here.socket+here.backlogs) {
 		t.Errorf("to %s: %d packets are lost between the Wrappers, the sockets dropped %d", s.name, int64(between), here.socket+here.backlogs)
 	}
@@ -400,7 +401,7 @@ func (s *side) checkReasons(t *testing.T, in map[filter.Reason]uint64, lossy boo
 			t.Errorf("%s: %d inbound packets dropped: %v", s.name, n, reason)
 		}
 	}
-	for reason, n := range s.w.Counters().Out.Drops {
+	for reason, n := range s.W.Counters().Out.Drops {
 		switch reason {
 		case filter.ReasonMulticast, filter.ReasonLinkLocal: // of the kernel's own accord
 		case filter.ReasonQueueFull: // the senders knew

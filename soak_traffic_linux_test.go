@@ -18,6 +18,9 @@ import (
 	"gvisor.dev/gvisor/pkg/tcpip/stack"
 
 	"tstun"
+	"tstun/internal/rig"
+	"tstun/internal/rig/craft"
+	"tstun/internal/rig/race"
 	"tstun/packet"
 )
 
@@ -37,14 +40,14 @@ var flows = []udpFlow{
 	{name: "fragmented over IPv4", port: 6003, size: 9000, rate: 30},
 	{name: "fragmented over IPv6", port: 6004, size: 9000, rate: 30, v6: true},
 	{name: "injected outbound", port: 6005, size: 1200, rate: 300, via: func(s *side, pkt []byte) error {
-		return s.w.InjectOutbound(pkt)
+		return s.W.InjectOutbound(pkt)
 	}},
 	{name: "injected outbound, of gVisor's", port: 6006, size: 1200, rate: 300, v6: true, via: func(s *side, pkt []byte) error {
-		return s.w.InjectOutboundPacketBuffer(gsoBuffer(pkt, stack.GSO{}, nil))
+		return s.W.InjectOutboundPacketBuffer(rig.GSOBuffer(pkt, stack.GSO{}, nil))
 	}},
 	{name: "injected inbound", port: 6007, size: 1200, rate: 300, via: func(s *side, pkt []byte) error {
 		s.peer.injected++
-		return s.peer.w.InjectInboundCopy(pkt)
+		return s.peer.W.InjectInboundCopy(pkt)
 	}},
 }
 
@@ -65,7 +68,7 @@ func (a *arrivals) take(p []byte) bool {
 	twice := a.seen[n/64]&(1<<(n%64)) != 0
 	a.seen[n/64] |= 1 << (n % 64)
 	a.came.Add(1)
-	return !twice && bytes.Equal(p, numbered(make([]byte, len(p)), n, 0, 1))
+	return !twice && bytes.Equal(p, craft.Numbered(make([]byte, len(p)), n, 0, 1))
 }
 
 // receive starts what takes the flows to s, until the end of the test.
@@ -73,8 +76,8 @@ func (s *side) receive(t *testing.T) {
 	t.Helper()
 	var receivers sync.WaitGroup
 	t.Cleanup(receivers.Wait)
-	for _, addr := range s.addrs {
-		c := s.listenUDP(t, netip.AddrPortFrom(addr, allowedPort))
+	for _, addr := range s.Addrs {
+		c := s.ListenUDP(t, netip.AddrPortFrom(addr, allowedPort))
 		receivers.Go(func() {
 			buf := make([]byte, 1<<16)
 			for {
@@ -93,19 +96,19 @@ func (s *side) receive(t *testing.T) {
 
 // sender returns what sends a flow at its rate.
 func (s *side) sender(t *testing.T, f udpFlow) func(context.Context) {
-	from, to := netip.AddrPortFrom(s.addrs[0], f.port), netip.AddrPortFrom(s.peer.addrs[0], allowedPort)
+	from, to := netip.AddrPortFrom(s.Addrs[0], f.port), netip.AddrPortFrom(s.peer.Addrs[0], allowedPort)
 	if f.v6 {
-		from, to = netip.AddrPortFrom(s.addrs[1], f.port), netip.AddrPortFrom(s.peer.addrs[1], allowedPort)
+		from, to = netip.AddrPortFrom(s.Addrs[1], f.port), netip.AddrPortFrom(s.peer.Addrs[1], allowedPort)
 	}
 	a := s.peer.flows[f.port]
 	r := rand.New(rand.NewPCG(uint64(f.port), a.sent))
 	return func(ctx context.Context) {
 		send := func(payload []byte) error {
-			return f.via(s, udp(from.Addr(), from.Port(), to.Addr(), to.Port(), string(payload)))
+			return f.via(s, craft.UDP(from.Addr(), from.Port(), to.Addr(), to.Port(), string(payload)))
 		}
 		if f.via == nil {
 			var c *net.UDPConn
-			if err := s.ns.Do(func() (err error) {
+			if err := s.NS.Do(func() (err error) {
 				c, err = net.DialUDP("udp", net.UDPAddrFromAddrPort(from), net.UDPAddrFromAddrPort(to))
 				return err
 			}); err != nil {
@@ -116,13 +119,13 @@ func (s *side) sender(t *testing.T, f udpFlow) func(context.Context) {
 			send = func(payload []byte) error { _, err := c.Write(payload); return err }
 		}
 		start, sent, rate := time.Now(), 0, f.rate
-		if raceEnabled {
+		if race.Enabled {
 			rate /= 5 // wireguard-go takes that much longer
 		}
 		every(ctx, 2*time.Millisecond, func() {
 			for due := int(time.Since(start).Seconds() * float64(rate)); sent < due; sent++ {
-				size := numbers + r.IntN(f.size-numbers)
-				switch err := send(numbered(make([]byte, size), a.sent, 0, 1)); {
+				size := craft.Numbers + r.IntN(f.size-craft.Numbers)
+				switch err := send(craft.Numbered(make([]byte, size), a.sent, 0, 1)); {
 				case err == nil:
 					a.sent++
 				case !errors.Is(err, unix.ENOBUFS) && !errors.Is(err, tstun.ErrQueueFull):
@@ -138,7 +141,7 @@ func (s *side) sender(t *testing.T, f udpFlow) func(context.Context) {
 // after the other.
 func (s *side) transfers(ctx context.Context, t *testing.T, l net.Listener) {
 	for ctx.Err() == nil {
-		sent, came, err := transferHashed(s.kernelHost, l, 1<<20)
+		sent, came, err := transferHashed(s.Host, l, 1<<20)
 		if err != nil || sent != came {
 			t.Errorf("%s: TCP to %v: %v; %x arrived of %x", s.name, l.Addr(), err, came[:4], sent[:4])
 			return
@@ -152,8 +155,8 @@ func (s *side) transfers(ctx context.Context, t *testing.T, l net.Listener) {
 // knock tries the denied port.
 func (s *side) knock(ctx context.Context, t *testing.T) {
 	every(ctx, 100*time.Millisecond, func() {
-		err := s.ns.Do(func() error {
-			c, err := net.DialTimeout("tcp", netip.AddrPortFrom(s.peer.addrs[0], deniedPort).String(), 20*time.Second)
+		err := s.NS.Do(func() error {
+			c, err := net.DialTimeout("tcp", netip.AddrPortFrom(s.peer.Addrs[0], deniedPort).String(), 20*time.Second)
 			if err == nil {
 				c.Close()
 			}
@@ -184,9 +187,9 @@ func (s *side) newPingers(t *testing.T) (pingers []*pinger) {
 	var receivers sync.WaitGroup
 	t.Cleanup(receivers.Wait)
 	for i, network := range []string{"ip4:icmp", "ip6:ipv6-icmp"} {
-		p := &pinger{to: &net.IPAddr{IP: s.peer.addrs[i].AsSlice()}, typ: []byte{8, 128}[i]}
-		if err := s.ns.Do(func() (err error) {
-			p.c, err = net.ListenPacket(network, s.addrs[i].String())
+		p := &pinger{to: &net.IPAddr{IP: s.peer.Addrs[i].AsSlice()}, typ: []byte{8, 128}[i]}
+		if err := s.NS.Do(func() (err error) {
+			p.c, err = net.ListenPacket(network, s.Addrs[i].String())
 			return err
 		}); err != nil {
 			t.Fatal(err)
@@ -221,7 +224,7 @@ func (p *pinger) receive(t *testing.T) {
 }
 
 func (p *pinger) send() error {
-	b := append(make([]byte, echoHeader), numbered(make([]byte, 56), p.sent, 0, 1)...)
+	b := append(make([]byte, echoHeader), craft.Numbered(make([]byte, 56), p.sent, 0, 1)...)
 	b[0] = p.typ
 	binary.BigEndian.PutUint16(b[4:], uint16(p.typ))
 	binary.BigEndian.PutUint16(b[6:], uint16(p.sent))

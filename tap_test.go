@@ -8,7 +8,9 @@ import (
 
 	"tstun"
 	"tstun/filter"
-	"tstun/internal/testdev"
+	"tstun/internal/rig"
+	"tstun/internal/rig/craft"
+	"tstun/internal/rig/testdev"
 )
 
 var (
@@ -32,25 +34,26 @@ func TestWrapTAP(t *testing.T) {
 		in   []byte
 		bad  []byte
 	}{
-		{"IPv4", 0x0800, udp(host4, 1, peer4, 2, "out"), udp(peer4, 2, host4, 1, "in"), udp(peer4, 3, host4, 1, "in")},
-		{"IPv6", 0x86dd, udp(host6, 1, peer6, 2, "out"), udp(peer6, 2, host6, 1, "in"), udp(peer6, 3, host6, 1, "in")},
+		{"IPv4", 0x0800, craft.UDP(host4, 1, peer4, 2, "out"), craft.UDP(peer4, 2, host4, 1, "in"), craft.UDP(peer4, 3, host4, 1, "in")},
+		{"IPv6", 0x86dd, craft.UDP(host6, 1, peer6, 2, "out"), craft.UDP(peer6, 2, host6, 1, "in"), craft.UDP(peer6, 3, host6, 1, "in")},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
 			dev := testdev.New(1)
 			w := tstun.WrapTAP(t.Logf, dev)
 			defer w.Close()
-			r := &rig{t: t, dev: dev, w: w, bufs: makeBufs(1), sizes: make([]int, 1)}
-			r.allow()
+			r := rig.Of(t, w, 1)
+			r.Dev = dev
+			r.Allow()
 			if w.Unwrap() != tun.Device(dev) {
 				t.Error("Unwrap is not the device that WrapTAP got")
 			}
 			dev.Send(frame(tt.typ, tt.out))
-			wantPackets(t, "out", r.read(1), tt.out)
-			got := r.fromPeer(tt.in)
+			rig.WantPackets(t, "out", r.Read(1), tt.out)
+			got := r.FromPeer(tt.in)
 			if len(got) != 1 || !bytes.Equal(got[0][:6], hostMAC) || !bytes.Equal(got[0][14:], tt.in) || got[0][12] != byte(tt.typ>>8) {
 				t.Errorf("the host got %x, want its own MAC and %x", got, tt.in)
 			}
-			r.wantDrop(true, filter.ReasonNoRule, func() { wantPackets(t, "refused", r.fromPeer(tt.bad)) })
+			r.WantDrop(true, filter.ReasonNoRule, func() { rig.WantPackets(t, "refused", r.FromPeer(tt.bad)) })
 		})
 	}
 }
@@ -73,7 +76,7 @@ func TestWrapTAPAnswersARP(t *testing.T) {
 		t.Errorf("ARP reply %x, want one that says where %v is", reply, peer4)
 	}
 	w.Close()
-	wantClosed(t, "Read", <-ended)
+	rig.WantClosed(t, "Read", <-ended)
 	if c := w.Counters(); c.Out.Packets != 0 || c.In.Packets != 0 {
 		t.Errorf("counted %+v, want no packets", c)
 	}

@@ -12,7 +12,7 @@ import (
 
 	"tstun"
 	"tstun/filter"
-	"tstun/internal/testdev"
+	"tstun/internal/rig/testdev"
 	"tstun/netstack"
 	"tstun/packet"
 )

@@ -20,7 +20,7 @@ import (
 
 	"tstun/internal/gso"
 	"tstun/internal/netns"
-	"tstun/internal/testdev"
+	"tstun/internal/rig/testdev"
 	"tstun/tundev"
 )
 
