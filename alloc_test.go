@@ -1,15 +1,20 @@
 package tstun_test
 
 import (
+	"bytes"
 	"fmt"
 	"net/netip"
 	"testing"
+
+	"tstun"
 
 	"tstun/filter"
 	"tstun/internal/rig"
 	"tstun/internal/rig/craft"
 	"tstun/internal/rig/race"
 	"tstun/internal/rig/testdev"
+	"tstun/ipproto"
+	"tstun/packet"
 )
 
 // TestNoAllocationPerPacket: filter and statistics on, batches of 1 and 128,
@@ -83,4 +88,39 @@ func TestInjectionOfBytesAllocatesNothingOfItsOwn(t *testing.T) {
 			t.Fatal(n, err)
 		}
 	})
+}
+
+func TestAllocs(t *testing.T) {
+	if race.Enabled {
+		t.Skip("the race detector allocates")
+	}
+	r := rig.New(t, 8)
+	r.Dev.OnWrite(func(bufs [][]byte, _ int) (int, error) { return len(bufs), nil })
+	r.W.SetStatisticsEnabled(true)
+	r.Allow(rig.To(rig.Port(80), ipproto.UDP, ipproto.ICMPv4))
+	big := craft.Datagram(peer4, 9, host4, 80, 3000)
+	frags := craft.Fragments(big, 1200, 99)
+	tsq := packet.Generate(packet.ICMPHeader{Src: peer4, Dst: host4, Type: 13, Rest: [4]byte{0, 9}}, make([]byte, 12))
+	cases := map[string][]byte{
+		"refused udp":        craft.UDP(peer4, 1, host4, 81, "x"),
+		"ping":               craft.TSMPPing(peer4, host4),
+		"timestamp":          tsq,
+		"first":              frags[0],
+		"later":              frags[1],
+		"icmp error refused": packet.Generate(packet.ICMPHeader{Src: peer4, Dst: host4, Type: 3, Code: 4}, craft.UDP(host4, 1, peer4, 2, "1234567890")[:28]),
+	}
+	for _, rej := range []tstun.Reject{tstun.RejectNone, tstun.RejectReset, tstun.RejectTSMP, tstun.RejectResetAll} {
+		r.W.SetReject(rej)
+		for name, p := range cases {
+			buf := rig.Wire(p)
+			orig := bytes.Clone(buf[0])
+			write := func() { copy(buf[0], orig); r.W.Write(buf, offset) }
+			for range 3000 {
+				write()
+			}
+			if a := testing.AllocsPerRun(2000, write); a > 0.2 {
+				t.Errorf("reject %d, %s: %v allocations", rej, name, a)
+			}
+		}
+	}
 }

@@ -57,9 +57,9 @@ var never = map[string][]string{
 	"tstun/internal/netns":    append([]string{hujson, bart, gvisor, wireguard}, programs...),
 	"tstun/internal/rig":      append([]string{hujson}, programs...),
 	"tstun/internal/layering": others,
-	"tstun/internal/attack":   others,
 	"tstun/internal/e2e":      others,
 
+	"tstun/internal/e2e/attack":  others,
 	"tstun/internal/rig/craft":   others,
 	"tstun/internal/rig/race":    others,
 	"tstun/internal/rig/testdev": append([]string{hujson, bart}, programs...),

@@ -10,13 +10,15 @@ import (
 	"strings"
 	"testing"
 
-	"tstun"
-
 	"golang.zx2c4.com/wireguard/conn"
 	"golang.zx2c4.com/wireguard/device"
+	"golang.zx2c4.com/wireguard/tun"
+
+	"tstun"
 )
 
-// Node is one end of a tunnel: a real wireguard-go device on a Wrapper.
+// Node is one end of a tunnel on loopback: a real wireguard-go device on a
+// Wrapper.
 type Node struct {
 	W     *tstun.Wrapper
 	Dev   *device.Device
@@ -25,29 +27,19 @@ type Node struct {
 }
 
 // NewNode starts a wireguard-go device with a fresh key on w. The device's
-// sockets are those of the calling thread's network namespace.
+// sockets are those of the calling thread's network namespace. The device is
+// closed with the test.
 func NewNode(t testing.TB, w *tstun.Wrapper, addrs ...netip.Addr) *Node {
 	t.Helper()
-	key, err := ecdh.X25519().GenerateKey(rand.Reader)
+	n := &Node{W: w, Addrs: addrs, key: NewKey(t)}
+	logger := &device.Logger{Verbosef: device.DiscardLogf, Errorf: t.Logf}
+	dev, err := StartWireGuard(w, logger, Interface(n.key, 0))
 	if err != nil {
 		t.Fatal(err)
 	}
-	logger := &device.Logger{Verbosef: device.DiscardLogf, Errorf: t.Logf}
-	n := &Node{W: w, Dev: device.NewDevice(w, conn.NewDefaultBind(), logger), Addrs: addrs, key: key}
+	n.Dev = dev
 	t.Cleanup(n.Dev.Close)
-	n.Set(t, "private_key=%s\nlisten_port=0\n", hex.EncodeToString(key.Bytes()))
-	if err := n.Dev.Up(); err != nil {
-		t.Fatal(err)
-	}
 	return n
-}
-
-// Set gives the device lines of its configuration protocol.
-func (n *Node) Set(t testing.TB, format string, args ...any) {
-	t.Helper()
-	if err := n.Dev.IpcSet(fmt.Sprintf(format, args...)); err != nil {
-		t.Fatal(err)
-	}
 }
 
 // Join makes a and b peers over loopback.
@@ -57,15 +49,13 @@ func Join(t testing.TB, a, b *Node) {
 	b.AddPeer(t, a)
 }
 
-// AddPeer makes peer one that n knows, at its port on loopback.
+// AddPeer makes n know peer, at its port on loopback.
 func (n *Node) AddPeer(t testing.TB, peer *Node) {
 	t.Helper()
-	config := fmt.Sprintf("public_key=%s\nendpoint=127.0.0.1:%d\n",
-		hex.EncodeToString(peer.key.PublicKey().Bytes()), peer.Port(t))
-	for _, a := range peer.Addrs {
-		config += fmt.Sprintf("allowed_ip=%v\n", netip.PrefixFrom(a, a.BitLen()))
+	at := netip.AddrPortFrom(netip.AddrFrom4([4]byte{127, 0, 0, 1}), uint16(peer.Port(t)))
+	if err := n.Dev.IpcSet(Peer(peer.key.PublicKey(), at, peer.Addrs)); err != nil {
+		t.Fatal(err)
 	}
-	n.Set(t, "%s", config)
 }
 
 // Port returns the UDP port that the node listens on.
@@ -86,4 +76,45 @@ func (n *Node) Port(t testing.TB) int {
 	}
 	t.Fatalf("no listen_port in %q", state)
 	return 0
+}
+
+// NewKey returns a fresh key of WireGuard's.
+func NewKey(t testing.TB) *ecdh.PrivateKey {
+	t.Helper()
+	key, err := ecdh.X25519().GenerateKey(rand.Reader)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return key
+}
+
+// Interface returns the lines of wireguard-go's configuration that say who a
+// device is. With port 0 it takes one that is free.
+func Interface(key *ecdh.PrivateKey, port int) string {
+	return fmt.Sprintf("private_key=%s\nlisten_port=%d\n", hex.EncodeToString(key.Bytes()), port)
+}
+
+// Peer returns the lines of wireguard-go's configuration for a peer with these
+// addresses.
+func Peer(key *ecdh.PublicKey, at netip.AddrPort, addrs []netip.Addr) string {
+	config := fmt.Sprintf("public_key=%s\nendpoint=%v\n", hex.EncodeToString(key.Bytes()), at)
+	for _, a := range addrs {
+		config += fmt.Sprintf("allowed_ip=%v\n", netip.PrefixFrom(a, a.BitLen()))
+	}
+	return config
+}
+
+// StartWireGuard starts wireguard-go on a device, with sockets in the calling
+// thread's network namespace. It closes dev if it fails.
+func StartWireGuard(dev tun.Device, logger *device.Logger, config string) (*device.Device, error) {
+	wg := device.NewDevice(dev, conn.NewDefaultBind(), logger)
+	err := wg.IpcSet(config)
+	if err == nil {
+		err = wg.Up()
+	}
+	if err != nil {
+		wg.Close()
+		return nil, err
+	}
+	return wg, nil
 }

@@ -1,4 +1,4 @@
-package tstun_test
+package e2e_test
 
 import (
 	"context"
@@ -143,10 +143,10 @@ func TestTransfersOverShortReads(t *testing.T) {
 	batch := make(chan int, 1) // for the next Read; holds one
 	batch <- 1
 	var there, andBack, injecting sync.WaitGroup
-	there.Go(func() { cable(t, wa, wb, batch, s.accept) })
+	there.Go(func() { carry(t, wa, wb, batch, s.accept) })
 	back := make(chan int, 1)
 	back <- 128
-	andBack.Go(func() { cable(t, wb, wa, back, nil) })
+	andBack.Go(func() { carry(t, wb, wa, back, nil) })
 	ctx, stop := context.WithCancel(t.Context())
 	defer stop()
 	injecting.Go(func() {
@@ -186,9 +186,9 @@ func TestTransfersOverShortReads(t *testing.T) {
 	t.Logf("%d packets, %d of them injected", out.Packets, s.passed)
 }
 
-// cable carries what from reads, a number of packets at a time that batch
-// holds, to the other Wrapper. injected gets injected packets instead.
-func cable(t *testing.T, from, to *tstun.Wrapper, batch chan int, injected func(p *packet.Parsed) bool) {
+// carry writes to one Wrapper what another one reads, a number of packets at a time
+// that batch holds. injected gets injected packets instead.
+func carry(t *testing.T, from, to *tstun.Wrapper, batch chan int, injected func(p *packet.Parsed) bool) {
 	bufs, sizes := rig.Buffers(128), make([]int, 128)
 	var p packet.Parsed
 	for {

@@ -1,10 +1,12 @@
-package tstun_test
+package e2e_test
 
 import (
 	"bytes"
 	"encoding/binary"
 	"net/netip"
 	"testing"
+
+	"tstun"
 
 	"tstun/filter"
 	"tstun/internal/rig"
@@ -88,4 +90,64 @@ func TestLesson14LengthsThatLie(t *testing.T) {
 			}
 		}
 	}
+}
+
+// TestStatisticsOfManyPeers: hostile peers come one after the other, and the honest
+// one's connection still has an entry of its own.
+func TestStatisticsOfManyPeers(t *testing.T) {
+	r := rig.New(t, 8)
+	r.W.SetStatisticsEnabled(true)
+	r.Dev.OnWrite(func(bufs [][]byte, _ int) (int, error) { return len(bufs), nil })
+	r.Allow(rig.Everything())
+	for p := range 18 {
+		src := netip.AddrFrom4([4]byte{100, 65, 0, byte(p)})
+		for i := range 400 {
+			var batch [][]byte
+			for j := range 128 {
+				n := i*128 + j
+				batch = append(batch, craft.TSMPPing(src, netip.AddrFrom4([4]byte{100, 70, byte(n >> 8), byte(n)})))
+			}
+			r.W.Write(rig.Wire(batch...), offset)
+		}
+	}
+	honest := craft.UDP(peer4, 1, host4, 80, "hello")
+	r.FromPeer(honest)
+	s := r.W.ExtractStatistics()
+	c := rig.Connection(ipproto.UDP, host4, 80, peer4, 1)
+	if _, ok := s[c]; !ok {
+		t.Errorf("no entry for %v among %d", c, len(s))
+	}
+}
+
+func TestCases(t *testing.T) {
+	r := rig.New(t, 8)
+	r.Allow(rig.To(rig.Port(80), ipproto.TCP))
+	r.W.SetReject(tstun.RejectReset)
+	r.FromPeer(craft.TCP(peer4, 22, host4, 50000, packet.TCPPsh|packet.TCPAck, "x")) // 1
+	if q := r.Queued(); len(q) != 0 {
+		t.Errorf("case 1: %d answers", len(q))
+	}
+	q := packet.Generate(packet.ICMPHeader{Src: host4, Dst: peer4, Type: 13, Rest: [4]byte{0, 9}}, make([]byte, 12))
+	a := packet.Generate(packet.ICMPHeader{Src: peer4, Dst: host4, Type: 14, Rest: [4]byte{0, 9}}, make([]byte, 12))
+	r.FromHost(q)
+	rig.WantPackets(t, "case 5", r.FromPeer(a), a)
+	r.WantDrop(true, filter.ReasonMartian, func() { r.FromPeer(craft.TCP(host4, 80, host4, 80, packet.TCPSyn, "")) })
+	r.FromHost(craft.UDP(host4, 1, peer4, 2, "x"))
+	quote := craft.UDP(host4, 1, peer4, 2, "1234567890")
+	binary.BigEndian.PutUint16(quote[2:], 0)
+	e := packet.Generate(packet.ICMPHeader{Src: peer4, Dst: host4, Type: 3, Code: 4, Rest: [4]byte{0, 0, 5, 0}}, quote)
+	rig.WantPackets(t, "case 8", r.FromPeer(e), e)
+}
+
+// TestPacketToItselfUnderNAT: source and destination are equal on the wire, and not
+// behind the NAT.
+func TestPacketToItselfUnderNAT(t *testing.T) {
+	r := rig.New(t, 8)
+	r.Allow(rig.Everything())
+	as := netip.MustParseAddr("100.99.0.1")
+	if err := r.W.SetPeers([]tstun.Peer{{ID: 1, Prefixes: []netip.Prefix{netip.MustParsePrefix("0.0.0.0/0")}, NAT: []tstun.NAT{{Host: host4, As: as}}}}); err != nil {
+		t.Fatal(err)
+	}
+	r.WantDrop(true, filter.ReasonMartian, func() { r.FromPeer(craft.UDP(as, 80, as, 80, "x")) })
+	r.WantDrop(true, filter.ReasonMartian, func() { r.FromPeer(craft.UDP(host4, 80, as, 80, "x")) })
 }
