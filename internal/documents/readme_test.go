@@ -1,4 +1,4 @@
-package tstun_test
+package documents
 
 import (
 	"os"

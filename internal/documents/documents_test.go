@@ -1,4 +1,4 @@
-package tstun_test
+package documents
 
 import (
 	"io/fs"
@@ -120,7 +120,7 @@ func TestWrongTestsAreNoticed(t *testing.T) {
 	}
 }
 
-// ARCHITECTURE.md says of each file of this package what it holds.
+// ARCHITECTURE.md says of each file of the root what it holds.
 func TestArchitectureNamesFiles(t *testing.T) {
 	house := readFile(t, "ARCHITECTURE.md")
 	files, err := filepath.Glob("*.go")
