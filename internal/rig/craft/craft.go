@@ -8,6 +8,7 @@ import (
 	"math/rand/v2"
 	"net/netip"
 
+	"tstun/ipproto"
 	"tstun/packet"
 )
 
@@ -33,19 +34,29 @@ func TCP(src netip.Addr, sport uint16, dst netip.Addr, dport uint16, flags packe
 
 // Echo returns an echo request or reply of the version of IP that src has.
 func Echo(src, dst netip.Addr, id uint16, reply bool) []byte {
-	typ := uint8(8)
-	if src.Is6() {
-		typ = 128
-	}
+	typ4, typ6 := uint8(8), uint8(128)
 	if reply {
-		typ++
-		if src.Is4() {
-			typ = 0
-		}
+		typ4, typ6 = 0, 129
 	}
-	h := packet.ICMPHeader{Src: src, Dst: dst, Type: typ}
-	binary.BigEndian.PutUint16(h.Rest[:], id)
-	return packet.Generate(h, []byte("ping"))
+	return ICMP(src, dst, typ4, typ6, 0, [4]byte{byte(id >> 8), byte(id)}, []byte("ping"))
+}
+
+// ICMP returns a message of the version of ICMP that src has, whose types are typ4
+// and typ6.
+func ICMP(src, dst netip.Addr, typ4, typ6, code uint8, rest [4]byte, payload []byte) []byte {
+	h := packet.ICMPHeader{Src: src, Dst: dst, Type: typ4, Code: code, Rest: rest}
+	if src.Is6() {
+		h.Type = typ6
+	}
+	return packet.Generate(h, payload)
+}
+
+// SCTP returns a bare SCTP common header (RFC 9260 §3.1).
+func SCTP(src, dst netip.AddrPort) []byte {
+	h := make([]byte, 12)
+	binary.BigEndian.PutUint16(h, src.Port())
+	binary.BigEndian.PutUint16(h[2:], dst.Port())
+	return packet.Generate(packet.IPHeader{Src: src.Addr(), Dst: dst.Addr(), Proto: ipproto.SCTP}, h)
 }
 
 // TSMPPing returns a ping of TSMP.

@@ -19,7 +19,7 @@ func Fragment(pkt []byte, at, n int, more bool) []byte {
 		binary.BigEndian.PutUint16(f[2:], uint16(len(f)))
 		binary.BigEndian.PutUint16(f[4:], 77)
 		binary.BigEndian.PutUint16(f[6:], m<<13|uint16(at/8))
-		fixHeader(f)
+		FixHeader(f)
 		return f
 	}
 	f := append(bytes.Clone(pkt[:40]), pkt[6], 0, 0, 0, 0, 0, 0, 77)
@@ -42,21 +42,40 @@ func Fragments(pkt []byte, size int, id uint16) (frags [][]byte) {
 	return frags
 }
 
-// Identified returns the fragment b with another identification. Neither
-// version of IP has options or further extension headers.
+// Cut returns bytes from to to of pkt's IP payload as a fragment. It is the last one
+// if to is the payload's end or beyond.
+func Cut(pkt []byte, id uint32, from, to int) []byte {
+	head := 20
+	if pkt[0]>>4 == 6 {
+		head = 40
+	}
+	end := len(pkt) - head
+	f := Fragment(pkt, from, min(to, end)-from, to < end)
+	identify(f, id)
+	return f
+}
+
+// Identified returns the fragment b with another identification. The packet has
+// neither options nor extension headers but that of the fragment.
 func Identified(b []byte, id uint16) []byte {
 	b = bytes.Clone(b)
-	if b[0]>>4 == 6 {
-		binary.BigEndian.PutUint16(b[46:], id)
-		return b
-	}
-	binary.BigEndian.PutUint16(b[4:], id)
-	fixHeader(b)
+	identify(b, uint32(id))
 	return b
 }
 
-// fixHeader sets the checksum of an IPv4 header without options.
-func fixHeader(b []byte) {
+// identify sets a fragment's identification, of which IPv4 has the lower half.
+func identify(b []byte, id uint32) {
+	if b[0]>>4 == 6 {
+		binary.BigEndian.PutUint32(b[44:], id)
+		return
+	}
+	binary.BigEndian.PutUint16(b[4:], uint16(id))
+	FixHeader(b)
+}
+
+// FixHeader sets the checksum of an IPv4 header, with its options.
+func FixHeader(b []byte) {
+	head := int(b[0]&0x0f) * 4
 	b[10], b[11] = 0, 0
-	binary.BigEndian.PutUint16(b[10:], ^packet.Checksum(b[:20], 0))
+	binary.BigEndian.PutUint16(b[10:], ^packet.Checksum(b[:head], 0))
 }
