@@ -16,6 +16,7 @@ import (
 	"golang.org/x/sys/unix"
 
 	"tstun/internal/netns"
+	"tstun/internal/rig/craft"
 	"tstun/packet"
 )
 
@@ -67,7 +68,9 @@ type kernel struct {
 
 func newKernel(t *testing.T) *kernel {
 	t.Helper()
-	need(t, "nft")
+	if _, err := exec.LookPath("nft"); err != nil {
+		t.Skipf("needs nft: %v", err)
+	}
 	k := &kernel{ns: netns.New(t), buf: make([]byte, 65536)}
 	k.host = k.tun(t, hostTUN, hostNet4, hostNet6)
 	k.peer = k.tun(t, peerTUN, peerNet4, peerNet6)
@@ -99,16 +102,6 @@ func newKernel(t *testing.T) *kernel {
 		k.set(t, "netfilter/nf_conntrack_"+name, "86400")
 	}
 	return k
-}
-
-// need skips the test if a program is missing.
-func need(t *testing.T, programs ...string) {
-	t.Helper()
-	for _, name := range programs {
-		if _, err := exec.LookPath(name); err != nil {
-			t.Skipf("needs %s: %v", name, err)
-		}
-	}
 }
 
 // set sets a sysctl below net in the namespace.
@@ -314,7 +307,7 @@ func tag(b []byte, n int, hops uint8) {
 	}
 	binary.BigEndian.PutUint16(b[4:], uint16(n))
 	b[8] = hops
-	sum4(b)
+	craft.FixHeader(b)
 }
 
 func tagOf(b []byte) int {
@@ -333,14 +326,4 @@ func dscpOf(b []byte) uint8 {
 		return (b[0]&0x0f)<<2 | b[1]>>6
 	}
 	return b[1] >> 2
-}
-
-// sum4 sets the checksum of the IPv4 header, if there is one.
-func sum4(b []byte) {
-	head := int(b[0]&0x0f) * 4
-	if head < 20 || head > len(b) {
-		return
-	}
-	b[10], b[11] = 0, 0
-	binary.BigEndian.PutUint16(b[10:], ^packet.Checksum(b[:head], 0))
 }

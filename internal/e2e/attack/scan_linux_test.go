@@ -16,7 +16,7 @@ const scanned = "1-600,3306,5353"
 // allow, and nothing about others, though the victim listens there. What the
 // victim gets is for allowed ports only, whatever the flags.
 func TestScans(t *testing.T) {
-	r := newRig(t)
+	r := newLab(t)
 	tests := []struct {
 		name, scan string
 		want       map[string][]string // those that nmap lists one by one
@@ -45,7 +45,7 @@ func TestScans(t *testing.T) {
 
 // wantOnlyAllowed checks everything that the victim ever got against the
 // rules.
-func (r *rig) wantOnlyAllowed(t *testing.T) {
+func (r *lab) wantOnlyAllowed(t *testing.T) {
 	t.Helper()
 	r.observer.mu.Lock()
 	seen := r.observer.seen

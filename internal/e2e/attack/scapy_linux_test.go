@@ -180,7 +180,7 @@ put(IP(src=A4, dst=V4) / UDP(sport=53, dport=5353) / b"DENY")  # as if it were t
 // allow, that every packet is dropped for the right reason, and that what is
 // allowed still works afterwards.
 func TestAttacks(t *testing.T) {
-	r := newRig(t)
+	r := newLab(t)
 	r.wantService(t)
 	for _, tt := range attacks {
 		t.Run(tt.name, func(t *testing.T) {
@@ -215,7 +215,7 @@ func (a *attack) wantPassed(t *testing.T, want int) {
 // TestErrorsOfLiveConnection checks that an ICMP error gets through if it
 // quotes a connection that is open, and only then.
 func TestErrorsOfLiveConnection(t *testing.T) {
-	r := newRig(t)
+	r := newLab(t)
 	for _, victim := range []netip.Addr{victim4, victim6} {
 		c, err := r.dial("tcp", netip.AddrPortFrom(victim, openTCP), 100)
 		if err != nil {

@@ -73,9 +73,13 @@ func identify(b []byte, id uint32) {
 	FixHeader(b)
 }
 
-// FixHeader sets the checksum of an IPv4 header, with its options.
+// FixHeader sets the checksum of an IPv4 header with its options. It leaves a
+// packet alone whose header is not whole.
 func FixHeader(b []byte) {
 	head := int(b[0]&0x0f) * 4
+	if head < 20 || head > len(b) {
+		return
+	}
 	b[10], b[11] = 0, 0
 	binary.BigEndian.PutUint16(b[10:], ^packet.Checksum(b[:head], 0))
 }

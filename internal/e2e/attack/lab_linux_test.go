@@ -2,7 +2,6 @@ package attack_test
 
 import (
 	"bytes"
-	"context"
 	"errors"
 	"io"
 	"net"
@@ -21,6 +20,7 @@ import (
 	"tstun"
 	"tstun/filter"
 	"tstun/internal/netns"
+	"tstun/internal/rig"
 	"tstun/ipproto"
 )
 
@@ -39,7 +39,6 @@ const (
 	openUDP, deniedUDP          = 53, 5353
 
 	attackerTUN = "attacker0"
-	headroom    = tstun.PacketStartOffset
 	patience    = 20 * time.Second
 )
 
@@ -63,37 +62,30 @@ func (o *observer) Write(bufs [][]byte, offset int) (int, error) {
 	return o.Device.Write(bufs, offset)
 }
 
-// rig is an attacker's kernel whose TUN is wired to a victim's kernel behind
+// lab is an attacker's kernel whose TUN is wired to a victim's kernel behind
 // a Wrapper.
-type rig struct {
-	attacker, victim *netns.NS
+type lab struct {
+	attacker, victim *rig.Host
 	w                *tstun.Wrapper
 	observer         *observer
 	breaches         atomic.Int32 // what the servers on denied ports were sent
 }
 
-// newRig wires a victim that has the ports above open, and pings.
-func newRig(t *testing.T) *rig {
+// newLab wires a victim that has the ports above open, and pings.
+func newLab(t *testing.T) *lab {
 	t.Helper()
-	r := &rig{attacker: netns.New(t), victim: netns.New(t)}
-	var dev tun.Device
-	var name string
-	err := r.victim.Do(func() (err error) {
-		dev, name, err = tstun.New(t.Logf, "victim%d")
-		return err
-	})
-	if err != nil {
-		t.Fatal(err)
-	}
+	r := &lab{attacker: &rig.Host{NS: netns.New(t), Name: attackerTUN}}
+	victim, dev := rig.NewHost(t, rig.TUNOfNew(t))
+	r.victim = victim
 	r.observer = &observer{Device: dev, changed: make(chan struct{})}
 	r.w = tstun.Wrap(t.Logf, r.observer)
 	t.Cleanup(func() { r.w.Close() })
 	r.w.SetFilter(victimFilter(t))
-	wire := openTUN(t, r.attacker, attackerTUN)
-	up(t, r.victim, name, victim4, victim6)
-	up(t, r.attacker, attackerTUN, attacker4, attacker6)
+	wire := openTUN(t, r.attacker.NS, attackerTUN)
+	r.victim.Configure(t, victim4, victim6)
+	r.attacker.Configure(t, attacker4, attacker6)
 	// A burst has to find room.
-	r.run(t, r.attacker, "ip", "link", "set", attackerTUN, "txqueuelen", "20000")
+	r.attacker.Run(t, "ip", "link", "set", attackerTUN, "txqueuelen", "20000")
 	r.serve(t)
 	r.pump(t, wire)
 	return r
@@ -101,28 +93,14 @@ func newRig(t *testing.T) *rig {
 
 func victimFilter(t *testing.T) *filter.Filter {
 	t.Helper()
-	var rules []filter.Match
-	allow := func(port uint16, protos ...ipproto.Proto) {
-		m := filter.Match{
-			IPProto: protos,
-			Srcs:    []netip.Prefix{netip.MustParsePrefix("0.0.0.0/0"), netip.MustParsePrefix("::/0")},
-		}
-		ports := filter.PortRange{First: port, Last: port}
-		if port == 0 {
-			ports = filter.AllPorts
-		}
-		for _, a := range []netip.Addr{victim4, victim6} {
-			m.Dsts = append(m.Dsts, filter.NetPortRange{Net: netip.PrefixFrom(a, a.BitLen()), Ports: ports})
-		}
-		rules = append(rules, m)
-	}
-	allow(openTCP, ipproto.TCP)
-	allow(idleTCP, ipproto.TCP)
-	allow(openUDP, ipproto.UDP)
-	allow(0, ipproto.ICMPv4, ipproto.ICMPv6)
 	f, err := filter.New(filter.Config{
-		Matches: rules,
-		Local:   []netip.Prefix{netip.PrefixFrom(victim4, 32), netip.PrefixFrom(victim6, 128)},
+		Matches: []filter.Match{
+			rig.To(rig.Port(openTCP), ipproto.TCP),
+			rig.To(rig.Port(idleTCP), ipproto.TCP),
+			rig.To(rig.Port(openUDP), ipproto.UDP),
+			rig.To(filter.AllPorts, ipproto.ICMPv4, ipproto.ICMPv6),
+		},
+		Local: rig.Local(victim4, victim6),
 	})
 	if err != nil {
 		t.Fatal(err)
@@ -130,51 +108,33 @@ func victimFilter(t *testing.T) *filter.Filter {
 	return f
 }
 
-func up(t *testing.T, ns *netns.NS, name string, addrs ...netip.Addr) {
-	t.Helper()
-	err := ns.LinkUp(name)
-	for _, a := range addrs {
-		bits := 24
-		if a.Is6() {
-			bits = 64
-		}
-		err = errors.Join(err, ns.AddAddr(name, netip.PrefixFrom(a, bits)))
-	}
-	if err != nil {
-		t.Fatal(err)
-	}
-}
-
 // pump carries packets between the attacker's TUN and the Wrapper until both
 // are closed.
-func (r *rig) pump(t *testing.T, wire *os.File) {
+func (r *lab) pump(t *testing.T, wire *os.File) {
 	t.Helper()
 	var pumps sync.WaitGroup
 	pumps.Go(func() {
-		buf := make([]byte, headroom+65536)
+		buf := rig.Buffers(1)[0]
 		for {
-			n, err := wire.Read(buf[headroom:])
+			n, err := wire.Read(buf[rig.Offset:])
 			if err != nil {
 				return
 			}
-			if _, err := r.w.Write([][]byte{buf[:headroom+n]}, headroom); err != nil {
+			if _, err := r.w.Write([][]byte{buf[:rig.Offset+n]}, rig.Offset); err != nil {
 				return
 			}
 		}
 	})
 	pumps.Go(func() {
-		bufs, sizes := make([][]byte, r.w.BatchSize()), make([]int, r.w.BatchSize())
-		for i := range bufs {
-			bufs[i] = make([]byte, headroom+65536)
-		}
+		bufs, sizes := rig.Buffers(r.w.BatchSize()), make([]int, r.w.BatchSize())
 		for {
-			n, err := r.w.Read(bufs, sizes, headroom)
+			n, err := r.w.Read(bufs, sizes, rig.Offset)
 			if err != nil {
 				return
 			}
 			for i := range n {
 				// The attacker's kernel need not like every packet.
-				_, _ = wire.Write(bufs[i][headroom:][:sizes[i]])
+				_, _ = wire.Write(bufs[i][rig.Offset:][:sizes[i]])
 			}
 		}
 	})
@@ -186,9 +146,9 @@ func (r *rig) pump(t *testing.T, wire *os.File) {
 }
 
 // serve makes the victim's kernel listen, and echo what comes.
-func (r *rig) serve(t *testing.T) {
+func (r *lab) serve(t *testing.T) {
 	t.Helper()
-	err := r.victim.Do(func() error {
+	err := r.victim.NS.Do(func() error {
 		for _, port := range []int{openTCP, deniedTCP} {
 			l, err := net.ListenTCP("tcp", &net.TCPAddr{Port: port})
 			if err != nil {
@@ -212,7 +172,7 @@ func (r *rig) serve(t *testing.T) {
 	}
 }
 
-func (r *rig) echoTCP(l net.Listener, denied bool) {
+func (r *lab) echoTCP(l net.Listener, denied bool) {
 	for {
 		c, err := l.Accept()
 		if err != nil {
@@ -228,7 +188,7 @@ func (r *rig) echoTCP(l net.Listener, denied bool) {
 	}
 }
 
-func (r *rig) echoUDP(c *net.UDPConn, denied bool) {
+func (r *lab) echoUDP(c *net.UDPConn, denied bool) {
 	buf := make([]byte, 65536)
 	for {
 		n, from, err := c.ReadFromUDPAddrPort(buf)
@@ -242,23 +202,10 @@ func (r *rig) echoUDP(c *net.UDPConn, denied bool) {
 	}
 }
 
-// run runs a program and returns what it says.
-func (r *rig) run(t *testing.T, ns *netns.NS, name string, args ...string) string {
-	t.Helper()
-	need(t, name)
-	ctx, cancel := context.WithTimeout(t.Context(), 60*time.Second)
-	defer cancel()
-	out, err := ns.Exec(ctx, name, args...)
-	if err != nil {
-		t.Fatal(err)
-	}
-	return string(out)
-}
-
 // dial connects from the attacker's kernel, sends a greeting of n bytes and
 // waits for its echo.
-func (r *rig) dial(network string, to netip.AddrPort, n int) (c net.Conn, err error) {
-	err = r.attacker.Do(func() error {
+func (r *lab) dial(network string, to netip.AddrPort, n int) (c net.Conn, err error) {
+	err = r.attacker.NS.Do(func() error {
 		c, err = net.DialTimeout(network, to.String(), patience)
 		return err
 	})
@@ -279,7 +226,7 @@ func (r *rig) dial(network string, to netip.AddrPort, n int) (c net.Conn, err er
 
 // wantService checks that what is allowed works, large UDP datagrams, which
 // come in fragments, included.
-func (r *rig) wantService(t *testing.T) {
+func (r *lab) wantService(t *testing.T) {
 	t.Helper()
 	for _, victim := range []netip.Addr{victim4, victim6} {
 		for network, port := range map[string]uint16{"tcp": openTCP, "udp": openUDP} {
@@ -301,7 +248,7 @@ type attack struct {
 
 // scapy runs a script, which sends packets by put(…), and waits until the
 // victim has got or the Wrapper has dropped all of them.
-func (r *rig) scapy(t *testing.T, script string) attack {
+func (r *lab) scapy(t *testing.T, script string) attack {
 	t.Helper()
 	if out, err := exec.Command(python, "-c", "import scapy").CombinedOutput(); err != nil {
 		t.Skipf("needs scapy (Debian: python3-scapy): %v %s", err, out)
@@ -310,7 +257,7 @@ func (r *rig) scapy(t *testing.T, script string) attack {
 	r.observer.mu.Lock()
 	start := len(r.observer.seen)
 	r.observer.mu.Unlock()
-	r.run(t, r.attacker, python, "-c", prelude+script+"\nput(IP(src=A4, dst=V4) / UDP(sport=9, dport=53) / b'that was all')\n")
+	r.attacker.Run(t, python, "-c", prelude+script+"\nput(IP(src=A4, dst=V4) / UDP(sport=9, dport=53) / b'that was all')\n")
 	seen := r.observer.wait(t, start, func(b []byte) bool { return bytes.HasSuffix(b, []byte("that was all")) })
 	a := attack{seen: seen, drops: make(map[filter.Reason]uint64)}
 	for reason, n := range r.settled(t).Drops {
@@ -323,7 +270,7 @@ func (r *rig) scapy(t *testing.T, script string) attack {
 }
 
 // settled returns the inbound counters when no fragment waits any more.
-func (r *rig) settled(t *testing.T) tstun.DirectionCounters {
+func (r *lab) settled(t *testing.T) tstun.DirectionCounters {
 	t.Helper()
 	for deadline := time.Now().Add(10 * time.Second); ; time.Sleep(10 * time.Millisecond) {
 		in := r.w.Counters().In
@@ -375,13 +322,13 @@ func (o *observer) wait(t *testing.T, start int, last func(b []byte) bool) [][]b
 }
 
 // nmap scans the victim and returns the ports by their state.
-func (r *rig) nmap(t *testing.T, victim netip.Addr, args ...string) map[string][]string {
+func (r *lab) nmap(t *testing.T, victim netip.Addr, args ...string) map[string][]string {
 	t.Helper()
 	args = append([]string{"-n", "-Pn", "--send-ip", "--max-retries", "2", "--min-rate", "1500", "-T4", "-oG", "-"}, args...)
 	if victim.Is6() {
 		args = append(args, "-6")
 	}
-	out := r.run(t, r.attacker, "nmap", append(args, victim.String())...)
+	out := r.attacker.Run(t, "nmap", append(args, victim.String())...)
 	_, list, _ := strings.Cut(out, "Ports: ")
 	list, _, _ = strings.Cut(list, "\t")
 	ports := make(map[string][]string)
