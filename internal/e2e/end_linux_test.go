@@ -24,8 +24,7 @@ import (
 // end is one end of a tunnel, with a network namespace of its own. What is in
 // it is started by startKernel, startOurs or startProcess.
 type end struct {
-	ns     *netns.NS
-	name   string // of the interface
+	rig.Host
 	outer  netip.Prefix
 	addrs  []netip.Addr // inside the tunnel
 	key    *ecdh.PrivateKey
@@ -38,13 +37,13 @@ func newEnds(t *testing.T, a, b end) (*end, *end) {
 	t.Helper()
 	ends := [2]*end{&a, &b}
 	for i, e := range ends {
-		e.ns, e.key, e.listen = netns.New(t), rig.NewKey(t), 51820
+		e.NS, e.key, e.listen = netns.New(t), rig.NewKey(t), 51820
 		e.outer = netip.PrefixFrom(netip.AddrFrom4([4]byte{192, 0, 2, byte(i + 1)}), 24)
 		e.do(t, func() error { return e.quiet() })
 	}
-	err := a.ns.Connect("wire0", b.ns, "wire0")
+	err := a.NS.Connect("wire0", b.NS, "wire0")
 	for _, e := range ends {
-		err = errors.Join(err, e.ns.AddAddr("wire0", e.outer))
+		err = errors.Join(err, e.NS.AddAddr("wire0", e.outer))
 	}
 	if err != nil {
 		t.Fatal(err)
@@ -69,20 +68,10 @@ func (e *end) quiet() error {
 
 func (e *end) endpoint() netip.AddrPort { return netip.AddrPortFrom(e.outer.Addr(), uint16(e.listen)) }
 
-// run runs a program in the end's namespace.
-func (e *end) run(t *testing.T, name string, args ...string) string {
-	t.Helper()
-	out, err := e.ns.Exec(t.Context(), name, args...)
-	if err != nil {
-		t.Fatal(err)
-	}
-	return string(out)
-}
-
 // do runs f in the end's namespace.
 func (e *end) do(t *testing.T, f func() error) {
 	t.Helper()
-	if err := e.ns.Do(f); err != nil {
+	if err := e.NS.Do(f); err != nil {
 		t.Fatal(err)
 	}
 }
@@ -90,11 +79,11 @@ func (e *end) do(t *testing.T, f func() error) {
 // up gives the tunnel's interface its addresses, and the routes to the peer.
 func (e *end) up(t *testing.T, peer *end) {
 	t.Helper()
-	errs := []error{e.ns.LinkUp(e.name)}
+	errs := []error{e.NS.LinkUp(e.Name)}
 	for i, a := range e.addrs {
 		errs = append(errs,
-			e.ns.AddAddr(e.name, netip.PrefixFrom(a, a.BitLen())),
-			e.ns.AddRoute(e.name, netip.PrefixFrom(peer.addrs[i], a.BitLen())))
+			e.NS.AddAddr(e.Name, netip.PrefixFrom(a, a.BitLen())),
+			e.NS.AddRoute(e.Name, netip.PrefixFrom(peer.addrs[i], a.BitLen())))
 	}
 	if err := errors.Join(errs...); err != nil {
 		t.Fatal(err)
@@ -104,7 +93,7 @@ func (e *end) up(t *testing.T, peer *end) {
 // spec returns what wireguard-go needs to know to be this end.
 func (e *end) spec(kind string, peer *end) *spec {
 	return &spec{
-		Kind: kind, Device: e.name, Addrs: e.addrs, Key: e.key.Bytes(),
+		Kind: kind, Device: e.Name, Addrs: e.addrs, Key: e.key.Bytes(),
 		PeerKey: peer.key.PublicKey().Bytes(), PeerAddrs: peer.addrs, Port: e.listen, Endpoint: peer.endpoint(),
 	}
 }
@@ -135,8 +124,8 @@ func (e *end) startKernel(t *testing.T, peer *end) {
 	for _, p := range rig.Local(peer.addrs...) {
 		allowed = append(allowed, p.String())
 	}
-	e.run(t, "ip", "link", "add", e.name, "type", "wireguard")
-	e.run(t, "wg", "set", e.name, "private-key", private, "listen-port", fmt.Sprint(e.listen),
+	e.Run(t, "ip", "link", "add", e.Name, "type", "wireguard")
+	e.Run(t, "wg", "set", e.Name, "private-key", private, "listen-port", fmt.Sprint(e.listen),
 		"peer", base64.StdEncoding.EncodeToString(peer.key.PublicKey().Bytes()),
 		"endpoint", peer.endpoint().String(), "allowed-ips", strings.Join(allowed, ","))
 	e.up(t, peer)

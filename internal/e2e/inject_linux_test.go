@@ -42,21 +42,32 @@ func TestInjectionRacesWithReading(t *testing.T) {
 		name string
 		dev  func(tun.Device) tun.Device
 	}{
-		{"direct", func(dev tun.Device) tun.Device { return dev }},
+		{"direct", itself},
 		{"pump", func(dev tun.Device) tun.Device { return rig.Foreign{Device: dev} }},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
-			host, dev := rig.NewHost(t, rig.TUNOfNew(t))
-			w := tstun.Wrap(t.Logf, tt.dev(dev))
-			t.Cleanup(func() { w.Close() })
-			w.SetFilter(filter.NewAllowAll(nil))
+			host, w := openHost(t, host4, tt.dev)
 			w.SetStatisticsEnabled(true)
-			host.Only4(t)
-			host.Configure(t, host4)
 			newStorm(t, host, w).run()
 		})
 	}
 }
+
+// openHost makes a host with one address of IPv4, whose kernel sends nothing of its
+// own accord, behind a Wrapper that lets everything pass. as is what the Wrapper
+// sees of the TUN.
+func openHost(t *testing.T, addr netip.Addr, as func(tun.Device) tun.Device) (*rig.Host, *tstun.Wrapper) {
+	t.Helper()
+	host, dev := rig.NewHost(t, rig.TUNOfNew(t))
+	w := tstun.Wrap(t.Logf, as(dev))
+	t.Cleanup(func() { w.Close() })
+	w.SetFilter(filter.NewAllowAll(nil))
+	host.Only4(t)
+	host.Configure(t, addr)
+	return host, w
+}
+
+func itself(dev tun.Device) tun.Device { return dev }
 
 // storm is packets into a Wrapper from all sides, and one goroutine that
 // reads it.

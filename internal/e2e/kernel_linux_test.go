@@ -6,7 +6,6 @@ import (
 	"fmt"
 	"net"
 	"net/netip"
-	"os"
 	"os/exec"
 	"slices"
 	"strings"
@@ -14,7 +13,6 @@ import (
 	"testing"
 	"time"
 
-	"golang.org/x/sys/unix"
 	"golang.zx2c4.com/wireguard/tun"
 
 	"tstun"
@@ -78,20 +76,11 @@ func (n *kernelNode) wantKernelsCounters(t *testing.T) {
 // plainTUN makes a TUN without offloads, on which kernel and Wrapper see the
 // same packets even of bulk TCP.
 func plainTUN() (tun.Device, string, error) {
-	fd, err := unix.Open("/dev/net/tun", unix.O_RDWR|unix.O_CLOEXEC|unix.O_NONBLOCK, 0)
+	file, err := rig.OpenTUN("plain%d")
 	if err != nil {
 		return nil, "", err
 	}
-	file := os.NewFile(uintptr(fd), "/dev/net/tun")
 	defer file.Close()
-	req, err := unix.NewIfreq("plain%d")
-	if err != nil {
-		return nil, "", err
-	}
-	req.SetUint16(unix.IFF_TUN | unix.IFF_NO_PI)
-	if err := unix.IoctlIfreq(fd, unix.TUNSETIFF, req); err != nil {
-		return nil, "", err
-	}
 	return tundev.FromFile(file, tstun.DefaultMTU)
 }
 

@@ -26,12 +26,7 @@ var readBatches = []int{1, 2, 3, 7, 64, 128}
 // TestSuperPacketsLargerThanRead: what is left of the kernel's UDP
 // super-packets, and of injected TCP ones, comes out of the next Reads.
 func TestSuperPacketsLargerThanRead(t *testing.T) {
-	host, dev := rig.NewHost(t, rig.TUNOfNew(t))
-	w := tstun.Wrap(t.Logf, dev)
-	t.Cleanup(func() { w.Close() })
-	w.SetFilter(filter.NewAllowAll(nil))
-	host.Only4(t)
-	host.Configure(t, host4)
+	host, w := openHost(t, host4, itself)
 	s := newStorm(t, host, w)
 	socket, injectors := s.socket(portSupers), s.injectors()
 	r := rand.New(rand.NewPCG(8, 8))
@@ -95,12 +90,7 @@ func (s *storm) readAll(bufs [][]byte, sizes []int, all func() bool) {
 // whether or not anybody calls Read again. Where the kernel grants no UDP
 // segmentation offload it keeps them, and they are not the Wrapper's to count.
 func TestCloseAccountsForSuperPackets(t *testing.T) {
-	host, dev := rig.NewHost(t, rig.TUNOfNew(t))
-	w := tstun.Wrap(t.Logf, dev)
-	t.Cleanup(func() { w.Close() })
-	w.SetFilter(filter.NewAllowAll(nil))
-	host.Only4(t)
-	host.Configure(t, host4)
+	host, w := openHost(t, host4, itself)
 	c := host.DialUDP(t, netip.AddrPortFrom(host4, portSupers), netip.AddrPortFrom(peer4, 9))
 	if err := rig.SendSegments(c, craft.NumberedGroup(0, 40, 1000, 500), 1000); err != nil {
 		t.Fatal(err)
@@ -127,17 +117,9 @@ func TestCloseAccountsForSuperPackets(t *testing.T) {
 // buffers, with injections in between, and comes out as it went in.
 func TestTransfersOverShortReads(t *testing.T) {
 	const length = 3 << 20
-	a, devA := rig.NewHost(t, rig.TUNOfNew(t))
-	b, devB := rig.NewHost(t, rig.TUNOfNew(t))
-	wa, wb := tstun.Wrap(t.Logf, devA), tstun.Wrap(t.Logf, devB)
+	a, wa := openHost(t, host4, itself)
+	b, wb := openHost(t, peer4, itself)
 	closeBoth := func() { wa.Close(); wb.Close() }
-	t.Cleanup(closeBoth)
-	for i, w := range []*tstun.Wrapper{wa, wb} {
-		w.SetFilter(filter.NewAllowAll(nil))
-		host := []*rig.Host{a, b}[i]
-		host.Only4(t)
-		host.Configure(t, []netip.Addr{host4, peer4}[i])
-	}
 	s := newStorm(t, a, wa)
 	injectors := s.injectors()
 	batch := make(chan int, 1) // for the next Read; holds one

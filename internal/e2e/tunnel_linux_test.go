@@ -13,6 +13,8 @@ import (
 	"strings"
 	"testing"
 	"time"
+
+	"tstun/internal/rig"
 )
 
 // tunnel is two processes of one kind with a cable between them, and a program
@@ -41,12 +43,12 @@ func newTunnel(t *testing.T, kind string) *tunnel {
 		t.Skipf("needs /dev/net/tun: %v", err)
 	}
 	a, b := newEnds(t,
-		end{name: tunDevice, addrs: []netip.Addr{host4}},
-		end{name: tunDevice, addrs: []netip.Addr{peer4}})
+		end{Host: rig.Host{Name: tunDevice}, addrs: []netip.Addr{host4}},
+		end{Host: rig.Host{Name: tunDevice}, addrs: []netip.Addr{peer4}})
 	tn := &tunnel{processes: [2]process{a.startProcess(t, kind, b), b.startProcess(t, kind, a)}}
 	echoAt := net.UDPAddrFromAddrPort(netip.AddrPortFrom(peer4, portUDP))
-	go echo(b.socket(t, func() (*net.UDPConn, error) { return net.ListenUDP("udp4", echoAt) }))
-	tn.conn = a.socket(t, func() (*net.UDPConn, error) { return net.DialUDP("udp4", nil, echoAt) })
+	go echo(b.UDPSocket(t, func() (*net.UDPConn, error) { return net.ListenUDP("udp4", echoAt) }))
+	tn.conn = a.UDPSocket(t, func() (*net.UDPConn, error) { return net.DialUDP("udp4", nil, echoAt) })
 	for range 10 { // the first pays for the handshake
 		if tn.ping() == nil {
 			return tn
@@ -54,14 +56,6 @@ func newTunnel(t *testing.T, kind string) *tunnel {
 	}
 	t.Fatalf("no packet passes through the %s tunnel", kind)
 	return nil
-}
-
-// socket opens a socket in the end's namespace, which is closed with the test.
-func (e *end) socket(t *testing.T, open func() (*net.UDPConn, error)) (c *net.UDPConn) {
-	t.Helper()
-	e.do(t, func() (err error) { c, err = open(); return err })
-	t.Cleanup(func() { c.Close() })
-	return c
 }
 
 func echo(c *net.UDPConn) {

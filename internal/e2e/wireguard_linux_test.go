@@ -11,6 +11,7 @@ import (
 	"tstun"
 	"tstun/filter"
 	"tstun/internal/netns"
+	"tstun/internal/rig"
 )
 
 // needKernelWireGuard skips where the kernel or the system has none.
@@ -32,8 +33,8 @@ func needKernelWireGuard(t *testing.T) {
 func TestKernelWireGuard(t *testing.T) {
 	needKernelWireGuard(t)
 	ours, kernel := newEnds(t,
-		end{name: "tstun0", addrs: []netip.Addr{host4, host6}},
-		end{name: "wg0", addrs: []netip.Addr{peer4, peer6}})
+		end{Host: rig.Host{Name: "tstun0"}, addrs: []netip.Addr{host4, host6}},
+		end{Host: rig.Host{Name: "wg0"}, addrs: []netip.Addr{peer4, peer6}})
 	w := ours.startOurs(t, kernel)
 	kernel.startKernel(t, ours)
 	for _, way := range []struct {
@@ -58,7 +59,7 @@ func TestKernelWireGuard(t *testing.T) {
 
 func ping(t *testing.T, from *end, addr netip.Addr) {
 	t.Helper()
-	out := from.run(t, "ping", "-n", "-c", "3", "-i", "0.05", "-W", "20", addr.String())
+	out := from.Run(t, "ping", "-n", "-c", "3", "-i", "0.05", "-W", "20", addr.String())
 	if !strings.Contains(out, " 0% packet loss") {
 		t.Error(out)
 	}

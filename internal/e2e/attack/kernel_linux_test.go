@@ -16,6 +16,7 @@ import (
 	"golang.org/x/sys/unix"
 
 	"tstun/internal/netns"
+	"tstun/internal/rig"
 	"tstun/internal/rig/craft"
 	"tstun/packet"
 )
@@ -177,31 +178,10 @@ func (k *kernel) tun(t *testing.T, name string, nets ...netip.Prefix) *os.File {
 	return f
 }
 
-// openTUN makes a TUN in the namespace whose file is read and written packet
-// by packet.
+// openTUN makes a TUN in the namespace, which is closed with the test.
 func openTUN(t *testing.T, ns *netns.NS, name string) (f *os.File) {
 	t.Helper()
-	err := ns.Do(func() error {
-		fd, err := unix.Open("/dev/net/tun", unix.O_RDWR|unix.O_CLOEXEC, 0)
-		if err != nil {
-			return err
-		}
-		req, err := unix.NewIfreq(name)
-		if err == nil {
-			req.SetUint16(unix.IFF_TUN | unix.IFF_NO_PI)
-			err = unix.IoctlIfreq(fd, unix.TUNSETIFF, req)
-		}
-		if err == nil {
-			err = unix.SetNonblock(fd, true)
-		}
-		if err != nil {
-			unix.Close(fd)
-			return err
-		}
-		f = os.NewFile(uintptr(fd), "/dev/net/tun")
-		return nil
-	})
-	if err != nil {
+	if err := ns.Do(func() (err error) { f, err = rig.OpenTUN(name); return err }); err != nil {
 		t.Fatal(err)
 	}
 	t.Cleanup(func() { f.Close() })
