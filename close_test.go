@@ -114,8 +114,8 @@ func TestCloseFromAHook(t *testing.T) {
 			r.W.SetFilter(filter.NewAllowAll(nil))
 			r.Dev.Send(out)
 			rig.Soon(t, "Read or Write", func() {
-				_, _ = r.W.Write([][]byte{append(make([]byte, offset), in...)}, offset)
-				_, _ = r.W.Write([][]byte{append(make([]byte, offset), pong...)}, offset)
+				_, _ = r.W.Write(rig.Wire(in), offset)
+				_, _ = r.W.Write(rig.Wire(pong), offset)
 				for err := error(nil); err == nil; {
 					_, err = r.W.Read(r.Bufs, r.Sizes, offset)
 				}
@@ -215,7 +215,7 @@ func TestClosedDeviceEndsReads(t *testing.T) {
 			}
 		})
 	}
-	_, err := r.W.Write([][]byte{append(make([]byte, offset), craft.UDP(peer4, 1, host4, 2, "x")...)}, offset)
+	_, err := r.W.Write(rig.Wire(craft.UDP(peer4, 1, host4, 2, "x")), offset)
 	if err != nil {
 		t.Errorf("Write of a packet that is dropped: %v", err)
 	}

@@ -162,11 +162,7 @@ func TestLesson15DeviceFaultsOnWrite(t *testing.T) {
 			r.W.SetStatisticsEnabled(true)
 			r.Dev.OnWrite(func([][]byte, int) (int, error) { return tt.n, tt.err })
 			pkts := [][]byte{craft.UDP(peer4, 1, host4, 2, "a"), craft.UDP(peer4, 1, host4, 2, "bb"), craft.UDP(peer4, 3, host4, 2, "ccc")}
-			var bufs [][]byte
-			for _, p := range pkts {
-				bufs = append(bufs, append(make([]byte, offset), p...))
-			}
-			if _, err := r.W.Write(bufs, offset); !errors.Is(err, tt.wantErr) {
+			if _, err := r.W.Write(rig.Wire(pkts...), offset); !errors.Is(err, tt.wantErr) {
 				t.Errorf("Write: %v, want %v", err, tt.wantErr)
 			}
 			var bytes, statPackets, statBytes uint64

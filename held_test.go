@@ -221,7 +221,7 @@ func TestNothingIsHeldAfterClose(t *testing.T) {
 	r.Allow(rig.To(rig.Port(80)))
 	frags := craft.Fragments(craft.Datagram(peer4, 5, host4, 80, 100), 64, 1)
 	r.W.PreFilterIn = func(*packet.Parsed, *tstun.Wrapper) filter.Response { r.W.Close(); return filter.Accept }
-	_, _ = r.W.Write([][]byte{append(make([]byte, offset), frags[1]...)}, offset)
+	_, _ = r.W.Write(rig.Wire(frags[1]), offset)
 	r.WantHeld("after Close", 1, 0, map[filter.Reason]uint64{filter.ReasonFragmentOrphan: 1})
 }
 
@@ -429,10 +429,7 @@ func TestDeviceErrorsAndHeldFragments(t *testing.T) {
 			}
 			return took, errors.New("refused")
 		})
-		bufs := make([][]byte, 3)
-		for i, f := range [][]byte{frags[0], frags[5], frags[6]} {
-			bufs[i] = append(make([]byte, offset), f...)
-		}
+		bufs := rig.Wire(frags[0], frags[5], frags[6])
 		want := []int{0, 1, 1, 1, 1, 1, 2, 3}[took]
 		if n, err := r.W.Write(bufs, offset); n != want || err == nil {
 			t.Errorf("the device took %d of 7: Write = %d, %v; want %d", took, n, err, want)
@@ -574,7 +571,7 @@ func TestNoFragmentWaitsInVain(t *testing.T) {
 		for g := range writers {
 			work.Go(func() {
 				for _, d := range round {
-					if _, err := r.W.Write([][]byte{append(make([]byte, offset), d[g]...)}, offset); err != nil {
+					if _, err := r.W.Write(rig.Wire(d[g]), offset); err != nil {
 						t.Error(err)
 					}
 				}

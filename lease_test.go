@@ -180,19 +180,12 @@ func (s *twins) alone(f func(w *tstun.Wrapper)) {
 	f(s.plain.W)
 }
 
-func clones(pkts [][]byte) (bufs [][]byte) {
-	for _, p := range pkts {
-		bufs = append(bufs, append(make([]byte, offset), p...))
-	}
-	return bufs
-}
-
 func (s *twins) in() {
 	pkts := s.traffic(true)
-	if _, err := s.W.Write(clones(pkts), offset); err != nil && !errors.Is(err, errFickle) {
+	if _, err := s.W.Write(rig.Wire(pkts...), offset); err != nil && !errors.Is(err, errFickle) {
 		s.T.Fatal(err)
 	}
-	for _, b := range clones(pkts) {
+	for _, b := range rig.Wire(pkts...) {
 		s.alone(func(w *tstun.Wrapper) { w.Write([][]byte{b}, offset) })
 	}
 	rig.WantPackets(s.T, "in", s.written, s.plain.written...)

@@ -123,7 +123,7 @@ func TestLesson10EachDropHasItsOwnReason(t *testing.T) {
 			r.Allow(rig.To(rig.Port(80)))
 			pkt := provoke(r)
 			r.WantDrop(true, reason, func() {
-				_, _ = r.W.Write([][]byte{append(make([]byte, offset), pkt...)}, offset)
+				_, _ = r.W.Write(rig.Wire(pkt), offset)
 			})
 		})
 	}

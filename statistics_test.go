@@ -175,13 +175,13 @@ func TestStatisticsPastTheLimitAreSummed(t *testing.T) {
 	r.Dev.OnWrite(func(b [][]byte, _ int) (int, error) { return len(b), nil })
 	var size int
 	for i := 0; i < limit+more; {
-		var bufs [][]byte
-		for ; len(bufs) < 100; i++ {
+		var pkts [][]byte
+		for ; len(pkts) < 100; i++ {
 			pkt := craft.UDP(peer4, uint16(i), host4, uint16(i>>16), "x")
 			size = len(pkt)
-			bufs = append(bufs, append(make([]byte, offset), pkt...))
+			pkts = append(pkts, pkt)
 		}
-		if _, err := r.W.Write(bufs, offset); err != nil {
+		if _, err := r.W.Write(rig.Wire(pkts...), offset); err != nil {
 			t.Fatal(err)
 		}
 	}

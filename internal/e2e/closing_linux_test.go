@@ -140,7 +140,7 @@ func (m *moment) start() {
 	for range 2 {
 		m.users.Go(m.read)
 		m.until("Write", func() error {
-			_, err := m.w.Write([][]byte{append(make([]byte, offset), in...), append(make([]byte, offset), in...)}, offset)
+			_, err := m.w.Write(rig.Wire(in, in), offset)
 			return err
 		})
 	}

@@ -20,7 +20,7 @@ import (
 func awaitHost(t *testing.T, r *rig.Rig, c *net.UDPConn, pkt []byte) {
 	t.Helper()
 	for range 50 {
-		if _, err := r.W.Write([][]byte{append(make([]byte, offset), pkt...)}, offset); err != nil {
+		if _, err := r.W.Write(rig.Wire(pkt), offset); err != nil {
 			t.Fatal(err)
 		}
 		if err := c.SetReadDeadline(time.Now().Add(100 * time.Millisecond)); err != nil {
@@ -54,7 +54,7 @@ func TestKernelReassemblesReorderedFragments(t *testing.T) {
 			frags := craft.Fragments(craft.UDP(peer, 5, local, 80, string(data[round:])), 1232, round)
 			rand.Shuffle(len(frags), func(i, j int) { frags[i], frags[j] = frags[j], frags[i] })
 			for _, f := range frags {
-				if n, err := r.W.Write([][]byte{append(make([]byte, offset), f...)}, offset); n != 1 || err != nil {
+				if n, err := r.W.Write(rig.Wire(f), offset); n != 1 || err != nil {
 					t.Fatal(n, err)
 				}
 			}

@@ -1,4 +1,4 @@
-package tstun_test
+package e2e_test
 
 import (
 	"net/netip"
