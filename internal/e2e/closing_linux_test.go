@@ -25,8 +25,8 @@ import (
 
 var closes = flag.Int("closes", 100, "how often Wrappers on real TUNs are closed in the middle of everything")
 
-// TestCloseAtEveryMoment closes Wrappers on a kernel's TUNs while packets go
-// both ways, are injected, counted and judged by filters that change.
+// TestCloseAtEveryMoment closes Wrappers on a kernel's TUNs in mid-traffic: packets
+// go both ways and are injected, and filters change.
 func TestCloseAtEveryMoment(t *testing.T) {
 	host, dev := rig.NewHost(t, rig.TUNOfNew(t))
 	dev.Close()
@@ -55,7 +55,7 @@ func TestCloseAtEveryMoment(t *testing.T) {
 	}
 }
 
-// moment is one Wrapper in use, up to its end.
+// moment is one Wrapper, from Wrap to Close.
 type moment struct {
 	t       *testing.T
 	host    *rig.Host
@@ -68,7 +68,8 @@ type moment struct {
 	made, released atomic.Int64 // PacketBuffers
 }
 
-// device is the TUN in one of the ways in which Wrap can meet it.
+// device returns the TUN, for one closing in three as a device that can do no more
+// than tun.Device.
 func (m *moment) device(dev tun.Device, i int) tun.Device {
 	if i%3 == 2 {
 		return rig.Foreign{Device: dev}
@@ -76,8 +77,8 @@ func (m *moment) device(dev tun.Device, i int) tun.Device {
 	return dev
 }
 
-// closeWays close, wait at most so long before, and return when the Wrapper
-// is closed.
+// closeWays are ways to close a Wrapper. Each waits at most so long before, and
+// returns when the Wrapper is closed.
 var closeWays = []func(m *moment, wait time.Duration){
 	func(m *moment, wait time.Duration) { m.start(); <-time.After(wait); m.close() },
 	func(m *moment, _ time.Duration) { m.start(); m.close() },
@@ -134,7 +135,8 @@ func (m *moment) close() {
 	m.longest.Store(max(m.longest.Load(), int64(d)))
 }
 
-// start starts everything that goes on until the Wrapper is closed.
+// start starts the readers, writers, injectors and changers, which run until the
+// Wrapper is closed.
 func (m *moment) start() {
 	out, in := craft.UDP(host4, 1, peer4, 9, "out"), craft.UDP(peer4, 9, host4, 1, "in")
 	for range 2 {
@@ -169,8 +171,8 @@ func (m *moment) read() {
 	}
 }
 
-// until calls f until it says that the Wrapper is closed or, without a name,
-// until injecting does.
+// until calls f until f fails because the Wrapper is closed. Without a name it
+// calls f until an injection fails so.
 func (m *moment) until(name string, f func() error) {
 	m.users.Go(func() {
 		for {

@@ -15,8 +15,8 @@ import (
 	"tstun/netlogtype"
 )
 
-// awaitHost sends pkt until c gets it: the kernel takes its time over a new IPv6
-// address.
+// awaitHost writes pkt until c receives it. The kernel uses a new IPv6 address only
+// after a while.
 func awaitHost(t *testing.T, r *rig.Rig, c *net.UDPConn, pkt []byte) {
 	t.Helper()
 	for range 50 {
@@ -34,9 +34,9 @@ func awaitHost(t *testing.T, r *rig.Rig, c *net.UDPConn, pkt []byte) {
 	t.Fatal("the host takes no packets")
 }
 
-// TestKernelReassemblesReorderedFragments: what the kernel gets of a datagram
-// whose fragments came in disorder is the datagram, and what it sends in
-// fragments is counted under its flow.
+// TestKernelReassemblesReorderedFragments: the kernel reassembles a datagram whose
+// fragments arrived out of order. Fragments that it sends are counted under their
+// flow.
 func TestKernelReassemblesReorderedFragments(t *testing.T) {
 	host, dev := rig.NewHost(t, rig.TUNOfNew(t))
 	r := rig.On(t, dev, 128)

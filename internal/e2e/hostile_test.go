@@ -15,9 +15,8 @@ import (
 	"tstun/packet"
 )
 
-// TestLesson09ExtensionHeaderWalksEnd: a chain is walked to its end within a
-// bound, and what lies behind the bound does not pass, not even where all is
-// allowed.
+// TestLesson09ExtensionHeaderWalksEnd: the parser walks a chain of extension headers
+// up to a bound. A packet with a longer chain does not pass, even if all is allowed.
 func TestLesson09ExtensionHeaderWalksEnd(t *testing.T) {
 	r := rig.New(t, 1)
 	r.Allow(rig.To(rig.Port(80)))

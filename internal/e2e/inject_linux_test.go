@@ -33,10 +33,10 @@ const (
 	portInjected = 2000 // of the first injector
 )
 
-// TestInjectionRacesWithReading: while the host sends and several goroutines
-// inject, each packet comes out once and in order, or is one that the kernel
-// counted as dropped: with the super-packet that it is of, or alone where the
-// kernel grants no UDP segmentation offload and cuts them itself.
+// TestInjectionRacesWithReading: the host sends while several goroutines inject.
+// Read returns each packet once and in order, but for those that the kernel counts
+// as dropped. A kernel with UDP segmentation offload drops whole super-packets; one
+// without cuts them first, and drops single packets.
 func TestInjectionRacesWithReading(t *testing.T) {
 	for _, tt := range []struct {
 		name string
@@ -53,9 +53,9 @@ func TestInjectionRacesWithReading(t *testing.T) {
 	}
 }
 
-// openHost makes a host with one address of IPv4, whose kernel sends nothing of its
-// own accord, behind a Wrapper that lets everything pass. as is what the Wrapper
-// sees of the TUN.
+// openHost makes a host with one IPv4 address behind a Wrapper that lets everything
+// pass. Its kernel sends nothing of its own accord. as returns the device that the
+// Wrapper wraps.
 func openHost(t *testing.T, addr netip.Addr, as func(tun.Device) tun.Device) (*rig.Host, *tstun.Wrapper) {
 	t.Helper()
 	host, dev := rig.NewHost(t, rig.TUNOfNew(t))
@@ -69,8 +69,8 @@ func openHost(t *testing.T, addr netip.Addr, as func(tun.Device) tun.Device) (*r
 
 func itself(dev tun.Device) tun.Device { return dev }
 
-// storm is packets into a Wrapper from all sides, and one goroutine that
-// reads it.
+// storm sends packets to a Wrapper from the host and by injection, and reads it
+// with one goroutine.
 type storm struct {
 	t       *testing.T
 	host    *rig.Host
@@ -119,7 +119,7 @@ func (s *storm) run() {
 	s.check(after.Tx.Dropped - before.Tx.Dropped)
 }
 
-// read is the one reader. It takes batches of any size.
+// read reads batches of random sizes until the Wrapper is closed.
 func (s *storm) read() {
 	defer s.expire() // nobody need wait for what nobody reads
 	r := rand.New(rand.NewPCG(1, 2))
@@ -137,7 +137,7 @@ func (s *storm) read() {
 	}
 }
 
-// acceptAll checks what one Read has returned.
+// acceptAll checks the packets of one Read.
 func (s *storm) acceptAll(bufs [][]byte, sizes []int) bool {
 	var p packet.Parsed
 	for i, buf := range bufs {
@@ -168,9 +168,8 @@ func (s *storm) accept(p *packet.Parsed) bool {
 	return true
 }
 
-// unread is how many groups of one socket may be under way: two sockets have
-// more than the queue of the TUN holds, so that now and then the kernel drops
-// some.
+// unread is how many groups of one socket may be under way. Two sockets together
+// exceed the TUN's queue, so that the kernel drops some now and then.
 const unread = 300
 
 // send sends from one of the host's sockets.
@@ -206,7 +205,7 @@ func (s *storm) send(port uint16, stop <-chan struct{}, c *net.UDPConn) {
 			running = next() && stream.Wait(max(group, unread)-unread, s.expired)
 		}
 	}
-	// What the last packets became is only known when a later one comes.
+	// A later packet tells whether the last ones were dropped.
 	for next() && !stream.Wait(group, after(50*time.Millisecond)) {
 		if isDone(s.expired) {
 			s.t.Errorf("port %d: %d of %d groups came", port, stream.Seen.Load(), group)
@@ -235,7 +234,7 @@ func (s *storm) socket(port uint16) *net.UDPConn {
 	return s.host.DialUDP(s.t, netip.AddrPortFrom(host4, port), netip.AddrPortFrom(peer4, 9))
 }
 
-// inject injects with all its might, from stop on no more.
+// inject injects without a pause until stop.
 func (s *storm) inject(port uint16, stop <-chan struct{}, inject injectFunc) {
 	r := rand.New(rand.NewPCG(5, uint64(port)))
 	group := uint64(0)
@@ -249,8 +248,8 @@ func (s *storm) inject(port uint16, stop <-chan struct{}, inject injectFunc) {
 	}
 }
 
-// injectFunc injects the packets, of size bytes each but for the last. It may
-// take fewer than there are.
+// injectFunc injects packets of size bytes each but for the last. It may inject
+// fewer than there are.
 type injectFunc func(port uint16, group uint64, r *rand.Rand) error
 
 // injectOne injects one group, again and again while the queue is full.
@@ -271,7 +270,7 @@ func (s *storm) injectOne(r *rand.Rand, port uint16, group uint64, inject inject
 	}
 }
 
-// injectors returns one of each kind.
+// injectors returns one injectFunc for each kind of injection.
 func (s *storm) injectors() []injectFunc {
 	single := func(src, dst netip.Addr, port uint16, group uint64, r *rand.Rand) []byte {
 		payload := craft.Numbered(make([]byte, craft.Numbers+r.IntN(1200-craft.Numbers)), group, 0, 1)
@@ -306,8 +305,7 @@ func (s *storm) packetBuffer(b []byte, g stack.GSO) *stack.PacketBuffer {
 	return rig.GSOBuffer(b, g, func() { s.release.Add(1) })
 }
 
-// whileIdle injects and sends one packet at a time, with Read waiting or about
-// to.
+// whileIdle injects and sends one packet at a time, while Read waits.
 func (s *storm) whileIdle(c *net.UDPConn) {
 	r := rand.New(rand.NewPCG(6, 6))
 	injectors := s.injectors()
@@ -337,7 +335,7 @@ func (s *storm) whileIdle(c *net.UDPConn) {
 	}
 }
 
-// check compares the books when all is over.
+// check compares what was sent with what was read and with the counters.
 func (s *storm) check(droppedByKernel uint64) {
 	lost := s.streams[portSingles].Lost + s.streams[portSupers].Lost
 	if lost != droppedByKernel {

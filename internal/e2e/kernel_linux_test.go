@@ -58,8 +58,8 @@ func serve(t *testing.T, w *tstun.Wrapper, addrs []netip.Addr) {
 	w.SetReject(tstun.RejectReset)
 }
 
-// wantKernelsCounters waits until nothing is under way any more and checks
-// that kernel and Wrapper have counted the same.
+// wantKernelsCounters waits until no packet is under way, and checks that kernel and
+// Wrapper have counted the same.
 func (n *kernelNode) wantKernelsCounters(t *testing.T) {
 	t.Helper()
 	var k rig.HostCounters
@@ -73,8 +73,8 @@ func (n *kernelNode) wantKernelsCounters(t *testing.T) {
 	t.Errorf("%s: the Wrapper counted %+v, the kernel %+v", n.Name, c, k)
 }
 
-// plainTUN makes a TUN without offloads, on which kernel and Wrapper see the
-// same packets even of bulk TCP.
+// plainTUN makes a TUN without offloads. Kernel and Wrapper see the same packets
+// there, even of bulk TCP.
 func plainTUN() (tun.Device, string, error) {
 	file, err := rig.OpenTUN("plain%d")
 	if err != nil {
@@ -118,8 +118,8 @@ func testKernelPing(t *testing.T, a, b *kernelNode) {
 	}
 }
 
-// testKernelTCP moves data by iperf3, both kernels' own TCP, and checks that
-// the Wrappers' counters agree with what arrived.
+// testKernelTCP moves data by iperf3, from one kernel's TCP to the other's, and
+// checks that the Wrappers have counted no less than arrived.
 func testKernelTCP(t *testing.T, a, b *kernelNode) {
 	t.Helper()
 	if _, err := exec.LookPath("iperf3"); err != nil {
@@ -134,7 +134,7 @@ func testKernelTCP(t *testing.T, a, b *kernelNode) {
 		if err := b.NS.Start(server); err != nil {
 			t.Fatal(err)
 		}
-		// It says that it listens before anything else of use.
+		// Its first output says that it listens.
 		if _, err := stdout.Read(make([]byte, 200)); err != nil {
 			t.Fatal(err)
 		}
@@ -181,7 +181,8 @@ func testKernelDenied(t *testing.T, a, b *kernelNode) {
 	}
 }
 
-// testKernelCleanUp closes the devices and looks for what they left behind.
+// testKernelCleanUp closes the devices and checks that interfaces and addresses are
+// gone.
 func testKernelCleanUp(t *testing.T, nodes ...*kernelNode) {
 	t.Helper()
 	for _, n := range nodes {
@@ -199,8 +200,8 @@ func testKernelCleanUp(t *testing.T, nodes ...*kernelNode) {
 	}
 }
 
-// TestLesson15CloseAfterFd: File().Fd() puts a descriptor into blocking mode;
-// Close must end the Read that is going on in it all the same.
+// TestLesson15CloseAfterFd: File().Fd() puts a descriptor into blocking mode. Close
+// still ends a Read that waits in it.
 func TestLesson15CloseAfterFd(t *testing.T) {
 	_, dev := rig.NewHost(t, rig.TUNOfNew(t))
 	w := tstun.Wrap(t.Logf, dev)

@@ -19,12 +19,12 @@ import (
 	"tstun/packet"
 )
 
-// readBatches are numbers of buffers for Read: each leaves something else of a
+// readBatches are numbers of buffers for Read. Each leaves another rest of a
 // super-packet for the next Read.
 var readBatches = []int{1, 2, 3, 7, 64, 128}
 
-// TestSuperPacketsLargerThanRead: what is left of the kernel's UDP
-// super-packets, and of injected TCP ones, comes out of the next Reads.
+// TestSuperPacketsLargerThanRead: the next Reads return the rest of a super-packet,
+// of the kernel's UDP ones and of injected TCP ones.
 func TestSuperPacketsLargerThanRead(t *testing.T) {
 	host, w := openHost(t, host4, itself)
 	s := newStorm(t, host, w)
@@ -69,7 +69,7 @@ func TestSuperPacketsLargerThanRead(t *testing.T) {
 	}
 }
 
-// readAll reads until there is all.
+// readAll reads until all reports true.
 func (s *storm) readAll(bufs [][]byte, sizes []int, all func() bool) {
 	s.t.Helper()
 	stuck := time.AfterFunc(20*time.Second, func() { s.w.Close() })
@@ -85,10 +85,9 @@ func (s *storm) readAll(bufs [][]byte, sizes []int, all func() bool) {
 	}
 }
 
-// TestCloseAccountsForSuperPackets: segments of a kernel's super-packet that
-// were taken from the TUN and not read are counted when the Wrapper is closed,
-// whether or not anybody calls Read again. Where the kernel grants no UDP
-// segmentation offload it keeps them, and they are not the Wrapper's to count.
+// TestCloseAccountsForSuperPackets: Close counts the segments of a kernel's
+// super-packet that the Wrapper took from the TUN and nobody read. A kernel without
+// UDP segmentation offload keeps them, and the Wrapper counts none.
 func TestCloseAccountsForSuperPackets(t *testing.T) {
 	host, w := openHost(t, host4, itself)
 	c := host.DialUDP(t, netip.AddrPortFrom(host4, portSupers), netip.AddrPortFrom(peer4, 9))
@@ -113,8 +112,8 @@ func TestCloseAccountsForSuperPackets(t *testing.T) {
 	}
 }
 
-// TestTransfersOverShortReads: two kernels' TCP goes through Reads with few
-// buffers, with injections in between, and comes out as it went in.
+// TestTransfersOverShortReads: TCP between two kernels passes Reads with few buffers
+// and injections in between, and arrives as it was sent.
 func TestTransfersOverShortReads(t *testing.T) {
 	const length = 3 << 20
 	a, wa := openHost(t, host4, itself)
@@ -200,8 +199,8 @@ func carry(t *testing.T, from, to *tstun.Wrapper, batch chan int, injected func(
 	}
 }
 
-// transferHashed moves so many random bytes from a to a listener over TCP and
-// returns the hashes of what was sent and what came.
+// transferHashed moves length random bytes from a to a listener over TCP, and
+// returns the hashes of what was sent and what arrived.
 func transferHashed(a *rig.Host, l net.Listener, length int64) (sent, came [sha256.Size]byte, err error) {
 	var conn net.Conn
 	err = a.NS.Do(func() (err error) {

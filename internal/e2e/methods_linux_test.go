@@ -12,8 +12,8 @@ import (
 	"tstun/tundev"
 )
 
-// TestEveryMethodAtEveryTimeOnKernelTUNs: those of New, of wireguard-go, and a
-// descriptor that was taken over.
+// TestEveryMethodAtEveryTimeOnKernelTUNs calls all methods on Wrappers on a TUN of
+// New's, one of wireguard-go's, and a descriptor that was taken over.
 func TestEveryMethodAtEveryTimeOnKernelTUNs(t *testing.T) {
 	h := &rig.Host{NS: netns.New(t)}
 	for name, create := range map[string]func() (tun.Device, string, error){

@@ -15,10 +15,10 @@ import (
 	"tstun/ipproto"
 )
 
-// TestRulesChangeInMidTransfer swaps the filter of the node that is spoken to
-// while two kernels' TCP moves data to it. One case is left out since it may
-// go either way: without the old state and without a rule, the connection is
-// refused if the peer speaks first, and adopted if the host does.
+// TestRulesChangeInMidTransfer swaps the filter of the receiving node while two
+// kernels' TCP moves data to it. It leaves out the case without the old state and
+// without a rule, which has no one outcome: the connection is refused if the peer
+// speaks first, and picked up if the host does.
 func TestRulesChangeInMidTransfer(t *testing.T) {
 	open := []filter.Match{rig.To(rig.Port(allowedPort), ipproto.TCP)}
 	tests := []struct {
@@ -78,14 +78,13 @@ func TestRulesChangeInMidTransfer(t *testing.T) {
 	}
 }
 
-// isReset reports whether a connection ended because the other side, or its
-// filter, said so.
+// isReset reports whether the other side, or its filter, has ended the connection.
 func isReset(err error) bool {
 	var op *net.OpError
 	return errors.As(err, &op) && !op.Timeout()
 }
 
-// transfer opens a connection from a to b, whose received bytes it counts.
+// transfer opens a connection from a to b, and counts the bytes that b receives.
 func transfer(t *testing.T, a, b *kernelNode) (net.Conn, *atomic.Int64) {
 	t.Helper()
 	addr := netip.AddrPortFrom(peer4, allowedPort).String()
@@ -118,7 +117,7 @@ func transfer(t *testing.T, a, b *kernelNode) (net.Conn, *atomic.Int64) {
 		t.Fatal(err)
 	}
 	t.Cleanup(func() {
-		// Nothing is left to say, and the other side may not hear it.
+		// A reset instead of a FIN: the other side may not get either.
 		_ = conn.(*net.TCPConn).SetLinger(0)
 		conn.Close()
 		l.Close()

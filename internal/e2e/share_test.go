@@ -78,7 +78,7 @@ func TestLesson26OnePeersPingsLeaveStatisticsForOthers(t *testing.T) {
 	}
 }
 
-// TestPeersHaveIDs: an ID is one peer's.
+// TestPeersHaveIDs: no two peers have one ID.
 func TestPeersHaveIDs(t *testing.T) {
 	r := rig.New(t, 1)
 	if err := r.W.SetPeers([]tstun.Peer{behind(1, peer4), behind(1, peer6)}); err == nil {

@@ -21,9 +21,9 @@ import (
 
 var soakTime = flag.Duration("soak", 3*time.Second, "how long two nodes are kept under mixed traffic")
 
-// TestSoak keeps two tunnelled kernels under mixed traffic while everything
-// that can be changed changes: what is lost is in some counter, the books
-// agree, and nothing grows.
+// TestSoak keeps two tunnelled kernels under mixed traffic while the whole
+// configuration changes. Each lost packet is in a counter, counters and statistics
+// agree, and neither memory nor descriptors grow.
 func TestSoak(t *testing.T) {
 	s := newSoak(t)
 	s.run(*soakTime / 4)
@@ -43,7 +43,7 @@ type soak struct {
 	sides [2]*side
 }
 
-// side is one end, and what the other sends to it.
+// side is one end, with the flows that the other end sends to it.
 type side struct {
 	*kernelNode
 	name     string
@@ -93,7 +93,7 @@ func newSoak(t *testing.T) *soak {
 	return s
 }
 
-// run runs all traffic for so long.
+// run runs all tasks of both sides for d.
 func (s *soak) run(d time.Duration) {
 	ctx, cancel := context.WithTimeout(s.t.Context(), d)
 	defer cancel()
@@ -106,7 +106,7 @@ func (s *soak) run(d time.Duration) {
 	all.Wait()
 }
 
-// settle waits until nothing is under way any more.
+// settle waits until no packet has been counted for half a second.
 func (s *soak) settle() {
 	tick := time.NewTicker(100 * time.Millisecond)
 	defer tick.Stop()
@@ -128,7 +128,7 @@ func (s *soak) settle() {
 	}
 }
 
-// footprint is what must not grow.
+// footprint is how much the process has in use of what must not grow.
 type footprint struct {
 	heap, small             uint64 // bytes in use: in all, and in small objects
 	goroutines, descriptors int
@@ -148,12 +148,12 @@ func (s *soak) measure() footprint {
 }
 
 const (
-	// smallRoom is for what comes and goes, and buffers for wireguard-go's
-	// packets, 64 KiB each and so not small, of which it holds some hundred
-	// more at one time than at another.
+	// smallRoom is how much small objects may vary. buffers is how much
+	// wireguard-go's packet buffers may: they are of 64 KiB, and it holds some
+	// hundred more at one time than at another.
 	smallRoom, buffers = 1 << 20, 256 << 16
-	// forgotten is how long a connection that is over is remembered, which
-	// takes perFlow bytes at most at each side.
+	// forgotten is how long a side remembers a connection that has ended. Each
+	// takes at most perFlow bytes.
 	forgotten, perFlow = time.Minute, 256
 )
 
@@ -174,7 +174,7 @@ func (s *soak) wantFlat(before, after footprint) {
 	}
 }
 
-// tasks is everything that goes on at one side.
+// tasks returns what one side does at once.
 func (s *side) tasks(t *testing.T) (tasks []func(context.Context)) {
 	for _, f := range flows {
 		tasks = append(tasks, s.sender(t, f))
@@ -191,8 +191,7 @@ func (s *side) tasks(t *testing.T) (tasks []func(context.Context)) {
 		func(ctx context.Context) { s.swap(ctx, t) })
 }
 
-// swap changes the rules, and at one of the sides whether connections are
-// counted.
+// swap changes the rules. At side b it also turns the statistics on and off.
 func (s *side) swap(ctx context.Context, t *testing.T) {
 	n := 0
 	every(ctx, 30*time.Millisecond, func() {
@@ -205,9 +204,8 @@ func (s *side) swap(ctx context.Context, t *testing.T) {
 	s.W.SetStatisticsEnabled(true)
 }
 
-// setRules lets all traffic in but what knocks, and something else each time.
-// What is over is forgotten before a quarter of a long test has passed, but not
-// before TCP has given up repeating itself.
+// setRules allows all traffic but that of knock, and a port that depends on n. Its
+// timeouts are less than a quarter of a long test, and longer than TCP retransmits.
 func (s *side) setRules(t *testing.T, n int) {
 	state := s.W.GetFilter().State()
 	if n == 0 {
@@ -258,7 +256,7 @@ func (s *side) extract() {
 	}
 }
 
-// losses is what the system has lost, as it says itself.
+// losses are the packets that the system says it has lost.
 type losses struct {
 	tunOut   uint64 // packets for the TUN
 	tunIn    uint64 // packets from the TUN
@@ -283,8 +281,8 @@ func (l losses) since(m losses) losses {
 	return losses{l.tunOut - m.tunOut, l.tunIn - m.tunIn, l.stack - m.stack, l.reasm - m.reasm, l.socket - m.socket, l.backlogs - m.backlogs}
 }
 
-// snmp reads both of the kernel's forms: a line of names and a line of values,
-// and a name and a value.
+// snmp reads both of the kernel's forms: a line of names above a line of values, and
+// lines of a name and a value.
 func snmp(text string) map[string]uint64 {
 	m := make(map[string]uint64)
 	var names []string
@@ -306,7 +304,7 @@ func snmp(text string) map[string]uint64 {
 	return m
 }
 
-// socketDrops is what WireGuard's own socket had no room for.
+// socketDrops returns how many packets WireGuard's own socket had no room for.
 func (s *side) socketDrops(t *testing.T) (sum uint64) {
 	t.Helper()
 	text, err := os.ReadFile("/proc/self/net/udp")
@@ -336,23 +334,23 @@ func backlogDrops(t *testing.T) (sum uint64) {
 	return sum
 }
 
-// perSocketBuffer is how many packets one loss between two WireGuard sockets
-// can be: the kernel passes on what was sent with UDP GSO in one piece.
+// perSocketBuffer is how many packets one loss between two WireGuard sockets can be:
+// the kernel passes on in one piece what was sent with UDP GSO.
 const perSocketBuffer = 128
 
-// between is how many packets to s went into the tunnel and did not come out.
+// between returns how many packets to s went into the tunnel and did not come out.
 func (s *side) between() uint64 {
 	in := s.W.Counters().In
 	return s.peer.W.Counters().Out.Packets - (in.Packets + in.Dropped() + in.Held - s.injected)
 }
 
-// passed is what the Wrapper has counted.
+// passed returns what the Wrapper has counted as passed.
 func (s *side) passed() netlogtype.Counts {
 	c := s.W.Counters()
 	return netlogtype.Counts{TxPackets: c.Out.Packets, TxBytes: c.Out.Bytes, RxPackets: c.In.Packets, RxBytes: c.In.Bytes}
 }
 
-// check compares what was sent to s with what came, and the books.
+// check compares what was sent to s with what arrived, and both with the counters.
 func (s *side) check(t *testing.T) {
 	in, between := s.W.Counters().In, s.between()-s.before
 	here, there := s.losses(t).since(s.start), s.peer.losses(t).since(s.peer.start)
@@ -390,7 +388,7 @@ func (s *side) check(t *testing.T) {
 	s.checkStatistics(t)
 }
 
-// checkReasons: no packet was dropped that the rules let through.
+// checkReasons checks that no packet was dropped that the rules allow.
 func (s *side) checkReasons(t *testing.T, in map[filter.Reason]uint64, lossy bool) {
 	t.Helper()
 	for reason, n := range in {
@@ -411,7 +409,7 @@ func (s *side) checkReasons(t *testing.T, in map[filter.Reason]uint64, lossy boo
 	}
 }
 
-// checkStatistics: the sum of all extracts is what passed.
+// checkStatistics checks that the sum of all extracts is what passed.
 func (s *side) checkStatistics(t *testing.T) {
 	t.Helper()
 	passed, n := s.passed(), s.counts

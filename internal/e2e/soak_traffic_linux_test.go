@@ -24,7 +24,7 @@ import (
 	"tstun/packet"
 )
 
-// udpFlow is numbered UDP packets from one side to the other.
+// udpFlow is a flow of numbered UDP packets from one side to the other.
 type udpFlow struct {
 	name string
 	port uint16 // source
@@ -51,15 +51,16 @@ var flows = []udpFlow{
 	}},
 }
 
-// arrivals is what came of a flow.
+// arrivals are the packets of a flow that arrived.
 type arrivals struct {
 	sent uint64 // owned by the sender
 	came atomic.Uint64
 	seen []uint64 // a bit for each that came; owned by the receiver
 }
 
-// take notes a packet. Packets may overtake each other on loopback, between
-// the WireGuard sockets.
+// take records a packet. It reports false if the packet was not sent, or arrived
+// before. Order does not matter: packets may overtake each other on loopback,
+// between the WireGuard sockets.
 func (a *arrivals) take(p []byte) bool {
 	n := binary.BigEndian.Uint64(p)
 	for n/64 >= uint64(len(a.seen)) {
@@ -71,7 +72,7 @@ func (a *arrivals) take(p []byte) bool {
 	return !twice && bytes.Equal(p, craft.Numbered(make([]byte, len(p)), n, 0, 1))
 }
 
-// receive starts what takes the flows to s, until the end of the test.
+// receive starts the receivers of the flows to s, which end with the test.
 func (s *side) receive(t *testing.T) {
 	t.Helper()
 	var receivers sync.WaitGroup
@@ -94,7 +95,7 @@ func (s *side) receive(t *testing.T) {
 	}
 }
 
-// sender returns what sends a flow at its rate.
+// sender returns a task that sends a flow at its rate.
 func (s *side) sender(t *testing.T, f udpFlow) func(context.Context) {
 	from, to := netip.AddrPortFrom(s.Addrs[0], f.port), netip.AddrPortFrom(s.peer.Addrs[0], allowedPort)
 	if f.v6 {
@@ -152,7 +153,7 @@ func (s *side) transfers(ctx context.Context, t *testing.T, l net.Listener) {
 	}
 }
 
-// knock tries the denied port.
+// knock dials the denied port.
 func (s *side) knock(ctx context.Context, t *testing.T) {
 	every(ctx, 100*time.Millisecond, func() {
 		err := s.NS.Do(func() error {
@@ -171,7 +172,7 @@ func (s *side) knock(ctx context.Context, t *testing.T) {
 	})
 }
 
-// pinger sends echo requests and takes the answers, whenever they come.
+// pinger sends echo requests and receives the replies, however late.
 type pinger struct {
 	c    net.PacketConn
 	to   net.Addr
@@ -201,8 +202,8 @@ func (s *side) newPingers(t *testing.T) (pingers []*pinger) {
 	return pingers
 }
 
-// echoHeader is type, code, checksum, identifier and sequence number.
-// RFC 792, RFC 4443 §4
+// echoHeader is the length of type, code, checksum, identifier and sequence number
+// (RFC 792, RFC 4443 §4).
 const echoHeader = 8
 
 func (p *pinger) receive(t *testing.T) {
