@@ -4,167 +4,131 @@ import (
 	"errors"
 	"slices"
 
+	"tstun/filter"
 	"tstun/flow"
+	"tstun/internal/accounting"
 	"tstun/internal/clock"
-	"tstun/packet"
+	"tstun/internal/fragqueue"
+	"tstun/internal/pipeline"
 	"tstun/tundev"
 )
 
-// batch is the working memory of one Read or Write: the configuration as it
-// was when the call began, the packet in hand, and what is to be counted at
-// the end.
+// batch is the working memory of one call of Read or Write. Each packet is
+// judged, counted and sent on, in this order: read.go and write.go do that by
+// the methods here.
 type batch struct {
+	pipeline.Frame // the packet in hand; its Config is cfg's
+
 	w   *Wrapper
-	cfg *config
-	now int64 // when the call began, as clock.Now tells; the same for all packets
-	way direction
-	p   packet.Parsed
-	id  flow.ID // of p, as the host sees it; zero for none
+	cfg *config // as it was when the call began
+	way accounting.Direction
 
-	lease lease
-	known bool       // the lease has the filter's verdict on p: it passes
-	stamp flow.Stamp // the filter's, on p
+	cache pipeline.VerdictCache
+	call  accounting.Call
+	local accounting.Local
 
-	out      [][]byte // inbound packets for the device, in the caller's buffers but for released ones
-	sent     []sent   // what was counted for each packet of out
-	released []heldFragment
-	others   []int // where out has packets that are not the caller's, but released
-	runs     []run
-	n        amount
-	drops    drops
-
-	ledger ledger
-
-	reply   reply     // what the path wants sent back for p, made by the caller
-	refused int       // of the caller's packets, those that were dropped
-	one     [1][]byte // Unbatched's single packet
-}
-
-// amount is a number of packets and the sum of their lengths.
-type amount struct {
-	packets, bytes uint64
-}
-
-func (a *amount) add(size int) {
-	a.packets++
-	a.bytes += uint64(size)
-}
-
-func (a *amount) addAll(other amount) {
-	a.packets += other.packets
-	a.bytes += other.bytes
-}
-
-func (a *amount) sub(size int) {
-	a.packets--
-	a.bytes -= uint64(size)
-}
-
-// run is what consecutive packets of one flow add up to.
-type run struct {
-	id flow.ID
-	amount
+	out      [][]byte             // inbound packets for the device, in the caller's buffers but for released ones
+	sent     []sent               // how each packet of out was counted
+	released []fragqueue.Fragment // that were held
+	others   []int                // where out has packets that are not the caller's, but released
+	refused  int                  // of the caller's packets, those that were dropped
+	one      [1][]byte            // Unbatched's single packet
 }
 
 // sent is how an inbound packet was counted before the device had it.
 type sent struct {
-	run  int32 // index in runs, -1 with statistics off
+	run  int32 // as accounting.Call has it
 	size int32
 }
 
-// begin returns a batch for one call with inbound packets. The lane is to be
-// left after the call.
-func (w *Wrapper) begin() *lane {
-	l := w.lanes.enter()
-	l.begin(w, dirIn)
-	return l
+// begin begins a call.
+func (b *batch) begin(w *Wrapper, way accounting.Direction) {
+	cfg := w.config.Load()
+	if cfg.Hooks == nil {
+		cfg = w.bindHooks()
+	}
+	b.w, b.way, b.cfg = w, way, cfg
+	b.Config, b.Now = &cfg.Config, clock.Now()
+	b.cache.Revalidate(b.Config, b.Now)
+	b.call.Begin(cfg.flows != nil)
+	if w.fragments.IsDue(b.Now) {
+		w.logOrphans(w.fragments.Expire(b.Now), b.Now)
+	}
 }
 
-func (b *batch) begin(w *Wrapper, way direction) {
-	b.w, b.way, b.cfg, b.now = w, way, w.config.Load(), clock.Now()
-	w.expireHeld(b.now)
-	b.renewLease()
-}
-
-// leave ends the call.
-func (l *lane) leave() {
-	l.end()
-	l.busy.Unlock()
-}
-
-// end forgets what is the caller's, what was counted and the configuration,
-// which may be much, and out of force before the next call. The lease stays.
+// end forgets what is the caller's and the configuration, which may be much, and
+// out of force before the next call.
 func (b *batch) end() {
 	clear(b.out)
 	clear(b.released)
-	b.out, b.sent, b.runs = b.out[:0], b.sent[:0], b.runs[:0]
+	b.out, b.sent = b.out[:0], b.sent[:0]
 	b.released, b.others = b.released[:0], b.others[:0]
-	b.n, b.refused, b.reply, b.known, b.one[0] = amount{}, 0, replyNone, false, nil
-	b.p, b.cfg, b.stamp = packet.Parsed{}, nil, flow.Stamp{}
+	b.refused, b.one[0] = 0, nil
+	b.Frame, b.cfg = pipeline.Frame{}, nil
 }
 
-// count notes that the packet in hand went through or was taken, and returns
-// the index of its run.
+// count counts the packet in hand, which passed or was taken, and returns its
+// run.
 func (b *batch) count(size int) int {
-	b.n.add(size)
-	if b.cfg.stats == nil {
-		return -1
+	if b.Packet.IsFragment() && b.cfg.flows != nil {
+		b.findFlow()
 	}
-	if b.p.IsFragment() {
-		b.countFragment()
-	}
-	last := len(b.runs) - 1
-	if last < 0 || !b.runs[last].id.Equal(&b.id) {
-		b.runs = append(b.runs, run{id: b.id})
-		last++
-	}
-	b.runs[last].add(size)
-	return last
+	return b.call.Count(&b.ID, size)
 }
 
-// countLeased is count for a packet of so many bytes that the lease covers.
-func (b *batch) countLeased(size int) int {
-	b.n.add(size)
-	if b.cfg.stats == nil {
-		return -1
+// findFlow makes b.ID, of a fragment, the flow of its datagram, if that is known.
+func (b *batch) findFlow() {
+	frag, _ := b.Packet.Fragment()
+	datagram, _ := flow.OutDatagram(&b.Packet)
+	peer := b.Packet.Dst.Addr()
+	if b.way == accounting.In {
+		datagram, _ = flow.InDatagram(&b.Packet)
+		peer = b.Packet.Src.Addr()
 	}
-	l := &b.lease
-	if l.run < 0 {
-		b.runs = append(b.runs, run{id: l.id})
-		l.run = len(b.runs) - 1
+	if frag.Offset == 0 {
+		b.cfg.flows.FirstFragment(b.way, datagram, &b.ID, b.Config.Peers.PeerOf(peer), b.Now)
+		return
 	}
-	b.runs[l.run].add(size)
-	return l.run
+	b.cfg.flows.LaterFragment(b.way, datagram, &b.ID, b.Now)
 }
 
-// send puts the packet of size bytes, which is in buf from offset on, has been
-// counted and belongs to the given run, among those for the device.
+// countDrop counts the packet in hand as dropped.
+func (b *batch) countDrop(r filter.Reason) {
+	b.call.Drops.Add(r, 1)
+	b.w.noteDrop(b.Config.Filter, r)
+}
+
+// cached makes the flow of the packet in hand, which was counted in run, the one
+// that the verdict cache has.
+func (b *batch) cached(run int) {
+	b.call.Cache(run)
+	if b.cfg.flows != nil {
+		before := b.local.Follow(&b.ID)
+		b.cfg.flows.Add(&before, b.way, b.Now, b.Config.Peers)
+	}
+}
+
+// send puts the packet of size bytes, which is in buf from offset on and was
+// counted in run, among those for the device.
 func (b *batch) send(buf []byte, offset, size, run int) {
 	b.sent = append(b.sent, sent{run: int32(run), size: int32(size)})
 	b.out = append(b.out, buf[:offset+size])
 }
 
-// unsendLost takes back the count of the packets that the device did not take
-// all but n of, and failed with err.
-func (b *batch) unsendLost(n int, err error) {
+// uncountLost uncounts the packets that the device failed to write: those in
+// err's list, or all after the first n.
+func (b *batch) uncountLost(n int, err error) {
 	var partial *tundev.WriteError
 	if errors.As(err, &partial) {
 		for _, i := range partial.Lost {
-			b.unsend(b.sent[i])
+			b.call.Uncount(int(b.sent[i].run), int(b.sent[i].size))
 		}
 		return
 	}
 	// Which they are is not known. Some devices return a number of bytes,
 	// which only tells whether anything was written.
 	for _, s := range b.sent[n:] {
-		b.unsend(s)
-	}
-}
-
-func (b *batch) unsend(s sent) {
-	b.n.sub(int(s.size))
-	if s.run >= 0 {
-		b.runs[s.run].sub(int(s.size))
+		b.call.Uncount(int(s.run), int(s.size))
 	}
 }
 
@@ -174,35 +138,30 @@ func (b *batch) ownSent(n int) int {
 	return n - others
 }
 
-// tally enters what the call has carried and dropped into the books.
-func (b *batch) tally() {
+// enter enters what the call has counted into counters and statistics.
+func (b *batch) enter() {
 	b.noteActivity()
+	b.w.checkHooks(b.Now)
 	if len(b.released) == 0 {
-		b.ledger.enter(b.n, b.leased(), &b.drops)
+		b.local.Enter(&b.call)
 	} else {
-		b.tallyReleased()
+		b.w.fragments.Settle(b.released, func() { b.local.Enter(&b.call) })
 	}
-	for i := range b.runs {
-		if i != b.lease.run {
-			b.cfg.stats.add(&b.runs[i], b.way, b.now, b.cfg.peers)
-		}
+	if b.cfg.flows != nil {
+		b.cfg.flows.AddCall(&b.call, b.way, b.Now, b.Config.Peers)
 	}
 }
 
-// tallyReleased enters all into the ledger in one moment with what is held no
-// more.
-func (b *batch) tallyReleased() {
-	s := &b.w.held
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	s.settle(b.released)
-	b.ledger.enter(b.n, b.leased(), &b.drops)
-}
-
-// leased is what the call has carried of the leased flow.
-func (b *batch) leased() amount {
-	if b.lease.run < 0 {
-		return amount{}
+// noteActivity notes the call, if a packet passed or was taken in it: as of now
+// where a function of the program may have taken its time, else as of its
+// beginning, which costs a lone packet no second question to the system.
+func (b *batch) noteActivity() {
+	if b.call.Passed.Packets == 0 {
+		return
 	}
-	return b.runs[b.lease.run].amount
+	now := b.Now
+	if b.way == accounting.In && b.Config.RunsIn() || b.way == accounting.Out && b.Config.RunsOut() {
+		now = clock.Now()
+	}
+	b.w.activity.Note(now)
 }

@@ -4,21 +4,18 @@ import (
 	"net/netip"
 
 	"tstun/filter"
+	"tstun/internal/accounting"
 	"tstun/internal/clock"
+	"tstun/internal/pipeline"
 	"tstun/key"
 )
 
 // config is what can be set while packets flow. A batch reads it once; a
 // change makes a new one, so that a config never changes once it is in
-// w.config.
+// w.config. Hooks are nil until the first packet.
 type config struct {
-	serial   uint64                // tells it from the others of its Wrapper
-	filter   *filter.Filter        // nil: drop everything
-	peers    *peerTable            // nil: no NAT, nobody jailed
-	disco    *key.DiscoPublic      // nil: none
-	activity map[netip.Addr]func() // by destination
-	reject   Reject
-	stats    *statistics // nil: off
+	pipeline.Config
+	flows *accounting.Flows // nil: flows are not counted
 }
 
 // update makes a changed copy of the config the one in force.
@@ -27,7 +24,7 @@ func (w *Wrapper) update(change func(*config)) {
 	defer w.configMu.Unlock()
 	c := *w.config.Load()
 	change(&c)
-	c.serial++
+	c.Serial++
 	w.config.Store(&c)
 }
 
@@ -38,20 +35,20 @@ func (w *Wrapper) SetFilter(filt *filter.Filter) {
 	if filt != nil {
 		filt.Begin(clock.Now())
 	}
-	w.update(func(c *config) { c.filter = filt })
+	w.update(func(c *config) { c.Filter = filt })
 }
 
 // GetFilter returns the main filter, or nil if none is set.
-func (w *Wrapper) GetFilter() *filter.Filter { return w.config.Load().filter }
+func (w *Wrapper) GetFilter() *filter.Filter { return w.config.Load().Filter }
 
 // SetDiscoKey sets this node's discovery key. A disco packet that carries it
 // has come back to its sender and is dropped, whichever way it goes. The zero
 // key switches the check off.
 func (w *Wrapper) SetDiscoKey(k key.DiscoPublic) {
 	w.update(func(c *config) {
-		c.disco = &k
+		c.Disco = &k
 		if k.IsZero() {
-			c.disco = nil
+			c.Disco = nil
 		}
 	})
 }
@@ -61,7 +58,7 @@ func (w *Wrapper) SetDiscoKey(k key.DiscoPublic) {
 // their key. They must not block. The Wrapper owns m from then on. m must not
 // be nil; an empty map switches the calls off.
 func (w *Wrapper) SetDestIPActivityFuncs(m map[netip.Addr]func()) {
-	w.update(func(c *config) { c.activity = m })
+	w.update(func(c *config) { c.Activity = m })
 }
 
 // SetStatisticsEnabled switches the counting per connection on or off. It is
@@ -69,9 +66,9 @@ func (w *Wrapper) SetDestIPActivityFuncs(m map[netip.Addr]func()) {
 // was counted until ExtractStatistics takes it.
 func (w *Wrapper) SetStatisticsEnabled(enable bool) {
 	w.update(func(c *config) {
-		c.stats = nil
+		c.flows = nil
 		if enable {
-			c.stats = w.stats
+			c.flows = w.flows
 		}
 	})
 }

@@ -4,6 +4,7 @@ import (
 	"errors"
 	"fmt"
 	"os"
+	"tstun/internal/deverr"
 )
 
 var (
@@ -27,7 +28,7 @@ var (
 // orClosed returns ErrClosed in place of an error that comes of closing: any
 // once the Wrapper is closed, and what a device closed by others says.
 func (w *Wrapper) orClosed(err error) error {
-	if err != nil && (w.isClosed() || errors.Is(err, os.ErrClosed)) {
+	if err != nil && (w.isClosed() || deverr.Closed(err)) {
 		return ErrClosed
 	}
 	return err

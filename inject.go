@@ -6,6 +6,8 @@ import (
 	"gvisor.dev/gvisor/pkg/tcpip/stack"
 
 	"tstun/filter"
+	"tstun/internal/accounting"
+	"tstun/internal/inject"
 )
 
 // InjectInboundDirect writes the packet in buf from offset on to the device,
@@ -27,10 +29,11 @@ func (w *Wrapper) InjectInboundDirect(buf []byte, offset int) error {
 	case len(buf) == offset:
 		return nil
 	}
-	l := w.begin()
-	defer l.leave()
-	w.receiveInjected(&l.batch, buf, offset)
-	_, err := w.deliver(&l.batch, offset)
+	b := w.pool.acquire()
+	b.begin(w, accounting.In)
+	defer b.release()
+	b.injectedIn(buf, offset)
+	_, err := w.deliver(&b.batch, offset)
 	return err
 }
 
@@ -56,34 +59,35 @@ func (w *Wrapper) InjectInboundCopy(packet []byte) error {
 // which may be a GSO super-packet; that is cut into segments. It takes over
 // one reference to pkt, also on an error.
 func (w *Wrapper) InjectInboundPacketBuffer(pkt *stack.PacketBuffer) error {
-	i := injection{pkt: pkt}
+	p := inject.Packet{Buffer: pkt}
 	if err := w.checkPacketBuffer("inbound", pkt); err != nil {
-		i.release()
+		p.Release()
 		return err
 	}
-	var segs segments
-	if err := segs.load(i); err != nil {
+	var segs inject.Segments
+	if err := segs.Load(p); err != nil {
 		return fmt.Errorf("tstun: inject inbound: %w", err)
 	}
-	l := w.begin()
-	defer l.leave()
-	for segs.more() {
-		buf := make([]byte, PacketStartOffset+segs.size())
-		if _, err := segs.next(buf[PacketStartOffset:]); err != nil {
+	b := w.pool.acquire()
+	b.begin(w, accounting.In)
+	defer b.release()
+	for segs.More() {
+		buf := make([]byte, PacketStartOffset+segs.Size())
+		if _, err := segs.Next(buf[PacketStartOffset:]); err != nil {
 			return fmt.Errorf("tstun: inject inbound: %w", err)
 		}
-		w.receiveInjected(&l.batch, buf, PacketStartOffset)
+		b.injectedIn(buf, PacketStartOffset)
 	}
-	_, err := w.deliver(&l.batch, PacketStartOffset)
+	_, err := w.deliver(&b.batch, PacketStartOffset)
 	return err
 }
 
-// receiveInjected puts a packet among those for the device. Bytes that are no
-// IP packet pass: they are the injector's affair.
-func (w *Wrapper) receiveInjected(b *batch, buf []byte, offset int) {
-	b.p.Decode(buf[offset:])
-	b.id.SetIn(&b.p)
-	size := len(b.p.Buffer())
+// injectedIn puts a packet, which is in buf from offset on, among those for the
+// device.
+func (b *batch) injectedIn(buf []byte, offset int) {
+	b.Packet.Decode(buf[offset:])
+	b.InjectedIn()
+	size := len(b.Packet.Buffer())
 	b.send(buf, offset, size, b.count(size))
 }
 
@@ -100,7 +104,7 @@ func (w *Wrapper) InjectOutbound(packet []byte) error {
 	case len(packet) == 0:
 		return nil
 	}
-	return w.inject(injection{data: packet})
+	return w.inject(inject.Packet{Data: packet})
 }
 
 // InjectOutboundPacketBuffer is InjectOutbound for a packet of gVisor's,
@@ -108,16 +112,16 @@ func (w *Wrapper) InjectOutbound(packet []byte) error {
 // one reference to pkt, also on an error, and drops it once the packet was
 // read, or the Wrapper is closed.
 func (w *Wrapper) InjectOutboundPacketBuffer(pkt *stack.PacketBuffer) error {
-	i := injection{pkt: pkt}
+	p := inject.Packet{Buffer: pkt}
 	if err := w.checkPacketBuffer("outbound", pkt); err != nil {
-		i.release()
+		p.Release()
 		return err
 	}
 	if pkt.Size() == 0 {
-		i.release()
+		p.Release()
 		return nil
 	}
-	return w.inject(i)
+	return w.inject(p)
 }
 
 // checkPacketBuffer refuses what cannot be injected. A super-packet may be
@@ -126,13 +130,9 @@ func (w *Wrapper) checkPacketBuffer(way string, pkt *stack.PacketBuffer) error {
 	if w.isClosed() {
 		return ErrClosed
 	}
-	opts, cut, err := gsoOptions(pkt)
+	size, err := inject.LongestSegment(pkt)
 	if err != nil {
 		return fmt.Errorf("tstun: inject %s: %w", way, err)
-	}
-	size := pkt.Size()
-	if cut {
-		size = min(size, opts.Transport+maxTCPHeader+opts.Size)
 	}
 	if size > MaxPacketSize {
 		return tooLarge(way, size)
@@ -140,15 +140,16 @@ func (w *Wrapper) checkPacketBuffer(way string, pkt *stack.PacketBuffer) error {
 	return nil
 }
 
-// maxTCPHeader is the longest TCP header, with options. RFC 9293 §3.1
-const maxTCPHeader = 60
-
-// inject queues i for Read, or counts it if there is no room.
-func (w *Wrapper) inject(i injection) error {
-	err := w.queue.push(i)
-	if err == ErrQueueFull {
-		w.tally.dropOut(filter.ReasonQueueFull, 1)
+// inject queues p for Read, or counts it if there is no room.
+func (w *Wrapper) inject(p inject.Packet) error {
+	switch w.queue.Push(p) {
+	case nil:
+		return nil
+	case inject.ErrClosed:
+		return ErrClosed
+	default:
+		w.drops.Add(filter.ReasonQueueFull, 1)
 		w.noteQueueFull()
+		return ErrQueueFull
 	}
-	return err
 }

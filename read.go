@@ -4,13 +4,15 @@ import (
 	"fmt"
 
 	"tstun/filter"
+	"tstun/internal/accounting"
+	"tstun/internal/inject"
 )
 
 // inbox is what Read keeps between two calls.
 type inbox struct {
-	segments  segments // what is left of an injected super-packet
-	hostsTurn bool     // the last call served injections: look at the host first
-	read      bool     // Read was called
+	segments  inject.Segments // what is left of an injected super-packet
+	hostsTurn bool            // the last call served injections: look at the host first
+	read      bool            // Read was called
 	silence   silence
 	batch     batch
 }
@@ -52,18 +54,18 @@ func (w *Wrapper) Read(bufs [][]byte, sizes []int, offset int) (int, error) {
 func (w *Wrapper) endRead() {
 	w.readMu.Unlock()
 	if w.isClosed() {
-		w.abandonReading()
+		w.discardUnread()
 	}
 }
 
-// abandonReading counts what a closed Wrapper will not hand out any more,
-// unless a Read is going on, which does it at its end.
-func (w *Wrapper) abandonReading() {
+// discardUnread counts as dropped what a closed Wrapper will not hand out any
+// more, unless a Read is going on, which does it at its end.
+func (w *Wrapper) discardUnread() {
 	if !w.readMu.TryLock() {
 		return
 	}
 	defer w.readMu.Unlock()
-	w.tally.dropOut(filter.ReasonClosed, w.inbox.segments.abandon()+w.src.abandon())
+	w.drops.Add(filter.ReasonClosed, w.inbox.segments.Discard()+w.host.Discard())
 }
 
 // readOnce serves the host and the injectors by turns, so that neither starves
@@ -82,103 +84,104 @@ func (w *Wrapper) readOnce(bufs [][]byte, sizes []int, offset int) (int, error) 
 	return w.readHost(bufs, sizes, offset, true)
 }
 
-// readHost takes packets from the device and sends them down the path.
+// readHost takes packets from the device through the outbound path.
 func (w *Wrapper) readHost(bufs [][]byte, sizes []int, offset int, wait bool) (int, error) {
-	n, err := w.src.read(bufs, sizes, offset, wait)
+	n, err := w.host.Read(bufs, sizes, offset, wait)
 	if n == 0 {
 		return 0, err
 	}
 	b := &w.inbox.batch
-	b.begin(w, dirOut)
+	b.begin(w, accounting.Out)
 	for i := range n {
-		sizes[i] = w.sendHost(b, bufs[i], sizes[i], offset)
+		sizes[i] = b.outbound(bufs[i], sizes[i], offset)
 	}
-	w.watchSilence(sizes[:n], b.now)
-	b.tally()
+	w.watchSilence(sizes[:n], b.Now)
+	b.enter()
 	b.end()
 	return n, err
 }
 
-// sendHost judges one packet from the host and returns its size, or 0 if it
-// is not for WireGuard.
-func (w *Wrapper) sendHost(b *batch, buf []byte, size, offset int) int {
-	if size == 0 {
+// outbound takes one packet from the host, of the size that the device said and
+// in buf from offset on, through the outbound path. It returns the packet's
+// size, or 0 if it is not for WireGuard.
+func (b *batch) outbound(buf []byte, size, offset int) int {
+	switch {
+	case size == 0:
 		return 0 // an idle read of the device, no packet
-	}
-	if size < 0 {
-		b.drops.add(filter.ReasonMalformed, 1) // tundev.Malformed, or no size at all
+	case size < 0:
+		b.call.Drops.Add(filter.ReasonMalformed, 1) // tundev.Malformed, or no size at all
 		return 0
-	}
-	if offset > len(buf) || size > len(buf)-offset {
-		b.drops.add(filter.ReasonTooLarge, 1)
+	case offset > len(buf) || size > len(buf)-offset:
+		b.call.Drops.Add(filter.ReasonTooLarge, 1)
 		return 0
 	}
 	pkt := buf[offset : offset+size]
-	size = b.lease.cover(pkt)
-	if size > 0 && b.lease.whole {
-		b.countLeased(size)
+	size = b.cache.Lookup(pkt)
+	if size > 0 && b.cache.Unseen {
+		b.call.CountCached(&b.cache.ID, size)
 		return size
 	}
-	b.p.Decode(pkt)
-	b.known = size > 0
-	o := b.outbound()
-	if o.fate == dropped {
-		b.drops.add(o.reason, 1)
-		w.noteDrop(b.cfg.filter, o.reason)
+	b.Packet.Decode(pkt)
+	b.Cached = size > 0
+	v := b.Outbound()
+	if v.Response.IsDrop() {
+		b.countDrop(v.Reason)
 		return 0
 	}
-	size = len(b.p.Buffer())
+	size = len(b.Packet.Buffer())
 	run := b.count(size)
-	if o.fate == taken {
+	if v.Response == filter.Handled {
 		return 0
 	}
-	b.takeLease(!w.seenOut() && len(b.cfg.activity) == 0, run)
+	if b.cache.Fill(&b.Frame, b.Config.RunsOut()) {
+		b.cached(run)
+	}
 	return size
 }
 
 // readInjected takes as many injected packets as there are.
 func (w *Wrapper) readInjected(bufs [][]byte, sizes []int, offset int) (n int) {
 	segs := &w.inbox.segments
-	if !w.nextInjection(segs) {
+	if !w.nextInjected(segs) {
 		return 0
 	}
 	b := &w.inbox.batch
-	b.begin(w, dirOut)
-	for n < len(bufs) && w.nextInjection(segs) {
-		size, err := segs.next(bufs[n][min(offset, len(bufs[n])):])
+	b.begin(w, accounting.Out)
+	for n < len(bufs) && w.nextInjected(segs) {
+		size, err := segs.Next(bufs[n][min(offset, len(bufs[n])):])
 		if err != nil {
-			b.drops.add(filter.ReasonTooLarge, segs.abandon())
+			b.call.Drops.Add(filter.ReasonTooLarge, segs.Discard())
 			continue
 		}
-		sizes[n] = w.sendInjected(b, bufs[n][offset:offset+size])
+		sizes[n] = b.injectedOut(bufs[n][offset : offset+size])
 		n++
 	}
-	w.watchSilence(sizes[:n], b.now)
-	b.tally()
+	w.watchSilence(sizes[:n], b.Now)
+	b.enter()
 	b.end()
 	return n
 }
 
-// nextInjection makes sure that segs has something to give, if the queue has.
-func (w *Wrapper) nextInjection(segs *segments) bool {
-	for !segs.more() {
-		i, ok := w.queue.pop()
+// nextInjected makes sure that segs has a packet, if the queue has one.
+func (w *Wrapper) nextInjected(segs *inject.Segments) bool {
+	for !segs.More() {
+		p, ok := w.queue.Pop()
 		if !ok {
 			return false
 		}
-		if err := segs.load(i); err != nil {
+		if err := segs.Load(p); err != nil {
 			w.logf("tstun: injected packet: %v", err)
-			w.tally.dropOut(filter.ReasonMalformed, 1)
+			w.drops.Add(filter.ReasonMalformed, 1)
 		}
 	}
 	return true
 }
 
-// sendInjected sends one injected packet and returns its size.
-func (w *Wrapper) sendInjected(b *batch, pkt []byte) int {
-	b.p.Decode(pkt)
-	b.injected()
-	size := len(b.p.Buffer())
+// injectedOut sends one injected packet and returns its size.
+func (b *batch) injectedOut(pkt []byte) int {
+	b.Packet.Decode(pkt)
+	b.InjectedOut()
+	size := len(b.Packet.Buffer())
 	b.count(size)
 	return size
 }

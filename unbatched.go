@@ -3,6 +3,7 @@ package tstun
 import (
 	"os"
 	"sync"
+	"tstun/internal/accounting"
 
 	"golang.zx2c4.com/wireguard/tun"
 )
@@ -53,13 +54,14 @@ func (u *Unbatched) Read(buf []byte, offset int) (int, error) {
 // the number is 0. Write may change the bytes of buf, also the PacketStartOffset
 // bytes before offset, and keeps nothing.
 func (u *Unbatched) Write(buf []byte, offset int) (int, error) {
-	l := u.w.begin()
-	defer l.leave()
-	l.one[0] = buf
-	if _, err := u.w.write(&l.batch, l.one[:], offset); err != nil {
+	b := u.w.pool.acquire()
+	b.begin(u.w, accounting.In)
+	defer b.release()
+	b.one[0] = buf
+	if _, err := u.w.write(&b.batch, b.one[:], offset); err != nil {
 		return 0, err
 	}
-	if l.refused > 0 {
+	if b.refused > 0 {
 		return 0, ErrFiltered
 	}
 	return len(buf) - offset, nil

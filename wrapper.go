@@ -13,7 +13,11 @@ import (
 	"golang.zx2c4.com/wireguard/tun"
 
 	"tstun/filter"
+	"tstun/internal/accounting"
 	"tstun/internal/clock"
+	"tstun/internal/fragqueue"
+	"tstun/internal/hostread"
+	"tstun/internal/inject"
 	"tstun/logger"
 	"tstun/packet"
 	"tstun/tundev"
@@ -40,24 +44,15 @@ const (
 // once for the Read that is going on in it.
 const closeWait = 450 * time.Millisecond
 
-// FilterFunc judges one packet. It may read the Parsed and its buffer and
-// rewrite payload bytes in place, but keep neither after it returns. It runs
-// on the goroutine that called Read or Write, for every packet that comes as far
-// as the hook, and may inject packets; what is injected passes it by. Several
-// goroutines may call it at once.
-//
-// On Accept the packet goes on, on Handled the hook has taken it: the packet
-// goes nowhere else and counts as delivered. Any other Response drops it.
-type FilterFunc func(*packet.Parsed, *Wrapper) filter.Response
-
 // Wrapper is a tun.Device with a packet filter, hooks, injection and
 // counters in front of another tun.Device. The package comment draws the way
 // of a packet through it.
 //
 // The exported fields are hooks: nil, or called as their comments say. They
-// must be set before the first Read, Write or injection and not changed
-// later. All methods may be called from any goroutine at any time. A Wrapper
-// comes from Wrap or WrapTAP; the zero value is not valid.
+// must be set before the first Read, Write or injection: the first packet binds
+// those that are there. One that is set later is not called, and a log line says
+// so. All methods may be called from any goroutine at any time. A Wrapper comes
+// from Wrap or WrapTAP; the zero value is not valid.
 type Wrapper struct {
 	// PreFilterIn sees inbound packets before the main filter does, and so
 	// also those that the main filter is going to drop. It does not see what
@@ -96,26 +91,27 @@ type Wrapper struct {
 	dev  tun.Device // as Wrap got it
 	ip   tun.Device // carries IP packets: dev, its direct form, or the TAP adaptor on dev
 
-	configMu sync.Mutex // serialises changes of config
-	config   atomic.Pointer[config]
+	configMu  sync.Mutex // serialises changes of config
+	config    atomic.Pointer[config]
+	lateHooks lateHooks
 
-	readMu sync.Mutex // held by the one Read that is going on; guards inbox, but its ledger
+	readMu sync.Mutex // held by the one Read that is going on; guards inbox, but its local counters
 	inbox  inbox
 
-	src    source
-	queue  *queue
-	events events
-	stats  *statistics
-	tally  tally
-	linkIO linkErrors
+	host    hostread.Reader
+	queue   *inject.Queue
+	replies inject.ReplyLimit // of what peers provoke
+	events  events
+	linkIO  linkErrors
+
+	pool      pool // batches for inbound packets
+	fragments *fragqueue.Queue
+
+	flows    *accounting.Flows
+	drops    accounting.DropCounters // outbound, outside of batches
+	activity accounting.Activity
 
 	mistakes mistakes
-
-	lanes   lanes
-	answers answerLimit // of what peers provoke
-	held    heldFragments
-
-	activity activity
 
 	heard     atomic.Bool   // Write was called with packets
 	closed    atomic.Bool   // set by Close, before done
@@ -144,10 +140,10 @@ var _ tun.Device = (*Wrapper)(nil)
 func Wrap(logf logger.Logf, dev tun.Device) *Wrapper {
 	if d, ok := tundev.AsDirect(logf, dev); ok {
 		w := wrap(logf, dev, d)
-		w.serve(&direct{dev: d, logf: w.logf, done: w.done})
+		w.readFrom(hostread.NewDirect(d, w.done, w.logf))
 		return w
 	}
-	return wrapPumped(logf, dev, dev)
+	return wrapAhead(logf, dev, dev)
 }
 
 // WrapTAP is Wrap for an Ethernet device. The Wrapper strips and adds
@@ -156,36 +152,38 @@ func Wrap(logf logger.Logf, dev tun.Device) *Wrapper {
 // send to any peer. The host's addresses have to be configured on the device;
 // the Wrapper is no DHCP server.
 func WrapTAP(logf logger.Logf, dev tun.Device) *Wrapper {
-	return wrapPumped(logf, dev, tundev.TAP(dev))
+	return wrapAhead(logf, dev, tundev.TAP(dev))
 }
 
-func wrapPumped(logf logger.Logf, dev, ip tun.Device) *Wrapper {
+// wrapAhead makes a Wrapper that reads ip ahead.
+func wrapAhead(logf logger.Logf, dev, ip tun.Device) *Wrapper {
 	w := wrap(logf, dev, ip)
-	w.serve(newPump(ip, w.done, w.logf))
+	w.readFrom(hostread.NewAhead(ip, PacketStartOffset, w.done, w.logf))
 	return w
 }
 
-// wrap makes a Wrapper without a source: serve sets it.
+// wrap makes a Wrapper that reads from nowhere: readFrom completes it.
 func wrap(logf logger.Logf, dev, ip tun.Device) *Wrapper {
 	if logf == nil {
 		logf = logger.Discard
 	}
 	w := &Wrapper{
-		logf:  logf,
-		dev:   dev,
-		ip:    ip,
-		stats: newStatistics(),
-		done:  make(chan struct{}),
+		logf:      logf,
+		dev:       dev,
+		ip:        ip,
+		flows:     accounting.NewFlows(),
+		fragments: fragqueue.New(PacketStartOffset),
+		done:      make(chan struct{}),
 	}
 	w.config.Store(new(config))
 	w.events.init(ip.Events, w.done)
-	w.activity.last.Store(clock.Now())
+	w.activity.Begin(clock.Now())
 	return w
 }
 
-func (w *Wrapper) serve(src source) {
-	w.src = src
-	w.queue = newQueue(src.wake)
+func (w *Wrapper) readFrom(host hostread.Reader) {
+	w.host = host
+	w.queue = inject.NewQueue(host.Wake)
 }
 
 // Unwrap returns the device that Wrap was given. The Wrapper still owns it.
@@ -220,11 +218,11 @@ func (w *Wrapper) Close() error {
 	w.closeOnce.Do(func() {
 		w.closed.Store(true)
 		close(w.done)
-		w.tally.dropOut(filter.ReasonClosed, w.queue.close())
-		w.logOrphans(w.held.close(), clock.Now())
+		w.drops.Add(filter.ReasonClosed, w.queue.Close())
+		w.logOrphans(w.fragments.Close(), clock.Now())
 		w.closeErr = w.closeDevice()
 		w.events.close()
-		w.abandonReading()
+		w.discardUnread()
 	})
 	return w.closeErr
 }
@@ -238,7 +236,7 @@ func (w *Wrapper) closeDevice() error {
 	defer timeout.Stop()
 	select {
 	case err := <-closed:
-		return errors.Join(err, w.src.close(closeWait))
+		return errors.Join(err, w.host.Close(closeWait))
 	case <-timeout.C:
 		return fmt.Errorf("tstun: close: the device's Close did not return within %v", closeWait)
 	}

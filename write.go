@@ -1,12 +1,13 @@
 package tstun
 
 import (
-	"errors"
 	"fmt"
 	"sync/atomic"
-	"syscall"
 
 	"tstun/filter"
+	"tstun/internal/accounting"
+	"tstun/internal/deverr"
+	"tstun/internal/pipeline"
 )
 
 // Write takes packets that came out of WireGuard, each in bufs from offset
@@ -27,9 +28,10 @@ import (
 // An error is the device's, ErrClosed, or what is wrong with offset; then the
 // number is that of the packets known to be written.
 func (w *Wrapper) Write(bufs [][]byte, offset int) (int, error) {
-	l := w.begin()
-	defer l.leave()
-	return w.write(&l.batch, bufs, offset)
+	b := w.pool.acquire()
+	b.begin(w, accounting.In)
+	defer b.release()
+	return w.write(&b.batch, bufs, offset)
 }
 
 func (w *Wrapper) write(b *batch, bufs [][]byte, offset int) (int, error) {
@@ -43,7 +45,7 @@ func (w *Wrapper) write(b *batch, bufs [][]byte, offset int) (int, error) {
 		w.noteHeard()
 	}
 	for _, buf := range bufs {
-		w.receive(b, buf, offset)
+		b.inbound(buf, offset)
 	}
 	if n, err := w.deliver(b, offset); err != nil {
 		return n, err
@@ -51,48 +53,51 @@ func (w *Wrapper) write(b *batch, bufs [][]byte, offset int) (int, error) {
 	return len(bufs), nil
 }
 
-// receive judges one packet from WireGuard.
-func (w *Wrapper) receive(b *batch, buf []byte, offset int) {
+// inbound takes one packet from WireGuard, which is in buf from offset on,
+// through the inbound path.
+func (b *batch) inbound(buf []byte, offset int) {
 	pkt := buf[min(offset, len(buf)):]
-	size := b.lease.cover(pkt)
-	if size > 0 && b.lease.whole {
-		b.send(buf, offset, size, b.countLeased(size))
+	size := b.cache.Lookup(pkt)
+	if size > 0 && b.cache.Unseen {
+		b.send(buf, offset, size, b.call.CountCached(&b.cache.ID, size))
 		return
 	}
-	b.p.Decode(pkt)
-	b.known = size > 0
-	o := b.inbound()
-	if o.fate == waits {
-		if w.hold(b) {
+	b.Packet.Decode(pkt)
+	b.Cached = size > 0
+	v := b.Inbound()
+	if b.Waits {
+		if b.hold() {
 			return
 		}
-		o = b.admit(b.cfg.peers.find(b.p.Src.Addr()))
+		v = b.Admit()
 	}
-	if o.fate == dropped {
+	if v.Response.IsDrop() {
 		b.refused++
 	}
-	w.dispose(b, o, buf, offset)
-	if b.p.IsFragment() {
-		w.release(b, o, offset)
+	b.dispatch(v, buf, offset)
+	if b.Packet.IsFragment() {
+		b.releaseHeld(v, offset)
 	}
 }
 
-// dispose does to the packet in hand, which is in buf from offset on, what the
-// path has found.
-func (w *Wrapper) dispose(b *batch, o outcome, buf []byte, offset int) {
-	switch size := len(b.p.Buffer()); o.fate {
-	case passed:
+// dispatch counts the packet in hand, which is in buf from offset on, and sends
+// it where its verdict says: to the device, or nowhere and perhaps a reply to
+// the peer.
+func (b *batch) dispatch(v filter.Verdict, buf []byte, offset int) {
+	switch size := len(b.Packet.Buffer()); v.Response {
+	case filter.Accept:
 		run := b.count(size)
 		b.send(buf, offset, size, run)
-		b.takeLease(!w.seenIn(), run)
-	case taken:
+		if b.cache.Fill(&b.Frame, b.Config.Hooks.SeeIn()) {
+			b.cached(run)
+		}
+	case filter.Handled:
 		b.count(size)
-	case dropped:
-		b.drops.add(o.reason, 1)
-		w.noteDrop(b.cfg.filter, o.reason)
+	default:
+		b.countDrop(v.Reason)
 	}
-	if b.reply != replyNone {
-		w.answer(b, o.reason)
+	if b.Reply != pipeline.NoReply {
+		b.w.reply(b, v.Reason)
 	}
 }
 
@@ -103,13 +108,13 @@ func (w *Wrapper) deliver(b *batch, offset int) (n int, err error) {
 		n, err = w.ip.Write(b.out, offset)
 		if err != nil {
 			n = max(0, min(n, len(b.out)))
-			b.unsendLost(n, err)
-			b.drops.add(filter.ReasonDevice, len(b.out)-n)
+			b.uncountLost(n, err)
+			b.call.Drops.Add(filter.ReasonDevice, len(b.out)-n)
 			n = b.ownSent(n)
 		}
 		err = w.linkIO.judge(w, err)
 	}
-	b.tally()
+	b.enter()
 	return n, err
 }
 
@@ -128,7 +133,7 @@ func (l *linkErrors) judge(w *Wrapper, err error) error {
 		return nil
 	case w.orClosed(err) == ErrClosed:
 		return ErrClosed
-	case errors.Is(err, syscall.EIO):
+	case deverr.LinkDown(err):
 		// What Linux says of a TUN whose link is down. The next packet may
 		// find it up again.
 		if !l.down.Swap(true) {

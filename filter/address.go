@@ -6,7 +6,7 @@ import (
 	"tstun/packet"
 )
 
-// formReason returns why p is dropped for its form alone.
+// formReason returns why p is dropped for its form alone, or ReasonNone.
 func formReason(p *packet.Parsed) Reason {
 	switch p.Problem() {
 	case packet.ProblemNone:
@@ -27,7 +27,7 @@ func formReason(p *packet.Parsed) Reason {
 }
 
 // addressReason returns why a packet from src to dst is dropped for these
-// addresses alone.
+// addresses alone, or ReasonNone.
 func (p Permit) addressReason(src, dst netip.Addr) Reason {
 	if dst.Is4In6() || src.Is4In6() {
 		if !p.Mapped {
@@ -62,9 +62,10 @@ func (p Permit) unicastReason(a netip.Addr) Reason {
 	return ReasonNone
 }
 
-// isMartian reports whether a cannot be a host's address on any network: this
-// network and loopback (RFC 1122 §3.2.1.3), class E with the broadcast
-// address (RFC 1112 §4), unspecified and loopback (RFC 4291 §2.5).
+// isMartian reports whether a cannot be the address of a host on any network. Such
+// are "this network" and loopback (RFC 1122 §3.2.1.3), class E with the broadcast
+// address (RFC 1112 §4), and IPv6's unspecified and loopback addresses (RFC 4291
+// §2.5).
 func isMartian(a netip.Addr) bool {
 	if a.Is4() {
 		first := a.As4()[0]

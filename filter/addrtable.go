@@ -8,21 +8,21 @@ import (
 	"tstun/internal/lpm"
 )
 
-// none is the number of no node.
+// none stands for the absence of a prefix, a node or a position.
 const none = ^uint32(0)
 
-// addrTable numbers prefixes and finds the longest one that holds an address.
-// Single addresses, of which there may be very many, are in hash tables, a
-// look-up in which touches memory once; all wider prefixes are in a trie.
+// addrTable numbers prefixes and finds the longest one that contains an address.
+// Single addresses, of which there may be very many, are in hash tables, where a
+// look-up reads memory once. All wider prefixes are in a trie.
 type addrTable struct {
 	hosts4 hostTable[uint32]
 	hosts6 hostTable[[2]uint64]
 	nets   lpm.Table[uint32]
-	size   uint32 // prefixes numbered so far
+	size   uint32 // number of prefixes
 }
 
-// add returns the number of a masked prefix, which it gives it if need be.
-// fresh reports whether it did.
+// add returns the number of the masked prefix p. fresh reports whether p had none
+// before.
 func (t *addrTable) add(p netip.Prefix) (n uint32, fresh bool) {
 	switch {
 	case !p.IsSingleIP():
@@ -43,7 +43,7 @@ func (t *addrTable) add(p netip.Prefix) (n uint32, fresh bool) {
 	return t.size - 1, true
 }
 
-// find returns the number of the longest prefix that holds a, or none.
+// find returns the number of the longest prefix that contains a, or none.
 func (t *addrTable) find(a netip.Addr) uint32 {
 	n := none
 	if a.Is4() {
@@ -82,8 +82,8 @@ func (t *addrTable) each(f func(n, up uint32)) {
 	}
 }
 
-// enclosing returns the number of the longest prefix that holds p and is
-// shorter, or none.
+// enclosing returns the number of the longest prefix that is shorter than p and
+// contains it, or none.
 func (t *addrTable) enclosing(p netip.Prefix) uint32 {
 	if p.Bits() == 0 {
 		return none
@@ -95,7 +95,7 @@ func (t *addrTable) enclosing(p netip.Prefix) uint32 {
 	return none
 }
 
-// tree is how the prefixes of a table lie in each other.
+// tree says which prefixes of a table contain which.
 type tree struct {
 	order []uint32 // the numbers, those of wider prefixes first
 	up    []uint32 // by number: that of the next wider prefix, or none
@@ -110,12 +110,12 @@ func newTree(t *addrTable) tree {
 	return tr
 }
 
-// depthFirst returns the numbers in an order in which all prefixes within one
-// follow it directly.
+// depthFirst returns the numbers in an order in which each prefix is followed by all
+// prefixes that it contains.
 func (t tree) depthFirst() []uint32 {
-	// The place of a prefix is behind that of the wider one, and behind those
-	// of its siblings that came before with all that is within them.
-	size := make([]uint32, len(t.up)) // of a prefix with all within
+	// The place of a prefix is after the wider one, and after its earlier siblings
+	// with all that they contain.
+	size := make([]uint32, len(t.up)) // by number: prefixes in it, with itself
 	for _, n := range slices.Backward(t.order) {
 		size[n]++
 		if up := t.up[n]; up != none {
@@ -196,7 +196,7 @@ func (t *hostTable[K]) slot(k K, h uint64) *hostSlot[K] {
 	}
 }
 
-// insert returns the number of k, which becomes n if it has none.
+// insert returns the number of k. If k has none, insert gives it n.
 func (t *hostTable[K]) insert(k K, n uint32, hash func(K) uint64) uint32 {
 	if 2*(t.n+1) > len(t.slots) {
 		t.grow(hash)

@@ -1,6 +1,7 @@
 package filter
 
 import (
+	"math"
 	"net/netip"
 	"strconv"
 
@@ -8,41 +9,40 @@ import (
 	"tstun/logger"
 )
 
-// Config is what New makes a Filter of. The zero value lets no inbound packet
-// in, since nothing is local, and no flow but what the host opens.
+// Config configures a Filter. The zero value drops every inbound packet, since no
+// address is local.
 //
-// No prefix may have bits behind its length: 10.1.2.3/8 is refused, since it may
-// be meant as 10.0.0.0/8 or as 10.1.2.3/32.
+// No prefix may have host bits: New refuses 10.1.2.3/8, since it may be meant as
+// 10.0.0.0/8 or as 10.1.2.3/32.
 type Config struct {
-	// Matches are the rules. What none of them allows is refused. Their
-	// order means nothing to the verdict.
+	// Matches are the rules. Inbound flows that none of them allows are refused.
+	// Their order does not change any verdict.
 	Matches []Match
 	// Local are the host's addresses. Inbound packets to others are
 	// dropped.
 	Local []netip.Prefix
-	// LogIPs: only packets with both addresses in these are logged. nil: all
-	// are. Empty but not nil: none.
+	// LogIPs limits the log to packets with both addresses in these prefixes.
+	// nil: all packets. Empty but not nil: none.
 	LogIPs []netip.Prefix
-	// Logf gets the log lines. nil: none are made.
+	// Logf gets the log lines. nil: there is no log.
 	Logf logger.Logf
-	// State is that of a previous filter, whose open flows live on. nil:
-	// the filter starts with none.
+	// State is that of a previous filter, whose open flows stay open. nil:
+	// the filter starts with no flows.
 	State *State
-	// Keep, with State: flows that peers opened, or may have opened, live on
-	// even if the rules do not allow them, but for those that a filter without
-	// Keep, in between, did not allow. Otherwise they are cut.
+	// Keep, with State: flows that peers opened, or may have opened, stay open
+	// even if the rules do not allow them, except those that a filter without
+	// Keep, in between, did not allow. Without Keep the new rules cut them.
 	Keep bool
-	// LooseTCP accepts every inbound TCP segment to Local that is not a
-	// SYN, flow or no flow, so that a restarted program can take over
-	// connections in mid-stream. Such a segment opens no flow. Jailed
-	// peers, and flows that were revoked, do not profit; with ShieldsUp
-	// nobody does.
+	// LooseTCP accepts every inbound TCP segment to Local that is not a SYN,
+	// also without a flow, so that a restarted program can pick up connections
+	// in mid-stream. Such a segment opens no flow. LooseTCP does not apply to
+	// jailed peers, to revoked flows, or with ShieldsUp.
 	LooseTCP bool
 	// ShieldsUp refuses all new inbound flows, whatever Matches says.
 	ShieldsUp bool
-	// Permit lets in and out what is dropped otherwise.
+	// Permit lets packets in and out that are dropped otherwise.
 	Permit Permit
-	// Limits bound memory and idle time.
+	// Limits bound the State's size and the idle time of flows.
 	Limits Limits
 }
 
@@ -54,8 +54,8 @@ func (c *Config) logIPs() []netip.Prefix {
 	return c.LogIPs
 }
 
-// Permit names kinds of addresses that a Filter drops unless told otherwise.
-// A permitted inbound packet still needs a rule or a flow.
+// Permit says of kinds of addresses whether packets from and to them may pass. The
+// zero value permits none. A permitted inbound packet still needs a rule or a flow.
 type Permit struct {
 	// Multicast: multicast destinations. They need not be in Local.
 	Multicast bool
@@ -76,25 +76,30 @@ type Match struct {
 	IPProto []ipproto.Proto
 	// Srcs are the peers' addresses.
 	Srcs []netip.Prefix
-	// Dsts are the host's addresses and ports. For ICMP the ports are not
-	// looked at. Other protocols without ports need AllPorts. Where a protocol
-	// has ports, the zero PortRange is refused: port 0 alone is no service's
-	// (RFC 6335 §6), but what a forgotten field says.
+	// Dsts are the host's addresses and ports. For ICMP the ports do not count.
+	// Other protocols without ports need AllPorts. Where a protocol has ports,
+	// New refuses the zero PortRange: port 0 alone is no service's (RFC 6335
+	// §6), but the value of a field that was not set.
 	Dsts []NetPortRange
 }
 
 // PortRange is the ports from First to Last, both included.
 type PortRange struct{ First, Last uint16 }
 
+// maxPort is the highest port number: RFC 768, RFC 9293 §3.1.
+const maxPort = math.MaxUint16
+
 // AllPorts is every port, 0 included. It must not be changed.
-var AllPorts = PortRange{First: 0, Last: 65535}
+var AllPorts = PortRange{First: 0, Last: maxPort}
+
+func (r PortRange) isAll() bool { return r.First == 0 && r.Last == maxPort }
 
 func (r PortRange) contains(port uint16) bool { return r.First <= port && port <= r.Last }
 
 // String returns "80", "8000-8999", or "*" for all ports.
 func (r PortRange) String() string {
 	switch {
-	case r.First == 0 && r.Last == 65535:
+	case r.isAll():
 		return "*"
 	case r.First == r.Last:
 		return strconv.Itoa(int(r.First))
@@ -102,7 +107,7 @@ func (r PortRange) String() string {
 	return strconv.Itoa(int(r.First)) + "-" + strconv.Itoa(int(r.Last))
 }
 
-// NetPortRange is ports of the addresses in a prefix.
+// NetPortRange is a range of ports of the addresses in a prefix.
 type NetPortRange struct {
 	Net   netip.Prefix
 	Ports PortRange

@@ -2,106 +2,104 @@ package filter
 
 import "tstun/ipproto"
 
-// dense answers for addresses that so many rules name that to walk their lists
-// would take long. It numbers units, and asks for one in three bitmaps:
+// dense is the part of the index for addresses that many rules name, where walking
+// their lists would take long. It numbers units, and looks for one in three bitmaps:
 //
 //	source      ── the units that may come from there ──┐
 //	destination ── the units that may go there ─────────┼─ a unit in all three
 //	port        ── the units that allow it ─────────────┘
 //
-// A unit is a source set with one range of ports of the same protocols. Only
-// units of addresses that many rules name have a number. The bitmaps come from
-// sweeps, since one for each address would take memory as the product of
-// addresses and rules.
+// A unit is a source set with one range of ports of the same protocols. Only units of
+// addresses that many rules name have a number. The bitmaps are read from sweeps: one
+// bitmap for each address would take memory in proportion to addresses × rules.
 type dense struct {
 	words int // of a bitmap
-	// limit is the number of look-ups from which on to read bitmaps is
-	// quicker than to walk the lists.
+	// limit is the number of look-ups from which on reading bitmaps is quicker
+	// than walking the lists.
 	limit uint32
 
-	srcs, dsts, ports      sweep
-	srcCrowds, dstCrowds   []crowd
-	srcCrowdOf, dstCrowdOf []uint32 // by the number of a prefix: its crowd, or none
-	classOf                [256]uint16
-	classes                []protoClass
-	whole                  []uint64 // bitmaps of the classes without ports
+	srcs, dsts, ports        sweep
+	srcPrefixes, dstPrefixes []densePrefix
+	srcPrefixOf, dstPrefixOf []uint32 // by the number of a prefix: its densePrefix, or none
+	classOf                  [256]uint16
+	classes                  []protoClass
+	whole                    []uint64 // bitmaps of the classes without ports
 }
 
-// crowd is a prefix that many rules name, with the wider ones.
-type crowd struct {
+// densePrefix is a prefix that, with the wider ones, many rules name.
+type densePrefix struct {
 	at    uint32 // in the sweep: with the prefix and all wider ones open
 	items uint32 // in the lists of the prefix and all wider ones
 	depth uint32 // lists that these are
 }
 
-// protoClass is the protocols that the same units allow on the same ports.
+// protoClass is a class of protocols that the same units allow on the same ports.
 type protoClass struct {
-	whole  int      // of a class without ports: where its bitmap is
-	starts []uint16 // of a class with ports: where the set of units changes
-	at     []uint32 // in the sweep: from that start on
+	whole  int      // of a class without ports: index of its bitmap in dense.whole
+	starts []uint16 // of a class with ports: ports at which the set of units changes
+	at     []uint32 // by index in starts: position in the sweep
 }
 
-// Words of the three bitmaps that are on the stack at once: to clear a large
-// block takes longer than to read small bitmaps.
+// Words of the three bitmaps that are on the stack at once. Clearing a large block
+// takes longer than reading small bitmaps.
 const (
 	blockWords = 160
 	smallWords = 16
 )
 
-// crowdsOf returns the crowds of two prefixes, if they have such and their
-// lists are slower to walk than the bitmaps.
-func (x *dense) crowdsOf(s, d uint32) (src, dst *crowd, ok bool) {
-	a, b := x.srcCrowdOf[s], x.dstCrowdOf[d]
+// prefixes returns the dense prefixes with the numbers s and d. ok is false if one is
+// not dense, or if walking their lists is quicker than reading the bitmaps.
+func (x *dense) prefixes(s, d uint32) (src, dst *densePrefix, ok bool) {
+	a, b := x.srcPrefixOf[s], x.dstPrefixOf[d]
 	if a == none || b == none {
 		return nil, nil, false
 	}
-	src, dst = &x.srcCrowds[a], &x.dstCrowds[b]
+	src, dst = &x.srcPrefixes[a], &x.dstPrefixes[b]
 	return src, dst, walkCost(src, dst) > uint64(x.limit)
 }
 
-// walkCost returns how many look-ups it takes at most to walk the lists.
-func walkCost(src, dst *crowd) uint64 {
+// walkCost returns the greatest number of look-ups that walking the lists takes.
+func walkCost(src, dst *densePrefix) uint64 {
 	return min(uint64(src.items)*uint64(dst.depth), uint64(dst.items)*uint64(src.depth))
 }
 
-// allows reports whether a unit is for the source, the destination, and the
-// service.
-func (x *dense) allows(src, dst *crowd, proto ipproto.Proto, port uint16) bool {
+// allows reports whether a unit has the source, the destination and the service.
+func (x *dense) allows(src, dst *densePrefix, proto ipproto.Proto, port uint16) bool {
 	class := &x.classes[x.classOf[proto]]
-	q := question{src: src.at, dst: dst.at, whole: class.whole}
+	q := bitmapQuery{src: src.at, dst: dst.at, whole: class.whole}
 	if class.whole < 0 {
 		if q.port = class.find(port); q.port == none {
 			return false
 		}
 	}
 	if x.words <= smallWords {
-		return x.askSmall(q)
+		return x.intersectSmall(q)
 	}
-	return x.askLarge(q)
+	return x.intersectLarge(q)
 }
 
-// question says which three bitmaps to read.
-type question struct {
+// bitmapQuery says which three bitmaps to read.
+type bitmapQuery struct {
 	src, dst uint32 // positions in the sweeps
-	port     uint32 // likewise, unless
-	whole    int    // this is where the bitmap is among x.whole, or -1
+	port     uint32 // position in the sweep of ports, if whole is -1
+	whole    int    // index of the bitmap in dense.whole, or -1
 }
 
 //go:noinline
-func (x *dense) askSmall(q question) bool {
+func (x *dense) intersectSmall(q bitmapQuery) bool {
 	var from, to, on [smallWords]uint64
-	return x.ask(q, from[:], to[:], on[:])
+	return x.intersectAll(q, from[:], to[:], on[:])
 }
 
 //go:noinline
-func (x *dense) askLarge(q question) bool {
+func (x *dense) intersectLarge(q bitmapQuery) bool {
 	var from, to, on [blockWords]uint64
-	return x.ask(q, from[:], to[:], on[:])
+	return x.intersectAll(q, from[:], to[:], on[:])
 }
 
-// ask reports whether the three bitmaps have a unit in common. It reads them
-// piece by piece into the three slices, which are of one length.
-func (x *dense) ask(q question, from, to, on []uint64) bool {
+// intersectAll reports whether the three bitmaps have a unit in common. It reads them
+// block by block into the three slices, which have one length.
+func (x *dense) intersectAll(q bitmapQuery, from, to, on []uint64) bool {
 	for first := 0; first < x.words; first += len(from) {
 		n := min(len(from), x.words-first)
 		x.srcs.read(from[:n], first, q.src)
@@ -128,7 +126,7 @@ func intersect(a, b, c []uint64) bool {
 	return false
 }
 
-// find returns the position in the sweep for a port, or none.
+// find returns the position of a port in the sweep, or none.
 func (c *protoClass) find(port uint16) uint32 {
 	lo, hi := 0, len(c.starts)
 	for lo < hi {

@@ -96,7 +96,7 @@ func (x *index) lookups(src, dst netip.Addr) (n int) {
 		return 0
 	}
 	if x.dense != nil {
-		if _, _, ok := x.dense.crowdsOf(s, d); ok {
+		if _, _, ok := x.dense.prefixes(s, d); ok {
 			steps := func(w *sweep) int { return 1 << w.shift >> 1 }
 			return 3*x.dense.words + steps(&x.dense.srcs) + steps(&x.dense.dsts) + steps(&x.dense.ports)
 		}
@@ -145,8 +145,8 @@ func TestBitmapsDoNotGrowWithTheProduct(t *testing.T) {
 	if x.dense == nil {
 		t.Fatal("the index has no bitmaps")
 	}
-	if len(x.dense.srcCrowds) < n || len(x.dense.dstCrowds) < n {
-		t.Fatalf("%d and %d prefixes in crowds, want %d", len(x.dense.srcCrowds), len(x.dense.dstCrowds), n)
+	if len(x.dense.srcPrefixes) < n || len(x.dense.dstPrefixes) < n {
+		t.Fatalf("%d and %d prefixes in crowds, want %d", len(x.dense.srcPrefixes), len(x.dense.dstPrefixes), n)
 	}
 	for name, w := range map[string]*sweep{"sources": &x.dense.srcs, "destinations": &x.dense.dsts, "ports": &x.dense.ports} {
 		if len(w.steps) > 4*n || 8*len(w.kept) > 16*4*n {

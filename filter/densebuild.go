@@ -7,12 +7,12 @@ import (
 	"tstun/ipproto"
 )
 
-// denseBuild is what a dense index is made from, and as far as it is made.
+// denseBuild builds a dense index.
 type denseBuild struct {
 	x        *dense
 	srcs     side[uint32] // sets
 	dsts     side[grant]
-	wanted   []want // sorted by destination
+	ruleDsts []ruleDst // sorted by destination
 	services []service
 	sets     int
 	cost     func(words int) uint32 // see readCost
@@ -20,14 +20,14 @@ type denseBuild struct {
 	units []uint64 // set<<32 | service, in ascending order
 }
 
-// side is the tree of the prefixes on one side, with their lists.
+// side is the prefix tree of the sources or of the destinations, with their lists.
 type side[T any] struct {
 	tree
 	lists lists[T]
 	nodes []node[T]
 
-	items, depth []uint32 // by prefix: in its list and those of wider ones; lists that these are
-	most         []uint32 // by prefix: the most items of it and narrower ones
+	items, depth []uint32 // by prefix: items in its list and those of wider ones; number of these lists
+	most         []uint32 // by prefix: greatest items of it and the prefixes that it contains
 	deepest      uint32
 }
 
@@ -53,13 +53,13 @@ func newSide[T any](t tree, l lists[T], nodes []node[T]) side[T] {
 	return s
 }
 
-// crowded reports whether an address in prefix n may need more than limit
-// look-ups, if the lists of the other side are as deep as given.
-func (s *side[T]) crowded(n, deepest, limit uint32) bool {
+// isDense reports whether an address in prefix n may need more than limit look-ups.
+// deepest is that of the other side.
+func (s *side[T]) isDense(n, deepest, limit uint32) bool {
 	return uint64(s.most[n])*uint64(deepest) > uint64(limit)
 }
 
-// worst returns the most look-ups that any address may need.
+// worst returns the greatest number of look-ups that an address may need.
 func (s *side[T]) worst(deepest uint32) uint64 {
 	if len(s.most) == 0 {
 		return 0
@@ -67,11 +67,11 @@ func (s *side[T]) worst(deepest uint32) uint64 {
 	return uint64(slices.Max(s.most)) * uint64(deepest)
 }
 
-// newDense returns the dense index, or nil if walking is never slower.
+// newDense returns the dense index, or nil if walking lists is never slower.
 func newDense(b denseBuild) *dense {
 	worst := min(b.srcs.worst(b.dsts.deepest), b.dsts.worst(b.srcs.deepest))
-	// What the bitmaps cost, and so the limit, depends on how many units
-	// there are, and that on the limit.
+	// The cost of bitmaps, and so the limit, depends on the number of units, and
+	// that depends on the limit.
 	limit := b.cost(1)
 	for range 2 {
 		if worst <= uint64(limit) {
@@ -90,8 +90,8 @@ func newDense(b denseBuild) *dense {
 	return b.x
 }
 
-// readCost returns how many look-ups take as long as to read bitmaps of a
-// number of words.
+// readCost returns how many look-ups take as long as reading three bitmaps of so many
+// words.
 func readCost(words int) uint32 {
 	n := int64(words) // the product is beyond an int of 32 bits
 	blocks := (n + blockWords - 1) / blockWords
@@ -102,20 +102,19 @@ func readCost(words int) uint32 {
 
 func (b *denseBuild) words() int { return (len(b.units) + 63) / 64 }
 
-// findUnits finds what addresses can have in common that need more than limit
-// look-ups.
+// findUnits finds the units of addresses that need more than limit look-ups.
 func (b *denseBuild) findUnits(limit uint32) {
 	in := make([]bool, b.sets)
 	for n := range uint32(len(b.srcs.nodes)) {
-		if b.srcs.crowded(n, b.dsts.deepest, limit) {
+		if b.srcs.isDense(n, b.dsts.deepest, limit) {
 			for _, set := range b.srcs.lists.of(n) {
 				in[set] = true
 			}
 		}
 	}
 	b.units = b.units[:0]
-	for _, w := range b.wanted {
-		if in[w.set] && b.dsts.crowded(w.dst, b.srcs.deepest, limit) {
+	for _, w := range b.ruleDsts {
+		if in[w.set] && b.dsts.isDense(w.dst, b.srcs.deepest, limit) {
 			b.units = append(b.units, uint64(w.set)<<32|uint64(w.service))
 		}
 	}
@@ -123,8 +122,8 @@ func (b *denseBuild) findUnits(limit uint32) {
 	b.units = slices.Compact(b.units)
 }
 
-// sweepSources walks the prefixes of the sources. The items are sets, each of
-// which is the units with that set, one behind the other.
+// sweepSources walks the prefixes of the sources. The items are sets. Each stands for
+// the units with that set, which are consecutive.
 func (b *denseBuild) sweepSources() {
 	spans := make([]uint32, 0, len(b.units)+1)
 	item := make([]uint32, b.sets) // by set: one more than its item
@@ -141,7 +140,7 @@ func (b *denseBuild) sweepSources() {
 	}
 	l := lists[uint32]{at: make([]uint32, len(b.srcs.nodes)+1)}
 	for n := range uint32(len(b.srcs.nodes)) {
-		if b.srcs.crowded(n, b.dsts.deepest, b.x.limit) {
+		if b.srcs.isDense(n, b.dsts.deepest, b.x.limit) {
 			for _, set := range b.srcs.lists.of(n) {
 				if item[set] != 0 {
 					l.items = append(l.items, item[set]-1)
@@ -151,7 +150,7 @@ func (b *denseBuild) sweepSources() {
 		l.at[n+1] = uint32(len(l.items))
 	}
 	w := newSweep(b.words(), spans)
-	b.x.srcCrowdOf, b.x.srcCrowds = walk(&b.srcs, b.dsts.deepest, b.x.limit, l, sets, w)
+	b.x.srcPrefixOf, b.x.srcPrefixes = walk(&b.srcs, b.dsts.deepest, b.x.limit, l, sets, w)
 	b.x.srcs = w.done()
 }
 
@@ -159,8 +158,8 @@ func (b *denseBuild) sweepSources() {
 // units.
 func (b *denseBuild) sweepDestinations() {
 	l := lists[uint32]{at: make([]uint32, len(b.dsts.nodes)+1)}
-	for _, w := range b.wanted {
-		if !b.dsts.crowded(w.dst, b.srcs.deepest, b.x.limit) {
+	for _, w := range b.ruleDsts {
+		if !b.dsts.isDense(w.dst, b.srcs.deepest, b.x.limit) {
 			continue
 		}
 		if i, ok := slices.BinarySearch(b.units, uint64(w.set)<<32|uint64(w.service)); ok {
@@ -172,16 +171,16 @@ func (b *denseBuild) sweepDestinations() {
 		l.at[i+1] = max(l.at[i+1], l.at[i]) // of nodes without items
 	}
 	w := newSweep(b.words(), nil)
-	b.x.dstCrowdOf, b.x.dstCrowds = walk(&b.dsts, b.srcs.deepest, b.x.limit, l, len(b.units), w)
+	b.x.dstPrefixOf, b.x.dstPrefixes = walk(&b.dsts, b.srcs.deepest, b.x.limit, l, len(b.units), w)
 	b.x.dsts = w.done()
 }
 
-// walk goes through the tree of the crowded prefixes. It opens the items of
-// each when it comes to it, and closes them when it has been through all
-// narrower ones. An item that is in several nested prefixes is open once.
-func walk[T any](s *side[T], deepest, limit uint32, items lists[uint32], n int, w *sweepBuilder) ([]uint32, []crowd) {
+// walk walks the tree of the dense prefixes. It flips the items of each into the set
+// before the prefixes that it contains, and out of the set after them. An item of
+// several nested prefixes is flipped in and out once.
+func walk[T any](s *side[T], deepest, limit uint32, items lists[uint32], n int, w *sweepBuilder) ([]uint32, []densePrefix) {
 	of := slices.Repeat([]uint32{none}, len(s.nodes))
-	var crowds []crowd
+	var prefixes []densePrefix
 	open := make([]uint32, n)
 	var path []uint32 // the prefixes that are open, wider ones first
 	leave := func() {
@@ -194,7 +193,7 @@ func walk[T any](s *side[T], deepest, limit uint32, items lists[uint32], n int, 
 		}
 	}
 	for _, n := range s.depthFirst() {
-		if !s.crowded(n, deepest, limit) {
+		if !s.isDense(n, deepest, limit) {
 			continue
 		}
 		for len(path) > 0 && path[len(path)-1] != s.up[n] {
@@ -206,19 +205,19 @@ func walk[T any](s *side[T], deepest, limit uint32, items lists[uint32], n int, 
 				w.flip(item)
 			}
 		}
-		of[n] = uint32(len(crowds))
-		crowds = append(crowds, crowd{at: w.at(), items: s.items[n], depth: s.depth[n]})
+		of[n] = uint32(len(prefixes))
+		prefixes = append(prefixes, densePrefix{at: w.at(), items: s.items[n], depth: s.depth[n]})
 	}
-	return of, slices.Clip(crowds)
+	return of, slices.Clip(prefixes)
 }
 
-// done returns the sweep, without the room for more.
+// done returns the sweep, without spare capacity.
 func (b *sweepBuilder) done() sweep {
 	b.steps, b.kept = slices.Clone(b.steps), slices.Clone(b.kept)
 	return b.sweep
 }
 
-// sweepServices walks the ports, for each class of protocols that have such.
+// sweepServices walks the ports of each class of protocols that have ports.
 func (b *denseBuild) sweepServices() {
 	serviceOf := func(u uint64) *service { return &b.services[uint32(u)] }
 	members := b.classify(serviceOf)
@@ -246,7 +245,7 @@ func (b *denseBuild) sweepServices() {
 		for i, change := range changes {
 			w.flip(uint32(change))
 			if i+1 == len(changes) || changes[i+1]>>32 != change>>32 {
-				if port := change >> 32; port <= 65535 {
+				if port := change >> 32; port <= maxPort {
 					c.starts, c.at = append(c.starts, uint16(port)), append(c.at, w.at())
 				}
 			}
@@ -257,8 +256,8 @@ func (b *denseBuild) sweepServices() {
 	b.x.ports = w.done()
 }
 
-// classify sorts the protocols into classes, of which each unit allows all or
-// none, and returns one protocol of each.
+// classify divides the protocols into classes of which each unit allows all or none.
+// It returns one protocol of each class.
 func (b *denseBuild) classify(serviceOf func(uint64) *service) (members []ipproto.Proto) {
 	class := &b.x.classOf
 	for p := range class {

@@ -1,78 +1,75 @@
 // Package filter decides which packets pass between peers and the host.
 //
-// Rules allow flows that peers open; what no rule allows is refused. Flows
-// that the host opens are always allowed, and so are the answers to them: the
-// filter keeps state for TCP, UDP, SCTP, ICMP queries such as pings, and
-// protocols without ports.
+// Rules allow flows that peers open. All other flows of peers are refused. Flows that
+// the host opens are always allowed, and so are the replies: the filter keeps state
+// for TCP, UDP, SCTP, ICMP queries such as pings, and protocols without ports.
 //
-// An inbound packet is judged in this order; the first step that has an
-// answer gives it:
+// An inbound packet is judged in these steps. The first one that decides gives the
+// verdict:
 //
-//  1. its form: what package packet could not decode is dropped;
-//  2. its addresses: multicast, link-local, mapped and martian ones are
-//     dropped unless Config.Permit lets them be;
-//  3. its destination, which must be in Config.Local;
-//  4. later fragments follow the verdict on the first one; those that come
-//     before it are dropped, unless the caller holds them back, see Awaits;
-//  5. an open flow that it belongs to: it passes;
-//  6. the flow that it speaks about: ICMP errors, replies to ICMP queries and
-//     TSMP rejections pass if that is open, and are dropped if not;
-//  7. Config.ShieldsUp and Jailed refuse what is new;
+//  1. form: what package packet could not decode is dropped;
+//  2. addresses: multicast, link-local, mapped and martian ones are dropped unless
+//     Config.Permit permits them;
+//  3. destination: it must be in Config.Local;
+//  4. fragments: later ones get the verdict on the first one; those that come before
+//     it are dropped, unless the caller holds them back, see Awaits;
+//  5. established: a packet of an open flow passes;
+//  6. related: ICMP errors, replies to ICMP queries and TSMP rejections pass if the
+//     flow that they are about is open, and are dropped if not;
+//  7. Config.ShieldsUp and Jailed refuse new flows;
 //  8. the rules.
 //
-// Outbound packets are judged by steps 1 and 2 only; Record then opens the
-// way for the answers.
+// Outbound packets are judged by steps 1 and 2 only. Record then opens their flow, so
+// that replies come in.
 //
-// A flow that a peer opened is judged anew when the rules change: its first
-// packet under a new Filter that took over the State of the old one decides.
-// If the new rules do not allow it, it is remembered as revoked until it has
-// been idle, so that what the host still sends in it does not look like a
-// flow that the host opens. A new connection attempt (TCP SYN) of either
-// side ends that.
+// When the rules change, a flow that a peer opened is judged again, at its first packet
+// under a new Filter with the State of the old one. If the new rules do not allow it,
+// the flow is revoked: the State holds it until it has been idle, so that packets that
+// the host still sends in it do not open a flow of the host's. A SYN of either side
+// ends that.
 //
 // # TCP
 //
-// TCP is followed without looking at sequence numbers: by SYN, FIN and RST.
-// So the peer may send what the host ignores, and what it sends alone proves
-// nothing: no segment of a peer's shortens the life of a connection. A
-// connection is established until both sides have sent FIN or the host has
-// sent RST (RFC 5382 REQ-5); after a RST of the peer's the next segment of
-// the host's tells whether it goes on. When it is over, neither the peer nor
-// a RST of the host's prolongs it. A connection begins as the host's with the
-// host's SYN only, and only that can be answered by a SYN, also a repeated one, if
-// nothing else has answered it (simultaneous open); every other SYN of the
-// peer's is for the rules. One that they let into a connection of the host's
-// does not end it, but if the host then grants it by a SYN-ACK, the connection
-// counts as adopted, which see; so does one whose SYN-ACK has another initial
-// sequence number than the host's SYN, since a listener has sent it.
+// TCP connections are tracked by SYN, FIN and RST, without sequence numbers. So the
+// peer may send segments that the host ignores, and no segment of a peer's makes a
+// connection expire earlier. A connection is established until both sides have sent FIN
+// or the host has sent RST (RFC 5382 REQ-5). After a RST of the peer's, the host's next
+// segment tells whether it goes on. When a connection has ended, neither the peer nor a
+// RST of the host's prolongs it.
 //
-// # Who began it
+// Only the host's SYN opens a connection of the host's. The peer may reply to it with a
+// SYN, also a repeated one, while it has sent nothing else (simultaneous open). The
+// rules judge every other SYN of the peer's. One that they let into a connection of the
+// host's does not end it. If the host then replies with a SYN-ACK, the connection is
+// picked up, as described below. So is one whose SYN-ACK has another initial sequence
+// number than the host's SYN: a listener has sent it.
 //
-// An inbound packet without a flow is judged by the rules. An outbound one may
-// be the host's answer to a flow of the peer's that was forgotten, for lack of
-// room, for its age or with the program. A SYN and a query of ICMP's say that
-// the host begins, a SYN-ACK that the peer did, which the rules have to allow.
-// Any other packet opens
+// # Pickup
 //
-//   - a flow that is adopted, if the rules would let the peer open it: either
-//     side may have begun it, so it is refused to jailed peers and cut by new
-//     rules that would not let the peer open it;
-//   - none, if rules of the last ten minutes would, and a flow of that peer's
-//     may have been forgotten in that time;
-//   - otherwise a flow of the host's; of TCP an adopted one, and only shortly
-//     after the State was made, see Limits.Pickup, so that connections survive
-//     a restart of the program.
+// The rules judge an inbound packet without a flow. An outbound one may be the host's
+// reply in a flow of the peer's that the State lost: by eviction, by a timeout or with
+// the program. A SYN and an ICMP query show that the host opens the flow. A SYN-ACK shows
+// that the peer did, which the rules must allow. Any other packet opens
 //
-// Security comes before continuity: a UDP flow of the host's that a wide rule
-// would let the peer open is cut with that rule. What cannot be known is an
-// answer that comes later than that, one over a restart under other rules, and
-// one from another of the host's addresses than was asked.
+//   - a flow that is picked up, if the rules would let the peer open it. Either side may
+//     have initiated it, so it is refused to jailed peers, and new rules cut it if they
+//     would not let the peer open it;
+//   - no flow, if rules of the last ten minutes would, and the State may have lost a
+//     flow of that peer's in that time;
+//   - otherwise a flow of the host's. TCP is picked up instead, and only shortly after
+//     the first packet of the State, see Limits.Pickup, so that connections survive a
+//     restart of the program.
+//
+// Security comes before continuity: a UDP flow of the host's that a wide rule would let
+// the peer open is cut with that rule. The filter cannot recognise a reply that comes
+// later than that, one after a restart under other rules, and one from another of the
+// host's addresses than the peer sent to.
 //
 // # Limits
 //
-// State is bounded, and shared out among peers. Flows that peers opened, or may
-// have opened, are evicted before flows of the host, and evict none of them, nor
-// those of a peer that has less; see Limits.Flows.
+// State is bounded, and shared out among peers. Flows that peers opened, or may have
+// opened, are evicted before flows of the host's. They evict neither those, nor flows of
+// a peer that has less; see Limits.Flows.
 //
-// Time is nanoseconds of any clock that the caller keeps to.
+// Times are nanoseconds of one clock, of the caller's choice.
 package filter

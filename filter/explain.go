@@ -10,19 +10,18 @@ import (
 	"tstun/ipproto"
 )
 
-// Stage is the step of the judgement that decided. The zero value is
-// StageForm.
+// Stage is a step of the judgement. The zero value is StageForm.
 type Stage uint8
 
-// Stages, in the order in which they are asked.
+// Stages, in the order in which they judge.
 const (
-	StageForm    Stage = iota // the addresses or the protocol make no packet
+	StageForm    Stage = iota // no packet has such addresses or such a protocol
 	StageAddress              // an address is multicast, martian or the like
 	StageLocal                // the destination is not local
 	StageFlow                 // a flow is open, or revoked
 	StageShields              // shields are up
 	StageRules                // a rule allows it, or none does
-	StageOut                  // it goes out, which needs no rule
+	StageOut                  // the packet goes out, which needs no rule
 )
 
 var stageNames = [...]string{"form", "address", "local", "flow", "shields", "rules", "out"}
@@ -46,7 +45,7 @@ type Explanation struct {
 	Stage Stage
 	// Rule is the index of the rule that allows the flow, or -1.
 	Rule int
-	// Text is that rule, or else the grounds, in words.
+	// Text is that rule, or else the grounds, as text.
 	Text string
 	// Nearest says, if no rule allows the flow, which rule comes nearest and
 	// what it lacks. Empty if there is no rule for that source or that
@@ -75,23 +74,23 @@ func (e Explanation) String() string {
 	return b.String()
 }
 
-// Check returns what becomes of a packet that begins a flow of proto from the
-// peer src to dst and dstPort, which is not looked at for protocols without
-// ports. Zones are ignored. It reads and changes no state. It takes src and dst
-// for two hosts' also where they are equal; such a packet never comes in.
+// Check returns what happens to a packet that starts a flow of proto from the peer src
+// to dst and dstPort, which does not count for protocols without ports. Zones are
+// ignored. Check reads and changes no state. It takes src and dst for two hosts' also
+// where they are equal; In drops such a packet.
 func (f *Filter) Check(src, dst netip.Addr, dstPort uint16, proto ipproto.Proto) Response {
 	reason, _ := f.judgeStateless(src.WithZone(""), dst.WithZone(""), dstPort, proto)
 	return verdictFor(reason).Response
 }
 
-// Explain says what becomes of an inbound packet of proto from src to dst,
-// and why. If the two have a flow open at Now, the packet is taken as one of
-// that flow; otherwise it begins one. For pings the port of src is the
-// identifier. Zones are ignored. Explain changes no state.
+// Explain says what happens to an inbound packet of proto from src to dst, and why. If
+// a flow is open between the two at Now, the packet is one of that flow; otherwise it
+// starts one. For pings the port of src is the identifier. Zones are ignored. Explain
+// changes no state.
 func (f *Filter) Explain(src, dst netip.AddrPort, proto ipproto.Proto) Explanation {
 	src, dst = withoutZone(src), withoutZone(dst)
 	reason, stage := f.judgeStateless(src.Addr(), dst.Addr(), dst.Port(), proto)
-	if stage > StageAddress && isToItself(src.Addr(), dst.Addr()) {
+	if stage > StageAddress && isSameHost(src.Addr(), dst.Addr()) {
 		reason, stage = ReasonMartian, StageAddress
 	}
 	e := Explanation{Reason: reason, Stage: stage, Rule: noRule, Text: reason.Explain(), NearestRule: noRule}
@@ -106,8 +105,8 @@ func withoutZone(a netip.AddrPort) netip.AddrPort {
 	return netip.AddrPortFrom(a.Addr().WithZone(""), a.Port())
 }
 
-// judgeEnds judges what holds of packets in both directions: their form and
-// their addresses.
+// judgeEnds returns why a packet in either direction is dropped for its form or its
+// addresses, or ReasonNone, and the stage that decided.
 func (f *Filter) judgeEnds(src, dst netip.Addr, proto ipproto.Proto) (Reason, Stage) {
 	if !src.IsValid() || !dst.IsValid() || src.Is4() != dst.Is4() ||
 		proto == ipproto.Unknown || proto == ipproto.Fragment {
@@ -116,7 +115,8 @@ func (f *Filter) judgeEnds(src, dst netip.Addr, proto ipproto.Proto) (Reason, St
 	return f.permit.addressReason(src, dst), StageAddress
 }
 
-// judgeStateless judges a packet that begins a flow.
+// judgeStateless returns why an inbound packet that starts a flow is dropped, or
+// ReasonNone, and the stage that decided.
 func (f *Filter) judgeStateless(src, dst netip.Addr, port uint16, proto ipproto.Proto) (Reason, Stage) {
 	if r, stage := f.judgeEnds(src, dst, proto); r != ReasonNone {
 		return r, stage
@@ -132,13 +132,10 @@ func (f *Filter) judgeStateless(src, dst netip.Addr, port uint16, proto ipproto.
 	}
 }
 
-// explainFlow fills e in if there is a flow between src and dst.
+// explainFlow fills e in if a flow is known between src and dst, and reports whether it
+// is.
 func (f *Filter) explainFlow(e *Explanation, src, dst netip.AddrPort, proto ipproto.Proto) bool {
-	k := flow.MakeKey(proto, portsOf(proto, dst), portsOf(proto, src))
-	if proto.IsICMP() {
-		k = echoKey(proto, dst.Addr(), src.Addr(), src.Port(), peerAsks)
-	}
-	if !f.explainOpen(e, k) {
+	if !f.explainOpen(e, flowBetween(proto, dst, src, peerQueries)) {
 		return false
 	}
 	if e.Reason == ReasonRevoked {
@@ -147,30 +144,29 @@ func (f *Filter) explainFlow(e *Explanation, src, dst netip.AddrPort, proto ippr
 	return true
 }
 
-// explainOpen fills e in if there is a flow with the key k: with
-// ReasonRevoked and no text if its packets do not come in.
+// explainOpen fills e in if the state has the flow k, and reports whether it has. If the
+// flow's packets do not come in, that is ReasonRevoked, and e.Text is left as it is.
 func (f *Filter) explainOpen(e *Explanation, k flow.Key) bool {
-	now := Now()
-	c, ok := f.state.flows.Peek(k, now)
-	if !ok {
+	c, st := f.peek(k, Now(), false)
+	if st == ctNew {
 		return false
 	}
 	e.Stage = StageFlow
-	if !f.isOpen(k, now, false) {
+	if st != ctOpen {
 		e.Reason = ReasonRevoked
 		return true
 	}
 	e.Reason, e.Text = ReasonNone, "The packet belongs to an open flow, which the host opened."
 	switch {
-	case c.has(byPeer):
+	case c.has(peerInitiated):
 		e.Text = "The packet belongs to an open flow, which the peer opened."
-	case c.has(adopted):
+	case c.has(pickedUp):
 		e.Text = "The packet belongs to an open flow, which the host goes on with; who opened it is not known."
 	}
 	return true
 }
 
-// explainRules fills in what the rules say, if they are what decided.
+// explainRules fills e in with what the rules say, if they decided.
 func (f *Filter) explainRules(e *Explanation, src netip.Addr, dst netip.AddrPort, proto ipproto.Proto) {
 	if e.Stage != StageRules {
 		return

@@ -18,20 +18,20 @@ type Filter struct {
 	state *State
 	gen   uint32 // its number among the filters of state
 	// keepFrom is, with keep, the number of the first filter whose verdicts f
-	// keeps: nothing comes back that a filter between cut.
+	// keeps. A flow that a filter between has cut stays cut.
 	keepFrom uint32
-	rules    scan   // for people: which rule, and why not
-	index    *index // for packets: whether
+	rules    scan   // for Explain: which rule allows a flow
+	index    *index // for packets: whether a rule does
 	local    *lpm.Set
 	permit   Permit
 	limits   Limits
-	log      *eventLog // nil: silent
+	log      *eventLog // nil: nothing is logged
 
 	keep, loose, shieldsUp bool
 }
 
-// New makes a Filter. It keeps nothing of c's slices. Errors name the rule or
-// the field that cannot be; rules count from 0.
+// New makes a Filter. It does not keep c's slices. Errors name the rule or the
+// field that is not valid; rules count from 0.
 func New(c Config) (*Filter, error) {
 	limits, err := c.Limits.withDefaults()
 	if err != nil {
@@ -68,14 +68,14 @@ func New(c Config) (*Filter, error) {
 	}
 	f.gen = f.state.filters.Add(1)
 	before := f.state.latest.Swap(f)
-	f.state.past.add(before)
+	f.state.history.add(before)
 	f.keepFrom = before.keptFrom()
 	return f, nil
 }
 
 // NewAllowAll returns a Filter that allows every flow of every protocol
-// between ordinary addresses, and that may log all of them to logf. nil logf:
-// it is silent.
+// between permitted addresses, and that may log all of them to logf. With nil
+// logf it logs nothing.
 func NewAllowAll(logf logger.Logf) *Filter {
 	any := everywhere()
 	var protos []ipproto.Proto
@@ -89,14 +89,14 @@ func NewAllowAll(logf logger.Logf) *Filter {
 	return must(Config{Matches: []Match{m}, Local: any, LogIPs: any, Logf: logf})
 }
 
-// NewAllowNone returns a Filter that allows no flow but what the host opens,
-// and that may log all packets to logf. nil logf: it is silent.
+// NewAllowNone returns a Filter that allows no flows but those that the host
+// opens, and that may log all packets to logf. With nil logf it logs nothing.
 func NewAllowNone(logf logger.Logf) *Filter {
 	any := everywhere()
 	return must(Config{Local: any, LogIPs: any, Logf: logf})
 }
 
-// must is New for the configurations of this file, which are valid.
+// must returns the Filter of one of this file's configurations, which are valid.
 func must(c Config) *Filter {
 	f, err := New(c)
 	if err != nil {
@@ -112,14 +112,14 @@ func everywhere() []netip.Prefix {
 	}
 }
 
-// State returns the state of f, to be given to its successor.
+// State returns the state of f, for the Config of its successor.
 func (f *Filter) State() *State { return f.state }
 
 // HasLocal reports whether Config.Local named any address. Without one, no
 // inbound packet but permitted multicast passes f.
 func (f *Filter) HasLocal() bool { return f.local.Size() > 0 }
 
-// keptFrom returns the keepFrom of a filter that follows f, which may be nil.
+// keptFrom returns the keepFrom of the filter that succeeds f. f may be nil.
 func (f *Filter) keptFrom() uint32 {
 	switch {
 	case f == nil:
@@ -130,29 +130,29 @@ func (f *Filter) keptFrom() uint32 {
 	return f.gen
 }
 
-// Begin notes that f judges, from now on, in the place of all filters before it
-// that have its State, and of any that judged in between. Without it, f begins
-// with the first packet that it is asked about.
+// Begin puts f in force from now on, in the place of the filter with the same
+// State that judged last. Without it, f is in force from the first packet on that
+// it judges.
 func (f *Filter) Begin(now int64) {
 	s := f.state
-	if s.born.Load() == 0 || s.inForce.Load() == f {
-		return // for its State, time begins with the first packet
+	if s.startedAt.Load() == 0 || s.active.Load() == f {
+		return // the time of a State starts with the first packet
 	}
-	if before := s.inForce.Swap(f); before != f {
-		s.past.follow(before, f, now)
+	if before := s.active.Swap(f); before != f {
+		s.history.change(before, f, now)
 	}
 }
 
-// judges notes that f judges a packet at now.
-func (f *Filter) judges(now int64) {
-	if f.state.born.Load() == 0 {
-		f.state.born.CompareAndSwap(0, max(now, 1))
+// activate puts f in force, which judges a packet at now.
+func (f *Filter) activate(now int64) {
+	if f.state.startedAt.Load() == 0 {
+		f.state.startedAt.CompareAndSwap(0, max(now, 1))
 	}
 	f.Begin(now)
 }
 
-// Now returns the monotonic time that RunIn and RunOut use, in nanoseconds: what
-// In, Out and Record expect.
+// Now returns the monotonic time that RunIn and RunOut pass to In, Out and Record,
+// in nanoseconds.
 func Now() int64 { return clock.Now() }
 
 func prefixSet(field string, prefixes []netip.Prefix) (*lpm.Set, error) {

@@ -171,7 +171,7 @@ func TestThirdPacketAssures(t *testing.T) {
 	expect(t, shut, 100*time.Second, answered.udpIn(), noRule) // forgotten
 }
 
-// What the host goes on with, and may be the peer's, yields like the peer's.
+// A flow that the host picked up is evicted like one of the peer's.
 func TestAdoptedYield(t *testing.T) {
 	f := newFilter(t, filter.Config{Limits: filter.Limits{Flows: 10}})
 	opening := ends4(4000, 443)

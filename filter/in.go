@@ -14,7 +14,7 @@ func (f *Filter) RunIn(p *packet.Parsed, flags RunFlags) Response {
 }
 
 // In judges the inbound packet p and updates the state: an accepted packet
-// opens its flow or goes on with it. p is not kept.
+// opens its flow or refreshes it. It does not keep p.
 func (f *Filter) In(p *packet.Parsed, now int64, flags RunFlags) Verdict {
 	var id flow.ID
 	id.SetIn(p)
@@ -22,17 +22,18 @@ func (f *Filter) In(p *packet.Parsed, now int64, flags RunFlags) Verdict {
 	return v
 }
 
-// InRun is In for a caller that expects more of the same, and knows the ID of
-// flow.In(p), which is not kept, and whose the addresses are; with nil peers,
-// an address is all that is known of a peer. A later fragment has no ports: if
-// it passes, InRun makes id that of its first fragment.
+// InRun judges the inbound packet p, updates the state, and says for how long
+// the verdict holds. id is the ID of flow.In(p). InRun does not keep it, but
+// makes it that of the first fragment if p is a later fragment that passes: that
+// has no ports of its own. peers tells whose an address is; with nil peers, each
+// address is a peer of its own.
 //
-// While the stamp holds, further whole packets with p's protocol, addresses,
-// ports and control bits, PSH aside, need not be judged with the same flags:
-// until it expires they would get the same verdict, and change nothing but when
-// their flow expires.
+// While the stamp holds and has not expired, further whole packets with p's
+// protocol, addresses, ports and control bits (PSH aside) and the same flags need
+// not be judged: they would get the same verdict, and change nothing but the
+// expiry time of their flow.
 func (f *Filter) InRun(p *packet.Parsed, id *flow.ID, now int64, flags RunFlags, peers Peers) (Verdict, flow.Stamp) {
-	if stamp, ok := f.inOpen(p, id, now, flags); ok {
+	if stamp, ok := f.acceptOpen(p, id, now, flags); ok {
 		return Verdict{Response: Accept}, stamp
 	}
 	reason, begins := f.judgeIn(p, id, now, flags, peers)
@@ -42,17 +43,18 @@ func (f *Filter) InRun(p *packet.Parsed, id *flow.ID, now int64, flags RunFlags,
 	return verdictFor(reason), flow.Stamp{}
 }
 
-// inOpen lets p in, on the shortest way, if it is a whole TCP or UDP packet of
-// a flow that goes on. All else is for judgeIn.
-func (f *Filter) inOpen(p *packet.Parsed, id *flow.ID, now int64, flags RunFlags) (stamp flow.Stamp, ok bool) {
+// acceptOpen reports whether p is a whole TCP or UDP packet of an open flow,
+// which it refreshes. All other packets are for judgeIn.
+func (f *Filter) acceptOpen(p *packet.Parsed, id *flow.ID, now int64, flags RunFlags) (stamp flow.Stamp, ok bool) {
 	s := segmentOf(p, true)
-	if p.IPProto != ipproto.UDP && p.IPProto != ipproto.TCP || s.opens() || flags&Jailed != 0 || p.IsFragment() {
+	if p.IPProto != ipproto.UDP && p.IPProto != ipproto.TCP || s.isSYN() || flags&Jailed != 0 || p.IsFragment() {
 		return flow.Stamp{}, false
 	}
-	return f.goOn(id, s, now)
+	return f.refresh(id, s, now)
 }
 
-// verdictFor returns the verdict that goes with a reason.
+// verdictFor returns the verdict on a packet that is dropped for r, or that
+// passes if r is ReasonNone.
 func verdictFor(r Reason) Verdict {
 	switch r {
 	case ReasonNone:
@@ -63,8 +65,9 @@ func verdictFor(r Reason) Verdict {
 	return Verdict{Response: Drop, Reason: r}
 }
 
-// admissible returns why p is dropped whatever rules and state say.
-func (f *Filter) admissible(p *packet.Parsed) Reason {
+// headerReason returns why the inbound packet p is dropped for its header alone,
+// whatever rules and state say, or ReasonNone.
+func (f *Filter) headerReason(p *packet.Parsed) Reason {
 	if r := formReason(p); r != ReasonNone {
 		return r
 	}
@@ -72,7 +75,7 @@ func (f *Filter) admissible(p *packet.Parsed) Reason {
 	if r := f.permit.addressReason(p.Src.Addr(), dst); r != ReasonNone {
 		return r
 	}
-	if isToItself(p.Src.Addr(), dst) {
+	if isSameHost(p.Src.Addr(), dst) {
 		return ReasonMartian
 	}
 	if !f.isLocal(dst) {
@@ -81,9 +84,9 @@ func (f *Filter) admissible(p *packet.Parsed) Reason {
 	return ReasonNone
 }
 
-// isToItself reports whether an inbound packet claims to come from its own
-// destination, which nobody sends through a tunnel.
-func isToItself(src, dst netip.Addr) bool { return src.Unmap() == dst.Unmap() }
+// isSameHost reports whether src and dst are one address. No inbound packet
+// comes from its own destination: nobody sends such a packet through a tunnel.
+func isSameHost(src, dst netip.Addr) bool { return src.Unmap() == dst.Unmap() }
 
 // isLocal reports whether packets to dst, which is permitted, are for this
 // host.
@@ -92,11 +95,11 @@ func (f *Filter) isLocal(dst netip.Addr) bool {
 	return dst.IsMulticast() || f.local.Contains(dst)
 }
 
-// judgeIn returns why p is dropped, and if it is not, whether it begins
-// something.
+// judgeIn returns why the inbound packet p is dropped, or ReasonNone. begins
+// reports whether p passes and starts a flow.
 func (f *Filter) judgeIn(p *packet.Parsed, id *flow.ID, now int64, flags RunFlags, peers Peers) (r Reason, begins bool) {
-	f.judges(now)
-	if r := f.admissible(p); r != ReasonNone {
+	f.activate(now)
+	if r := f.headerReason(p); r != ReasonNone {
 		return r, false
 	}
 	frag, ok := p.Fragment()
@@ -110,40 +113,26 @@ func (f *Filter) judgeIn(p *packet.Parsed, id *flow.ID, now int64, flags RunFlag
 		return ReasonFragmentOverlap, false
 	}
 	r, begins = f.judgeTransport(p, id, now, flags, peers)
-	if r = f.rememberFirst(p, whose(peers, p.Src.Addr()), frag, r, now); r != ReasonNone {
+	if r = f.rememberFirst(p, peerID(peers, p.Src.Addr()), frag, r, now); r != ReasonNone {
 		begins = false
 	}
 	return r, begins
 }
 
-// judgeTransport judges a packet with a transport header.
+// judgeTransport judges a packet that has a transport header: a whole one, or a
+// first fragment. Its results are those of judgeIn.
 func (f *Filter) judgeTransport(p *packet.Parsed, id *flow.ID, now int64, flags RunFlags, peers Peers) (r Reason, begins bool) {
+	var query flow.ID
+	id = inFlow(p, id, &query)
 	jailed := flags&Jailed != 0
-	waived := flags&Exempt != 0 && !jailed
-	if concerns, answered := f.judgeAnswer(p, now, jailed, peers); answered {
-		return concerns, false
+	if r, related := f.judgeRelated(p, id, now, jailed, peers); related {
+		return r, false
 	}
 	s := segmentOf(p, true)
-	hasFlow := tracked(p)
-	if hasFlow && p.IPProto.IsICMP() {
-		k, _ := inKey(p)
-		query := k.ID()
-		id = &query
-	}
-	if hasFlow {
-		switch stands := f.follow(id, s, now, jailed); {
-		case stands == standsOpen:
-			return ReasonNone, false
-		case waived: // the flow begins anew, whatever became of the old one
-		case stands == standsStale:
-			if f.rejudge(id, s, now) {
-				return ReasonNone, false
-			}
-			return ReasonRevoked, false
-		case stands == standsRevoked:
-			return ReasonRevoked, false
-		case stands == standsJailed:
-			return ReasonJailed, false
+	waived := flags&Exempt != 0 && !jailed
+	if id != nil {
+		if r, decided := f.judgeKnown(id, s, now, jailed, waived); decided {
+			return r, false
 		}
 	}
 	if f.loose && !jailed && !f.shieldsUp && p.IPProto == ipproto.TCP && !p.IsTCPSyn() {
@@ -152,21 +141,38 @@ func (f *Filter) judgeTransport(p *packet.Parsed, id *flow.ID, now int64, flags 
 	if jailed {
 		return ReasonJailed, false
 	}
-	traits := byPeer
+	t := peerInitiated
 	if waived {
-		traits |= exempt
+		t |= exempt
 	} else if r := f.judgeNew(p.IPProto, p.Src.Addr(), p.Dst.Addr(), p.Dst.Port()); r != ReasonNone {
 		return r, false
 	}
-	if hasFlow {
-		f.open(id, s, traits, whose(peers, p.Src.Addr()), now)
+	if id != nil {
+		f.open(id, s, t, peerID(peers, p.Src.Addr()), now)
 	}
 	return ReasonNone, true
 }
 
+// judgeKnown judges the inbound segment s by the flow id. decided is false if
+// there is none, or if s starts a new one. With waived, that is so of all flows
+// that are not open: what became of the old one does not count.
+func (f *Filter) judgeKnown(id *flow.ID, s segment, now int64, jailed, waived bool) (r Reason, decided bool) {
+	switch st, _ := f.lookup(id, s, now, jailed); {
+	case st == ctOpen:
+		return ReasonNone, true
+	case st == ctNew, waived:
+		return ReasonNone, false
+	case st == ctJailed:
+		return ReasonJailed, true
+	case st == ctStale && f.rejudge(id, s, now):
+		return ReasonNone, true
+	}
+	return ReasonRevoked, true
+}
+
 // judgeNew returns why the peer src may not open a flow of proto to dst and
-// port. It depends on nothing but f. Mapped addresses, if they get here, are
-// judged as the IPv4 addresses that they map.
+// port, or ReasonNone. It depends on nothing but f. It takes mapped addresses
+// for the IPv4 addresses that they map.
 func (f *Filter) judgeNew(proto ipproto.Proto, src, dst netip.Addr, port uint16) Reason {
 	switch {
 	case f.shieldsUp:
@@ -177,14 +183,8 @@ func (f *Filter) judgeNew(proto ipproto.Proto, src, dst netip.Addr, port uint16)
 	return ReasonNone
 }
 
-// isOpen reports whether the flow k is open, without counting as a use.
-func (f *Filter) isOpen(k flow.Key, now int64, jailed bool) bool {
-	c, ok := f.state.flows.Peek(k, now)
-	switch {
-	case !ok, jailed && c.mayBePeers():
-		return false
-	case f.stale(&c):
-		return f.allows(k)
-	}
-	return !c.has(revoked)
+// allows reports whether the rules let the peer of k open it.
+func (f *Filter) allows(k flow.Key) bool {
+	host := k.Host()
+	return f.judgeNew(k.Proto(), k.Peer().Addr(), host.Addr(), host.Port()) == ReasonNone
 }

@@ -6,26 +6,26 @@ import (
 	"tstun/ipproto"
 )
 
-// index decides whether the rules allow a new flow by a few look-ups:
+// index decides by a few look-ups whether the rules allow a new flow:
 //
-//	source ── addrTable ── node: which source sets hold it ─┐
-//	                                                        ├─ a set in both: is the service right?
-//	destination ── addrTable ── node: which sets may come ──┘
+//	source ── addrTable ── node: sets that contain it ────────┐
+//	                                                          ├─ a set in both: is the service allowed?
+//	destination ── addrTable ── node: sets that may reach it ─┘
 //
-// A source set is the Srcs of one rule, or of several rules that have the
-// same. A destination's node has, for each set that may come, the service:
-// protocols and ports. So the index grows with the text of the rules and not
-// with sources × destinations, and a decision meets two short lists, or looks
-// the shorter one up in the longer.
+// A source set is the Srcs of one rule, or of several rules with the same Srcs. A
+// destination's node has a service, protocols and ports, for each set that may reach
+// it. So the index grows with the text of the rules and not with sources ×
+// destinations. A decision intersects two short lists, or looks the items of the
+// shorter one up in the longer.
 //
-// A node knows the node of the next wider prefix. Short lists are copied down
-// from there, so that mostly one node holds all that concerns an address.
+// A node refers to the node of the next wider prefix. Short lists are copied down from
+// there, so mostly one node has all items for an address.
 //
-// Where many rules name both addresses, the lists are long, or many, and to
-// walk them would take the product of the two sides: there the bitmaps of
-// dense are read instead. Where there are few rules, they are scanned.
+// Where many rules name both addresses, the lists are long, or many, and walking them
+// takes time in proportion to the product of the two sides: there the bitmaps of dense
+// are read instead. If there are few rules, they are scanned.
 //
-// An index never changes. It says what the plain scan of the rules says.
+// An index never changes. It decides as the scan of the rules does.
 type index struct {
 	srcs, dsts addrTable
 	srcNodes   []node[uint32] // by the numbers that srcs gives
@@ -35,19 +35,19 @@ type index struct {
 	grants     []grant   // of dstNodes
 	services   []service // by number
 	bySet      pairTable // (destination's node, set) → number of the service, for long lists
-	members    pairTable // (source's node, set) → nothing of interest, for long lists
-	dense      *dense    // for addresses with more in their lists than is walked; nil: there are none
-	few        scan      // instead of all this, so few rules that to scan them is quicker
+	members    pairTable // (source's node, set) → 0, for long lists
+	dense      *dense    // for addresses with long lists; nil: there are none
+	short      scan      // rules so few that scanning them is quicker; nil: the rest is used
 }
 
-// node is the list of what is said of one prefix.
+// node has the list of one prefix: of sets, or of grants.
 type node[T any] struct {
-	only  [1]T   // the list if n is 1: it saves a look at memory elsewhere
-	at, n uint32 // otherwise the list is at that place among all
-	up    uint32 // the node of the next wider prefix that the list does not cover, or none
+	only  [1]T   // the list if n is 1, which saves a read elsewhere
+	at, n uint32 // otherwise the list is the n items from at on among all
+	up    uint32 // the node of the next wider prefix whose items the list lacks, or none
 }
 
-// list returns the node's list, which is in all if it is longer than one.
+// list returns the list of n. all has the lists of all nodes.
 func (n *node[T]) list(all []T) []T {
 	if n.n == 1 {
 		return n.only[:]
@@ -55,24 +55,24 @@ func (n *node[T]) list(all []T) []T {
 	return all[n.at : n.at+n.n]
 }
 
-// grant is what one source set may reach at a destination.
+// grant says which service one source set may reach at a destination.
 type grant struct {
 	set, service uint32
 }
 
 const (
-	// shortList is the length up to which lists are walked. Longer ones can
-	// be asked for a set by hash.
+	// shortList is the length up to which lists are walked. Longer ones are
+	// looked up by hash.
 	shortList = 32
-	// flatList is the length up to which a list takes in those of wider
-	// prefixes: more would cost memory for each narrow prefix in a wide one.
+	// flatList is the length up to which a list includes those of wider
+	// prefixes. More would cost memory for each narrow prefix in a wide one.
 	flatList = 16
 )
 
 // allows reports whether a rule lets src open a flow of proto to dst and port.
 func (x *index) allows(proto ipproto.Proto, src, dst netip.Addr, port uint16) bool {
-	if x.few != nil {
-		return x.few.match(proto, src, dst, port) != noRule
+	if x.short != nil {
+		return x.short.match(proto, src, dst, port) != noRule
 	}
 	s := x.srcs.find(src)
 	if s == none {
@@ -83,18 +83,19 @@ func (x *index) allows(proto ipproto.Proto, src, dst netip.Addr, port uint16) bo
 		return false
 	}
 	if x.dense != nil {
-		if from, to, ok := x.dense.crowdsOf(s, d); ok {
-			return x.glance(s, d, proto, port, glances(x.dense.limit)) || x.dense.allows(from, to, proto, port)
+		if from, to, ok := x.dense.prefixes(s, d); ok {
+			return x.walkFirst(s, d, proto, port, firstLookups(x.dense.limit)) || x.dense.allows(from, to, proto, port)
 		}
 	}
 	return x.walk(s, d, proto, port)
 }
 
-// walk is allows for an address in prefix s to one in prefix d.
+// walk reports whether the lists of the prefixes s and d, and of the wider ones, allow
+// the service.
 func (x *index) walk(s, d uint32, proto ipproto.Proto, port uint16) bool {
 	for ; d != none; d = x.dstNodes[d].up {
 		for s := s; s != none; s = x.srcNodes[s].up {
-			if x.meet(s, d, proto, port) {
+			if x.intersects(s, d, proto, port) {
 				return true
 			}
 		}
@@ -102,14 +103,14 @@ func (x *index) walk(s, d uint32, proto ipproto.Proto, port uint16) bool {
 	return false
 }
 
-// glances returns how many look-ups are made before bitmaps are read, if those
-// take as long as limit look-ups: few, since they are lost on a refusal, but
-// most flows that are allowed by many rules are allowed by the first ones.
-func glances(limit uint32) int { return 2 + int(limit/8) }
+// firstLookups returns how many look-ups are made before bitmaps are read, which take
+// as long as limit look-ups. They are few, since on a refusal they are in vain. They are
+// worth while, since most flows that many rules allow are allowed by the first ones.
+func firstLookups(limit uint32) int { return 2 + int(limit/8) }
 
-// glance is walk with no more than left look-ups. It need not find what is
-// there.
-func (x *index) glance(s, d uint32, proto ipproto.Proto, port uint16, left int) bool {
+// walkFirst reports whether the first left look-ups of the walk find that the service is
+// allowed.
+func (x *index) walkFirst(s, d uint32, proto ipproto.Proto, port uint16, left int) bool {
 	for ; d != none; d = x.dstNodes[d].up {
 		for s := s; s != none; s = x.srcNodes[s].up {
 			sets := x.srcNodes[s].list(x.sets)
@@ -140,20 +141,20 @@ func (x *index) grant(d, set uint32) (service uint32, ok bool) {
 	return 0, false
 }
 
-// meet reports whether a set of the source's node s has a grant at the
+// intersects reports whether a set of the source's node s has a grant at the
 // destination's node d that covers the service.
-func (x *index) meet(s, d uint32, proto ipproto.Proto, port uint16) bool {
+func (x *index) intersects(s, d uint32, proto ipproto.Proto, port uint16) bool {
 	sets, grants := x.srcNodes[s].list(x.sets), x.dstNodes[d].list(x.grants)
 	switch {
 	case len(sets) <= shortList && len(grants) <= shortList:
-		return x.meetShort(x.marks[s], sets, grants, proto, port)
-	case len(sets) <= len(grants): // so grants are long
+		return x.intersectsShort(x.marks[s], sets, grants, proto, port)
+	case len(sets) <= len(grants): // grants is long
 		for _, set := range sets {
 			if service, ok := x.bySet.find(d, set); ok && x.services[service].covers(proto, port) {
 				return true
 			}
 		}
-	default: // sets are long
+	default: // sets is long
 		for _, g := range grants {
 			if _, ok := x.members.find(s, g.set); ok && x.services[g.service].covers(proto, port) {
 				return true
@@ -163,9 +164,9 @@ func (x *index) meet(s, d uint32, proto ipproto.Proto, port uint16) bool {
 	return false
 }
 
-// meetShort looks each grant's set up in the list of sets, unless the marks
-// say that it cannot be there.
-func (x *index) meetShort(marks uint64, sets []uint32, grants []grant, proto ipproto.Proto, port uint16) bool {
+// intersectsShort reports whether one of the sets has a grant that covers the service.
+// The marks of the sets rule most grants out.
+func (x *index) intersectsShort(marks uint64, sets []uint32, grants []grant, proto ipproto.Proto, port uint16) bool {
 	for _, g := range grants {
 		if marks>>(g.set%64)&1 == 0 {
 			continue

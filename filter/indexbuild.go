@@ -9,13 +9,13 @@ import (
 // newIndex returns the index of valid rules.
 func newIndex(rules scan) *index {
 	if rules.isShort() {
-		return &index{few: rules}
+		return &index{short: rules}
 	}
 	return buildIndex(rules, readCost)
 }
 
-// buildIndex builds the index of any rules, however few. Lists are walked up
-// to the number of look-ups that cost says of a bitmap's words.
+// buildIndex builds the index of any number of rules. cost returns the number of
+// look-ups up to which lists are walked and bitmaps of so many words are not read.
 func buildIndex(rules scan, cost func(words int) uint32) *index {
 	x := new(index)
 	srcs, dsts := 0, 0
@@ -30,13 +30,13 @@ func buildIndex(rules scan, cost func(words int) uint32) *index {
 		members:  make([]uint32, 0, srcs),
 	}
 	services := newServiceTable()
-	wanted := make([]want, 0, dsts)
+	ruleDsts := make([]ruleDst, 0, dsts)
 	for i := range rules {
 		set := sets.number(rules[i].Srcs)
 		protos := rules[i].protoSet()
 		for _, d := range rules[i].Dsts {
 			dst, _ := x.dsts.add(d.Net.Masked())
-			wanted = append(wanted, want{dst, set, services.number(plainService{protos, d.Ports})})
+			ruleDsts = append(ruleDsts, ruleDst{dst, set, services.number(plainService{protos, d.Ports})})
 		}
 	}
 	bySrc, srcTree := sets.byPrefix(), newTree(&x.srcs)
@@ -47,7 +47,7 @@ func buildIndex(rules scan, cost func(words int) uint32) *index {
 			x.marks[i] |= 1 << (set % 64)
 		}
 	}
-	byDst, dstTree := grantsOf(wanted, int(x.dsts.size), services), newTree(&x.dsts)
+	byDst, dstTree := grantsOf(ruleDsts, int(x.dsts.size), services), newTree(&x.dsts)
 	x.dstNodes, x.grants = flatten(dstTree, byDst)
 	x.services = services.services
 
@@ -59,7 +59,7 @@ func buildIndex(rules scan, cost func(words int) uint32) *index {
 	x.dense = newDense(denseBuild{
 		srcs:     newSide(srcTree, bySrc, x.srcNodes),
 		dsts:     newSide(dstTree, byDst, x.dstNodes),
-		wanted:   wanted,
+		ruleDsts: ruleDsts,
 		services: services.services,
 		sets:     len(sets.sets),
 		cost:     cost,
@@ -67,13 +67,13 @@ func buildIndex(rules scan, cost func(words int) uint32) *index {
 	return x
 }
 
-// want is one destination of one rule, or of several rules with the same
-// sources.
-type want struct {
+// ruleDst is a destination of a rule, or of several rules with the same sources. All
+// three are numbers.
+type ruleDst struct {
 	dst, set, service uint32
 }
 
-// lists holds a list for each of a number of nodes, one behind the other.
+// lists holds the lists of nodes, one after the other.
 type lists[T any] struct {
 	at    []uint32 // the list of node i is items[at[i]:at[i+1]]
 	items []T
@@ -81,7 +81,7 @@ type lists[T any] struct {
 
 func (l *lists[T]) of(node uint32) []T { return l.items[l.at[node]:l.at[node+1]] }
 
-// inLong returns how many items are in long lists.
+// inLong returns the number of items in long lists.
 func (l *lists[T]) inLong() (n int) {
 	l.eachLong(func(uint32, T) { n++ })
 	return n
@@ -97,27 +97,27 @@ func (l *lists[T]) eachLong(f func(node uint32, item T)) {
 	}
 }
 
-// grantsOf sorts what is wanted by destination and set, and makes one grant
-// of all that a set may reach at a destination.
-func grantsOf(wanted []want, nodes int, services *serviceTable) lists[grant] {
-	slices.SortFunc(wanted, func(a, b want) int {
+// grantsOf returns the grants of each destination: for each set one, of all that it may
+// reach there. It sorts ruleDsts.
+func grantsOf(ruleDsts []ruleDst, nodes int, services *serviceTable) lists[grant] {
+	slices.SortFunc(ruleDsts, func(a, b ruleDst) int {
 		return cmp.Or(cmp.Compare(a.dst, b.dst), cmp.Compare(a.set, b.set), cmp.Compare(a.service, b.service))
 	})
-	l := lists[grant]{at: make([]uint32, nodes+1), items: make([]grant, 0, len(wanted))}
-	for len(wanted) > 0 {
-		first, n := wanted[0], 1
-		for n < len(wanted) && wanted[n].dst == first.dst && wanted[n].set == first.set {
+	l := lists[grant]{at: make([]uint32, nodes+1), items: make([]grant, 0, len(ruleDsts))}
+	for len(ruleDsts) > 0 {
+		first, n := ruleDsts[0], 1
+		for n < len(ruleDsts) && ruleDsts[n].dst == first.dst && ruleDsts[n].set == first.set {
 			n++
 		}
-		l.items = append(l.items, grant{first.set, services.sum(wanted[:n])})
+		l.items = append(l.items, grant{first.set, services.union(ruleDsts[:n])})
 		l.at[first.dst+1] = uint32(len(l.items))
-		wanted = wanted[n:]
+		ruleDsts = ruleDsts[n:]
 	}
 	return l
 }
 
-// flatten makes nodes of lists: each takes in the list of the next wider
-// prefix as long as the sum stays short, and points to it otherwise.
+// flatten makes nodes of lists. A node includes the list of the next wider prefix if
+// both together are short, and refers to it otherwise.
 func flatten[T any](t tree, l lists[T]) ([]node[T], []T) {
 	nodes, total := make([]node[T], len(t.order)), uint32(0)
 	for _, n := range t.order {
@@ -146,7 +146,7 @@ func flatten[T any](t tree, l lists[T]) ([]node[T], []T) {
 	return nodes, items
 }
 
-// setTable numbers sets of prefixes, equal ones alike.
+// setTable numbers sets of prefixes. Equal sets have one number.
 type setTable struct {
 	prefixes *addrTable
 	single   []uint32          // by the number of a prefix: the set of it alone, or none
@@ -186,7 +186,7 @@ func (t *setTable) number(prefixes []netip.Prefix) uint32 {
 func (t *setTable) numberSingle(at int) uint32 {
 	known := &t.single[t.members[at]]
 	if *known == none {
-		*known = t.keep(at, 1, none)
+		*known = t.add(at, 1, none)
 	} else {
 		t.members = t.members[:at]
 	}
@@ -211,13 +211,14 @@ func (t *setTable) numberMany(at int, list []uint32) uint32 {
 	if t.byHash == nil {
 		t.byHash = make(map[uint64]uint32)
 	}
-	n := t.keep(at, len(list), same)
+	n := t.add(at, len(list), same)
 	t.byHash[h] = n
 	return n
 }
 
-// keep makes a set of the first n members from at on.
-func (t *setTable) keep(at, n int, same uint32) uint32 {
+// add makes a set of the n members from at on and returns its number. same is another
+// set with the same hash, or none.
+func (t *setTable) add(at, n int, same uint32) uint32 {
 	t.members = t.members[:at+n]
 	t.sets = append(t.sets, prefixSetOf{at: uint32(at), n: uint32(n), same: same})
 	return uint32(len(t.sets) - 1)
@@ -228,7 +229,7 @@ func (t *setTable) of(set uint32) []uint32 {
 	return t.members[s.at : s.at+s.n]
 }
 
-// byPrefix returns for each prefix the sets that hold it.
+// byPrefix returns for each prefix the sets that have it.
 func (t *setTable) byPrefix() lists[uint32] {
 	l := lists[uint32]{at: make([]uint32, t.prefixes.size+1), items: make([]uint32, len(t.members))}
 	for _, n := range t.members {

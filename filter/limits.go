@@ -35,27 +35,25 @@ const (
 // maxIdle bounds the idle timeouts, far from where times overflow.
 const maxIdle = 365 * 24 * time.Hour
 
-// Limits bound a filter's memory and how long it remembers an idle flow. A
-// zero field is its default. Numbers of flows apply to a State when it is
-// made: a filter that takes over the State of another leaves them as they
-// are, and follows its own timeouts.
+// Limits bound the size of a State and the idle time of its entries. A zero field
+// is its default. A State has the numbers of flows of the filter that made it; each
+// filter uses its own timeouts.
 type Limits struct {
-	// Flows is the number of flows in all, DefaultFlows unless set. A flow
-	// takes about 150 bytes, and only while it is there. When there are as
-	// many, new flows of the host evict old ones in this order, of equals the
-	// one longest unused: flows of peers that are not in use both ways; other
-	// flows of peers; revoked ones; flows of the host that are not in use
-	// both ways; the rest. A peer has a share, alone half of all flows: beyond
-	// it, its new flow evicts one of a peer that has more, or of its own, in
-	// that order. If there is none, it is not remembered, and its packets are
-	// judged by the rules one by one.
+	// Flows is the number of flows in all. A flow takes about 150 bytes while
+	// the State holds it. At the limit, a new flow of the host's evicts another
+	// one in this order, of equals the one longest unused: flows of peers that
+	// are not in use both ways; other flows of peers; revoked ones; flows of
+	// the host that are not in use both ways; the rest. A peer has a share,
+	// alone half of all flows. Beyond it, its new flow evicts one of a peer
+	// that has more, or of its own, in that order. If there is none, the State
+	// refuses the flow, and the rules judge its packets one by one.
 	Flows int
 	// TCP, UDP, ICMP and Other bound the flows of these kinds: Other is
 	// SCTP and all protocols without ports. Defaults: TCP and UDP up to
 	// Flows, ICMP an eighth and Other a quarter of it.
 	TCP, UDP, ICMP, Other int
-	// Fragments is the number of fragmented datagrams remembered, shared out
-	// among peers like Flows.
+	// Fragments is the number of fragmented datagrams that the State holds,
+	// shared out among peers like Flows.
 	Fragments int
 
 	// TCPEstablished is for connections whose handshake is complete, until
@@ -73,26 +71,26 @@ type Limits struct {
 	ICMPEcho time.Duration
 	// OtherIdle is for flows of protocols without ports.
 	OtherIdle time.Duration
-	// Pickup is how long after the first packet that a State was asked about
-	// the host may go on with a TCP connection that neither the State nor a
-	// rule knows, so that connections survive a restart of the program. They
-	// count as ones that the peer may have opened.
+	// Pickup is for how long after the first packet of a State the host may
+	// continue a TCP connection that the State does not hold and no rule
+	// allows, so that connections survive a restart of the program. Such a
+	// connection counts as one that the peer may have opened.
 	Pickup time.Duration
 	// Fragment is how long the verdict on a first fragment holds for those
 	// that follow. It must not be shorter than the host's reassembly time.
 	Fragment time.Duration
 }
 
-// answerTime is how long after a peer's flow was forgotten, and after the rule
-// that let it in is gone, what the host sends is taken for an answer to it and
-// not for the host's own beginning.
-const answerTime = 10 * time.Minute
+// replyTime is how long after the state lost a peer's flow, and after the end of
+// the rule that let it in, the host's packets count as replies in it. After that
+// they open a flow of the host's.
+const replyTime = 10 * time.Minute
 
-// remember is how long it has to be known what was forgotten.
-func (l *Limits) remember() int64 { return int64(max(answerTime, l.Pickup)) }
+// remember returns how long losses and old rules are kept, in nanoseconds.
+func (l *Limits) remember() int64 { return int64(max(replyTime, l.Pickup)) }
 
 // withDefaults returns l with its zero fields filled in, or an error that
-// names the field that cannot be.
+// names the field that is out of range.
 func (l Limits) withDefaults() (Limits, error) {
 	counts := []struct {
 		name string

@@ -11,8 +11,8 @@ import (
 	"tstun/packet"
 )
 
-// At most logBurst lines are logged at once, and logRate a second in the long
-// run. Further ones are left out, and the next line says how many.
+// The log has at most logBurst lines at once, and logRate lines a second in the long
+// run. Further ones are left out. The next line says how many.
 const (
 	logRate  = 10
 	logBurst = 50
@@ -31,7 +31,8 @@ func newEventLog(logf logger.Logf, ips *lpm.Set) *eventLog {
 	return &eventLog{logf: logf, ips: ips, limit: rate.NewLimiter(logRate, logBurst)}
 }
 
-// wants reports whether an event of p at now is to be logged.
+// wants reports whether an event of p at now is to be logged. It counts those that the
+// rate limit leaves out. l may be nil.
 func (l *eventLog) wants(p *packet.Parsed, now int64) bool {
 	if l == nil || !l.ips.Contains(p.Src.Addr().Unmap()) || !l.ips.Contains(p.Dst.Addr().Unmap()) {
 		return false
@@ -43,7 +44,7 @@ func (l *eventLog) wants(p *packet.Parsed, now int64) bool {
 	return true
 }
 
-// write logs one line, and how many were left out before it.
+// write logs one line that says how many were left out before it.
 func (l *eventLog) write(direction string, p *packet.Parsed, v Verdict) {
 	if n := l.omitted.Swap(0); n > 0 {
 		l.logf("filter: %s %v %v, %d bytes, reason %v; %d lines left out before", direction, v.Response, p, len(p.Buffer()), v.Reason, n)
@@ -52,25 +53,26 @@ func (l *eventLog) write(direction string, p *packet.Parsed, v Verdict) {
 	l.logf("filter: %s %v %v, %d bytes, reason %v", direction, v.Response, p, len(p.Buffer()), v.Reason)
 }
 
-// LogDrop logs, like In with LogDrops, that the caller drops the inbound packet
-// p for r, without asking In.
+// LogDrop logs that the caller drops the inbound packet p for r, as In with LogDrops
+// would.
 func (f *Filter) LogDrop(p *packet.Parsed, now int64, r Reason) {
 	f.logIn(p, now, LogDrops, r, false)
 }
 
-// logIn logs the verdict on the inbound packet p if it is an event that flags
-// ask for.
+// logIn logs the verdict on the inbound packet p if flags ask for it. begins says
+// whether p starts a flow.
 func (f *Filter) logIn(p *packet.Parsed, now int64, flags RunFlags, r Reason, begins bool) {
 	f.logEvent("in", p, now, flags, r, begins)
 }
 
-// logOut is logIn for outbound packets.
+// logOut logs the verdict on the outbound packet p if flags ask for it. The state does
+// not have p's flow yet if p starts one.
 func (f *Filter) logOut(p *packet.Parsed, now int64, flags RunFlags, r Reason) {
 	begins := false
 	if r == ReasonNone && flags&LogAccepts != 0 && f.log != nil {
-		if k, ok := outKey(p); ok && formReason(p) == ReasonNone {
-			_, known := f.state.flows.Peek(k, now)
-			begins = !known
+		if k, ok := outKey(p); ok {
+			_, st := f.peek(k, now, false)
+			begins = st == ctNew
 		}
 	}
 	f.logEvent("out", p, now, flags, r, begins)

@@ -8,6 +8,8 @@ import (
 	"time"
 
 	"tstun/filter"
+	"tstun/internal/rig/craft"
+	"tstun/packet"
 )
 
 // lines is a Logf that keeps what it gets.
@@ -21,6 +23,7 @@ func TestLogLines(t *testing.T) {
 	e := ends4(80, 5000)
 	const both = filter.LogDrops | filter.LogAccepts
 	multicast := out(udpBetween(host4, "224.0.0.1"))
+	long := packet.Generate(packet.UDPHeader{Src: e.host, Dst: e.peer}, make([]byte, 64))
 	tests := []struct {
 		name  string
 		ev    event
@@ -34,6 +37,8 @@ func TestLogLines(t *testing.T) {
 		{"accept", e.udpIn(), both, "filter: in accept UDP{100.64.0.2:5000 > 100.64.0.1:80}"},
 		{"accept, only drops asked", e.udpIn(), filter.LogDrops, ""},
 		{"accept out", ends4(1, 2).udpOut(), both, "filter: out accept UDP{100.64.0.1:1 > 100.64.0.2:2}"},
+		{"first fragment out", out(craft.Cut(long, 1, 0, 32)), both, "filter: out accept"},
+		{"later fragment out, which starts no flow", out(craft.Cut(long, 1, 32, 99)), both, ""},
 		{"silent drop", multicast, both, ""},
 		{"malformed", in([]byte{1, 2, 3}), both, ""},
 		{"other source", in(udpBetween("10.0.0.1", host4)), both, ""},
@@ -52,7 +57,7 @@ func TestLogLines(t *testing.T) {
 			case tt.want != "" && !strings.Contains(log.all[0], tt.want):
 				t.Errorf("line %q, want %q", log.all[0], tt.want)
 			}
-			// A packet that goes on with a flow is no event.
+			// A packet of a known flow is no event.
 			if v := judge(f, 1, tt.ev, tt.flags); v.Response == filter.Accept && len(log.all) > 1 {
 				t.Errorf("logged again: %q", log.all)
 			}

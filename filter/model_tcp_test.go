@@ -17,7 +17,7 @@ const (
 	finWait1
 	finWait2
 	closeWait
-	closing
+	afterFIN
 	lastAck
 	timeWait
 )
@@ -231,7 +231,7 @@ func (e *tcpEnd) acknowledged(k flowName, c *tcb) bool {
 		e.enter(c, estab)
 	case finWait1:
 		e.enter(c, finWait2)
-	case closing:
+	case afterFIN:
 		e.enter(c, timeWait)
 	case lastAck:
 		delete(e.conns, k)
@@ -269,7 +269,7 @@ func (e *tcpEnd) finished(c *tcb) {
 	case estab:
 		e.enter(c, closeWait)
 	case finWait1:
-		e.enter(c, closing)
+		e.enter(c, afterFIN)
 	case finWait2:
 		e.enter(c, timeWait)
 	}
@@ -332,7 +332,7 @@ func (e *tcpEnd) repeat(k flowName) {
 		e.sendSynAck(k, c)
 	case c.una == c.next:
 		e.send(k, tcpSegment{flags: ack, seq: c.next - 1, ack: c.want})
-	case c.state == finWait1 || c.state == closing || c.state == lastAck:
+	case c.state == finWait1 || c.state == afterFIN || c.state == lastAck:
 		e.send(k, tcpSegment{flags: finAck, seq: c.next - 1, ack: c.want})
 	default:
 		e.send(k, tcpSegment{flags: ack | packet.TCPPsh, seq: c.una, ack: c.want, data: c.next - c.una})
@@ -357,7 +357,7 @@ func (c *tcb) patience() time.Duration {
 		return 63 * time.Second // tcp_synack_retries
 	case c.state == timeWait, c.state == finWait2 && c.orphan:
 		return time.Minute // TCP_TIMEWAIT_LEN, tcp_fin_timeout
-	case c.state == closing, c.state == lastAck, c.state == finWait1 && c.orphan:
+	case c.state == afterFIN, c.state == lastAck, c.state == finWait1 && c.orphan:
 		return 2 * time.Minute // tcp_orphan_retries
 	}
 	return 1 << 62

@@ -24,11 +24,10 @@ func joined[T fmt.Stringer](items []T, sep string) string {
 	return strings.Join(texts, sep)
 }
 
-// maxNamed is how many of a rule's sources, destinations or ports are named
-// where it is said what the rule lacks.
+// maxNamed is how many of a rule's sources, destinations or ports a text names.
 const maxNamed = 8
 
-// someOf joins items and says how many more there are than it names.
+// someOf joins the first maxNamed items, and the number of the others.
 func someOf[T fmt.Stringer](items []T, sep string) string {
 	if len(items) <= maxNamed {
 		return joined(items, sep)
@@ -36,8 +35,8 @@ func someOf[T fmt.Stringer](items []T, sep string) string {
 	return fmt.Sprintf("%s and %d more", joined(items[:maxNamed], sep), len(items)-maxNamed)
 }
 
-// Lack is a set of respects in which a rule does not allow a flow. The zero
-// value is none.
+// Lack is a set of respects in which a rule does not allow a flow. The zero value is
+// the empty set.
 type Lack uint8
 
 // Respects, the hardest to overlook first: of two rules that lack one thing
@@ -65,21 +64,21 @@ func (l Lack) String() string {
 	return strings.Join(names, ",")
 }
 
-// nearer reports whether a rule that lacks l is nearer than one that lacks o:
-// it lacks less, or as much but nothing so grave.
+// nearer reports whether a rule that lacks l is nearer than one that lacks o: it lacks
+// fewer respects, or as many but less severe ones.
 func (l Lack) nearer(o Lack) bool {
 	if n, m := bits.OnesCount8(uint8(l)), bits.OnesCount8(uint8(o)); n != m {
 		return n < m
 	}
-	return graveness(l) < graveness(o)
+	return severity(l) < severity(o)
 }
 
-// graveness orders sets of one size by the gravest respect, then the next.
-func graveness(l Lack) uint8 { return bits.Reverse8(uint8(l)) }
+// severity orders sets of one size by the most severe respect, then by the next.
+func severity(l Lack) uint8 { return bits.Reverse8(uint8(l)) }
 
-// explainNearest fills in which rule comes nearest to allowing a flow and what
-// it lacks: the first of those that lack least. It does nothing if no rule is
-// for that source or that destination.
+// explainNearest sets in e which rule comes nearest to allowing a flow, and what it
+// lacks. It is the first of those that lack least. explainNearest does nothing if no
+// rule has that source or that destination.
 func (f *Filter) explainNearest(e *Explanation, src netip.Addr, dst netip.AddrPort, proto ipproto.Proto) {
 	for i := range f.rules {
 		l := f.rules[i].lack(src, dst, proto)
@@ -92,8 +91,8 @@ func (f *Filter) explainNearest(e *Explanation, src netip.Addr, dst netip.AddrPo
 	}
 }
 
-// lack returns what of m does not fit the flow. The port is looked for with
-// the destinations that fit, or if none does, with any.
+// lack returns the respects in which m does not allow the flow. The port counts among
+// those of the destinations that contain dst, or if none does, of all.
 func (m *Match) lack(src netip.Addr, dst netip.AddrPort, proto ipproto.Proto) Lack {
 	l := LackDestination | LackSource | LackProtocol
 	if slices.ContainsFunc(m.Srcs, func(n netip.Prefix) bool { return n.Contains(src) }) {
@@ -134,7 +133,7 @@ func (m *Match) lacks(l Lack, src netip.Addr, dst netip.AddrPort, proto ipproto.
 	return strings.Join(why, "; ")
 }
 
-// portsFor returns the ports of m that go with dst.
+// portsFor returns the ports that m has for dst.
 func (m *Match) portsFor(dst netip.Addr) []PortRange {
 	var ports []PortRange
 	for _, d := range m.Dsts {
@@ -145,8 +144,7 @@ func (m *Match) portsFor(dst netip.Addr) []PortRange {
 	return ports
 }
 
-// destination is the destination of a flow in words, with the port if the
-// protocol has ports.
+// destination returns dst as text, with the port if the protocol has ports.
 func destination(dst netip.AddrPort, proto ipproto.Proto) string {
 	if proto.HasPorts() {
 		return dst.String()

@@ -11,7 +11,7 @@ type pairSlot struct {
 	value     uint32 // one more than the number, so that 0 is a free slot
 }
 
-// newPairTable returns a table with room for n pairs.
+// newPairTable returns an empty table for n pairs.
 func newPairTable(n int) pairTable {
 	if n == 0 {
 		return pairTable{}

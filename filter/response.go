@@ -2,7 +2,7 @@ package filter
 
 import "strconv"
 
-// Response says what becomes of a packet. The zero value is Drop.
+// Response says what happens to a packet. The zero value is Drop.
 type Response int
 
 const (
@@ -10,7 +10,7 @@ const (
 	Drop Response = iota
 	// DropSilently: the packet does not go through, its sender is not
 	// told, and no line is logged. It is for packets that are everyday
-	// noise, or that an answer could not be addressed to.
+	// noise, or whose sender a reject would not reach.
 	DropSilently
 	// Accept: the packet goes through.
 	Accept
@@ -40,29 +40,29 @@ func (r Response) MarshalText() ([]byte, error) { return []byte(r.String()), nil
 // IsDrop reports whether the packet does not go through.
 func (r Response) IsDrop() bool { return r == Drop || r == DropSilently }
 
-// Verdict is what a Filter says of a packet: what becomes of it and, for a
-// drop, why. The zero Verdict is a Drop without a reason, which no Filter
-// returns.
+// Verdict says what happens to a packet and, if it is dropped, why. The zero Verdict is
+// a Drop without a reason, which no Filter returns.
 type Verdict struct {
 	Response Response
 	// Reason is ReasonNone exactly when the packet is not dropped.
 	Reason Reason
 }
 
-// RunFlags modify one judgement. The zero value logs nothing.
+// RunFlags modify the judgement of one packet. The zero value logs nothing.
 type RunFlags uint8
 
 const (
 	// LogDrops logs each drop, within the limits of Config.LogIPs and of
 	// the rate.
 	LogDrops RunFlags = 1 << iota
-	// LogAccepts logs each accepted packet that begins a flow, within the
+	// LogAccepts logs each accepted packet that starts a flow, within the
 	// same limits.
 	LogAccepts
 	// Jailed refuses flows that the packet's peer opened or wants to open.
 	Jailed
-	// Exempt waives the rules, and shields, for an inbound packet that
-	// begins a flow; the flow lives on under any later rules, until a jail. It
-	// waives neither form, addresses and Local, nor Jailed.
+	// Exempt lets an inbound packet start a flow whatever the rules and
+	// ShieldsUp say. The flow stays open under any later rules, until its peer
+	// is jailed. Exempt does not change the checks of form, addresses, Local and
+	// Jailed.
 	Exempt
 )

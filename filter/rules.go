@@ -29,14 +29,12 @@ func (s *protoSet) all() iter.Seq[ipproto.Proto] {
 	}
 }
 
-// scan is the rules as they were given, and the plain way to ask them: one
-// after the other. It says which rule allows a flow, where the index says only
-// whether one does.
+// scan is the list of rules, in the order of Config.Matches. A linear search tells
+// which rule allows a flow; the index tells only whether one does.
 type scan []Match
 
-// match returns the number of the first rule that allows src to open a flow
-// of proto to dst and port, or noRule. port is not looked at for protocols
-// without ports.
+// match returns the number of the first rule that allows src to open a flow of proto
+// to dst and port, or noRule. port does not count for protocols without ports.
 func (s scan) match(proto ipproto.Proto, src, dst netip.Addr, port uint16) int {
 	for i := range s {
 		m := &s[i]
@@ -47,15 +45,15 @@ func (s scan) match(proto ipproto.Proto, src, dst netip.Addr, port uint16) int {
 	return noRule
 }
 
-// Checks of prefixes that the scan makes in the time in which the index looks
-// two addresses up: in tables of hosts, in tries of wider prefixes.
+// Numbers of checks that a scan makes in the time of two look-ups of the index: in
+// tables of hosts, and in tries of wider prefixes.
 const (
 	checksHosts = 6
 	checksNets4 = 12
 	checksNets6 = 20
 )
 
-// isShort reports whether the scan takes no longer than the index would.
+// isShort reports whether a scan takes no longer than the index.
 func (s scan) isShort() bool {
 	checks, may := 0, checksHosts
 	for i := range s {
@@ -73,7 +71,7 @@ func (s scan) isShort() bool {
 	return len(s) > 0 && checks <= may
 }
 
-// checksFor returns how many checks take as long as to look p up.
+// checksFor returns how many checks take as long as two look-ups where p is.
 func checksFor(p netip.Prefix) int {
 	switch {
 	case p.IsSingleIP():
@@ -102,8 +100,8 @@ func (m *Match) hasDst(proto ipproto.Proto, dst netip.Addr, port uint16) bool {
 	return false
 }
 
-// copyRules checks the rules and copies them, into a few large pieces of
-// memory, since there may be a million of them.
+// copyRules checks and copies the rules. It makes few allocations, since there may be a
+// million rules.
 func copyRules(matches []Match) (scan, error) {
 	var protos, srcs, dsts int
 	for i := range matches {
@@ -128,7 +126,7 @@ func copyRules(matches []Match) (scan, error) {
 	return s, nil
 }
 
-// appendPart appends part to all, which has room, and returns the copy.
+// appendPart appends part to all, which has the capacity, and returns the copy.
 func appendPart[T any](all *[]T, part []T) []T {
 	at := len(*all)
 	*all = append(*all, part...)
@@ -145,7 +143,7 @@ func (m *Match) protocols() []ipproto.Proto {
 	return m.IPProto
 }
 
-// protoSet is protocols as a set.
+// protoSet returns the protocols that m allows as a set.
 func (m *Match) protoSet() (s protoSet) {
 	for _, p := range m.protocols() {
 		s.add(p)
@@ -231,5 +229,5 @@ func checkPrefix(p netip.Prefix) error {
 	return nil
 }
 
-// hostPrefix is the prefix of one address.
+// hostPrefix returns the prefix that contains a alone.
 func hostPrefix(a netip.Addr) netip.Prefix { return netip.PrefixFrom(a, a.BitLen()) }

@@ -8,13 +8,13 @@ import (
 	"tstun/ipproto"
 )
 
-// service is what may be reached: protocols as a whole, and ports of others.
+// service is a set of protocols and ports that may be reached.
 type service struct {
-	whole protoSet // allowed on every port, or without ports
-	spans []span   // sorted and disjoint; of protocols not in whole
+	whole protoSet // protocols that are allowed on every port, or have no ports
+	spans []span   // of protocols that are not in whole; sorted and disjoint
 }
 
-// span is some ports of one protocol.
+// span is a range of ports of one protocol.
 type span struct {
 	proto       ipproto.Proto
 	first, last uint16
@@ -24,7 +24,7 @@ func (s *service) covers(proto ipproto.Proto, port uint16) bool {
 	if s.whole.has(proto) {
 		return true
 	}
-	// The last span that does not begin behind the port.
+	// Find the last span that does not begin after the port.
 	lo, hi := 0, len(s.spans)
 	for lo < hi {
 		mid := int(uint(lo+hi) >> 1)
@@ -46,10 +46,11 @@ func (s *service) protos() protoSet {
 	return set
 }
 
-// portsOf returns the ports of proto that s allows, if s is of one range.
+// portsOf returns the ports of proto that s allows. ok is false if s allows none. s
+// has one range for each protocol.
 func (s *service) portsOf(proto ipproto.Proto) (first, last uint16, ok bool) {
 	if s.whole.has(proto) {
-		return 0, 65535, true
+		return 0, maxPort, true
 	}
 	for _, sp := range s.spans {
 		if sp.proto == proto {
@@ -59,12 +60,11 @@ func (s *service) portsOf(proto ipproto.Proto) (first, last uint16, ok bool) {
 	return 0, 0, false
 }
 
-// add allows the ports of the protocols. Those without ports are allowed as a
-// whole.
+// add makes s allow the ports of the protocols, and those without ports as a whole.
+// normalize must follow.
 func (s *service) add(protos protoSet, ports PortRange) {
-	all := ports.First == 0 && ports.Last == 65535
 	for p := range protos.all() {
-		if all || !p.HasPorts() {
+		if ports.isAll() || !p.HasPorts() {
 			s.whole.add(p)
 		} else {
 			s.spans = append(s.spans, span{p, ports.First, ports.Last})
@@ -72,8 +72,7 @@ func (s *service) add(protos protoSet, ports PortRange) {
 	}
 }
 
-// normalize brings a service that was added to into the form that covers
-// needs.
+// normalize sorts and merges the spans of s, as covers needs them.
 func (s *service) normalize() {
 	s.spans = slices.DeleteFunc(s.spans, func(sp span) bool { return s.whole.has(sp.proto) })
 	slices.SortFunc(s.spans, func(a, b span) int {
@@ -90,14 +89,14 @@ func (s *service) normalize() {
 	s.spans = slices.Clip(merged)
 }
 
-// serviceTable numbers services, equal ones alike.
+// serviceTable numbers services. Equal services have one number.
 type serviceTable struct {
 	services []service
 	plain    map[plainService]uint32
 	byKey    map[string]uint32
 }
 
-// plainService is a service of one port range.
+// plainService is a service with one port range for all its protocols.
 type plainService struct {
 	protos protoSet
 	ports  PortRange
@@ -107,37 +106,38 @@ func newServiceTable() *serviceTable {
 	return &serviceTable{plain: make(map[plainService]uint32), byKey: make(map[string]uint32)}
 }
 
-// number returns the number of a service of one port range.
+// number returns the number of p.
 func (t *serviceTable) number(p plainService) uint32 {
 	n, ok := t.plain[p]
 	if !ok {
 		var s service
 		s.add(p.protos, p.ports)
-		n = t.keep(s)
+		n = t.add(s)
 		t.plain[p] = n
 	}
 	return n
 }
 
-// sum returns the number of the service that is all of what is wanted.
-func (t *serviceTable) sum(wanted []want) uint32 {
-	first := wanted[0].service
-	if wanted[len(wanted)-1].service == first { // they are sorted
+// union returns the number of the service that allows what any of the destinations
+// does. They are sorted by service.
+func (t *serviceTable) union(dsts []ruleDst) uint32 {
+	first := dsts[0].service
+	if dsts[len(dsts)-1].service == first {
 		return first
 	}
 	var s service
-	for _, w := range wanted {
-		part := &t.services[w.service]
+	for _, d := range dsts {
+		part := &t.services[d.service]
 		for i, word := range part.whole {
 			s.whole[i] |= word
 		}
 		s.spans = append(s.spans, part.spans...)
 	}
-	return t.keep(s)
+	return t.add(s)
 }
 
-// keep returns the number of s, which it gives it if need be.
-func (t *serviceTable) keep(s service) uint32 {
+// add returns the number of s. If s has none, add gives it one.
+func (t *serviceTable) add(s service) uint32 {
 	s.normalize()
 	k := s.key()
 	n, ok := t.byKey[k]

@@ -325,7 +325,7 @@ func (n *naive) judging(now int64) {
 		if p.until < 0 {
 			p.until = max(now, 1)
 		}
-		if now-p.until <= answerTime {
+		if now-p.until <= replyTime {
 			kept = append(kept, p)
 		}
 	}
@@ -333,12 +333,12 @@ func (n *naive) judging(now int64) {
 }
 
 // answerTime is how long the host may answer what was forgotten.
-const answerTime = int64(10 * time.Minute)
+const replyTime = int64(10 * time.Minute)
 
 // pastAllowed: rules that were in force lately let the peer of f open it.
 func (n *naive) pastAllowed(f *naiveFlow, now int64) bool {
 	for _, p := range n.past {
-		if (p.until < 0 || now-p.until <= answerTime) && naiveMatch(p.rules, f.proto, f.peer, f.host.Addr(), f.host.Port()) {
+		if (p.until < 0 || now-p.until <= replyTime) && naiveMatch(p.rules, f.proto, f.peer, f.host.Addr(), f.host.Port()) {
 			return true
 		}
 	}
@@ -355,12 +355,12 @@ func (n *naive) hasLost(peer netip.Addr, gone *naiveFlow, now int64) bool {
 		}
 	}
 	lost := n.lost
-	if gone != nil && gone.charged && now-gone.until <= answerTime {
+	if gone != nil && gone.charged && now-gone.until <= replyTime {
 		if lost = n.lostNow(peer, now); !lost {
 			n.fail("the filter does not remember that a flow of %v is gone since %v", peer, gone.until)
 		}
 	}
-	if lost && len(n.mayLose) == 0 && now-n.born > answerTime {
+	if lost && len(n.mayLose) == 0 && now-n.born > replyTime {
 		n.fail("the filter says that it has forgotten a flow of %v, and none is", peer)
 	}
 	return lost

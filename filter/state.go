@@ -7,7 +7,7 @@ import (
 	"tstun/ipproto"
 )
 
-// State is what a Filter knows of open flows and of fragmented datagrams. It
+// State holds the open flows and the fragmented datagrams of a Filter. It
 // outlives the filter if it is given to the next one. It is safe for
 // concurrent use, also by several filters at once.
 type State struct {
@@ -15,17 +15,18 @@ type State struct {
 	fragments *flow.Table[datagram]
 	// filters numbers the filters that share the state; a flow carries the
 	// number of the one that judged it last.
-	filters atomic.Uint32
-	latest  atomic.Pointer[Filter] // the newest of these
-	inForce atomic.Pointer[Filter] // the one that judged last
-	past    past                   // the rules of the others
-	born    atomic.Int64           // when a packet was first judged; 0: none was
+	filters   atomic.Uint32
+	latest    atomic.Pointer[Filter] // the newest of these
+	active    atomic.Pointer[Filter] // the one that judged last
+	history   ruleHistory            // the rules of the others
+	startedAt atomic.Int64           // when a packet was first judged; 0: none was
 }
 
-// isYoung reports whether the first packet was judged no longer ago than span.
-func (s *State) isYoung(now, span int64) bool {
-	born := s.born.Load()
-	return born == 0 || now-born <= span
+// startedWithin reports whether the first packet was judged no longer than span
+// before now.
+func (s *State) startedWithin(now, span int64) bool {
+	start := s.startedAt.Load()
+	return start == 0 || now-start <= span
 }
 
 // StateStats is a snapshot of a State's counters.
@@ -33,8 +34,8 @@ type StateStats struct {
 	Flows, Fragments flow.Stats
 }
 
-// Stats returns the number of flows and fragmented datagrams remembered, and
-// how many were forgotten for which cause.
+// Stats returns how many flows and fragmented datagrams s holds, and how many
+// were evicted, expired and refused.
 func (s *State) Stats() StateStats {
 	return StateStats{Flows: s.flows.Stats(), Fragments: s.fragments.Stats()}
 }
@@ -57,7 +58,7 @@ func newState(l Limits) *State {
 	return &State{
 		flows:     flow.New[conn](flows),
 		fragments: flow.New[datagram](flow.Config{Limit: l.Fragments}),
-		past:      past{remember: remember},
+		history:   ruleHistory{remember: remember},
 	}
 }
 
@@ -74,23 +75,23 @@ func classOf(proto ipproto.Proto) uint8 {
 }
 
 // Ranks of the flow table's entries, among those of the peers and among those
-// of the host: what is least worth is evicted first.
+// of the host. The lowest rank is evicted first.
 const (
 	rankOrdinary = iota
 	rankAssured
-	// rankRevoked: forgotten, a revoked flow could become the host's.
+	// rankRevoked: an evicted revoked flow could become the host's.
 	rankRevoked
 )
 
-// place sets what the entry's flow is worth when the table is full. Flows
-// that peers can make in any number yield to the host's.
-func place(e *flow.Entry[conn]) {
+// setEvictionPriority sets which entries of a full table are evicted before e.
+// Flows that peers can open in any number are evicted before the host's.
+func setEvictionPriority(e *flow.Entry[conn]) {
 	c := &e.Value
-	e.Yields = c.has(byPeer | adopted)
+	e.EvictFirst = c.has(peerInitiated | pickedUp)
 	switch {
 	case c.has(revoked):
 		e.Rank = rankRevoked
-	case c.assured(e.Key().Proto()):
+	case c.isAssured(e.Key().Proto()):
 		e.Rank = rankAssured
 	default:
 		e.Rank = rankOrdinary

@@ -2,28 +2,27 @@ package filter
 
 import "math/bits"
 
-// sweep is a set of units that changes step by step, and that can be asked
-// for as it was after any number of steps. A step puts some units in or takes
-// them out. After every so many steps the whole set is kept as a bitmap, so
-// the set at a position is the nearest bitmap and the few steps between.
+// sweep holds all states of a set of units that changes step by step, as a sweep line
+// algorithm goes through them. A step flips some units in or out. After every so many
+// steps there is a snapshot of the set as a bitmap, so the set at a position is the
+// nearest snapshot with the few steps between.
 //
-// A walk through nested prefixes, which opens and closes each, is such a
-// sequence; so is a walk through the ports. Steps and bitmaps grow with what
-// is opened and not with how much is open at once.
+// Such a sequence is a walk through nested prefixes, or through the ports. Memory is
+// in proportion to the number of steps, whatever the size of the set.
 type sweep struct {
 	words uint32   // of a bitmap
-	shift uint8    // a bitmap is kept after each 1<<shift steps
+	shift uint8    // there is a snapshot after each 1<<shift steps
 	steps []uint32 // the item that each step flips
-	kept  []uint64 // bitmaps, of words each, from that before the first step on
-	// spans says which units the items are: item i is those from spans[i] to
-	// before spans[i+1]. nil: item i is unit i.
+	kept  []uint64 // snapshots of words each, the first from before the first step
+	// spans says which units an item stands for: item i for those from spans[i]
+	// to before spans[i+1]. nil: item i is unit i.
 	spans []uint32
 }
 
-// newSweep returns a sweep of a number of units. Between two bitmaps it makes
-// at most about as many steps as a bitmap has words: so the bitmaps take
-// 8 to 16 bytes for each step, and reading the steps costs no more than
-// reading a bitmap.
+// newSweep returns the builder of a sweep with bitmaps of so many words. Between two
+// snapshots there are about as many steps as a bitmap has words: so the snapshots take
+// 8 to 16 bytes for each step, and reading the steps costs no more than reading a
+// bitmap.
 func newSweep(words int, spans []uint32) *sweepBuilder {
 	shift := max(3, bits.Len(uint(words))-1)
 	return &sweepBuilder{
@@ -32,7 +31,7 @@ func newSweep(words int, spans []uint32) *sweepBuilder {
 	}
 }
 
-// sweepBuilder is a sweep that is being made.
+// sweepBuilder builds a sweep.
 type sweepBuilder struct {
 	sweep
 	now []uint64 // the set after the last step
@@ -50,7 +49,7 @@ func (b *sweepBuilder) flip(item uint32) {
 // at returns the number of steps so far.
 func (b *sweepBuilder) at() uint32 { return uint32(len(b.steps)) }
 
-// read copies into set the words from first on of the set at a position.
+// read copies the set at a position into set, from the word first on.
 func (w *sweep) read(set []uint64, first int, at uint32) {
 	n := min((at+1<<w.shift>>1)>>w.shift, uint32(len(w.steps))>>w.shift)
 	copy(set, w.kept[int(n*w.words)+first:])
@@ -58,7 +57,7 @@ func (w *sweep) read(set []uint64, first int, at uint32) {
 	w.apply(set, first, w.steps[min(kept, at):max(kept, at)])
 }
 
-// apply flips the items of steps in set, which holds the words from first on.
+// apply flips the items of steps in set, which begins with the word first.
 func (w *sweep) apply(set []uint64, first int, steps []uint32) {
 	if w.spans != nil {
 		for _, item := range steps {
@@ -73,7 +72,7 @@ func (w *sweep) apply(set []uint64, first int, steps []uint32) {
 	}
 }
 
-// flipSpan flips the bits from lo to before hi that set has.
+// flipSpan flips the bits of set from lo to before hi, as far as set has them.
 func flipSpan(set []uint64, lo, hi int) {
 	lo, hi = max(lo, 0), min(hi, 64*len(set))
 	for lo < hi {

@@ -7,16 +7,17 @@ import (
 	"tstun/packet"
 )
 
-// InDatagram returns the key of the datagram that the inbound fragment p is
-// of. It is that of no flow: the identification is in place of the ports. By it,
-// the addresses and in IPv4 the protocol, a datagram is told from others
-// (RFC 791 §2.3, RFC 8200 §4.5). ok is false if p is no fragment.
+// InDatagram returns the key of the datagram that the inbound fragment p belongs
+// to. It has the identification in place of the ports, and is the key of no flow.
+// Identification, addresses and in IPv4 the protocol name a datagram (RFC 791
+// §2.3, RFC 8200 §4.5). ok is false if p is no fragment.
 func InDatagram(p *packet.Parsed) (k Key, ok bool) {
 	return datagram(p, p.Dst.Addr(), p.Src.Addr())
 }
 
-// OutDatagram is InDatagram for an outbound fragment. An inbound and an
-// outbound datagram can have one key.
+// OutDatagram returns the key of the datagram that the outbound fragment p belongs
+// to, in the form of InDatagram. An inbound and an outbound datagram can have one
+// key. ok is false if p is no fragment.
 func OutDatagram(p *packet.Parsed) (k Key, ok bool) {
 	return datagram(p, p.Src.Addr(), p.Dst.Addr())
 }
@@ -26,7 +27,7 @@ func datagram(p *packet.Parsed, host, peer netip.Addr) (k Key, ok bool) {
 	if !ok {
 		return Key{}, false
 	}
-	proto := ipproto.Fragment // IPv6 fragments only claim to have one
+	proto := ipproto.Fragment // the protocol in an IPv6 fragment means nothing
 	if p.IPVersion == 4 {
 		proto = p.Proto()
 	}

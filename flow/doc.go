@@ -4,10 +4,10 @@
 // point of view, so that the packets of both directions have the same key:
 // [In] makes it from an inbound packet, [Out] from an outbound one.
 //
-// A [Table] maps keys to values of any pointer-free type. It is bounded,
-// split into shards with a lock each, keeps its entries where the garbage
-// collector need not look, forgets idle entries a few at a time,
-// and when it is full it either gives up its least valuable entry or refuses
-// the new one. Entries are charged to peers, each of which has a share. The filter keeps its connection state in one, the statistics
-// keep their counters in another.
+// A [Table] maps keys to values of any pointer-free type. It is bounded and split
+// into shards with a lock each. The garbage collector does not scan its entries.
+// Idle entries expire a few at a time. A full table evicts the entry of the lowest
+// priority, or refuses the new one. Entries are charged to peers, each of which has
+// a share. The filter keeps its connection state in one table, the statistics keep
+// their counters in another.
 package flow

@@ -7,25 +7,24 @@ import (
 	"tstun/packet"
 )
 
-// secrets are the process's. With them, nobody who does not know them can
-// choose keys that collide. All tables share them, so that a key is hashed
-// once for several.
-var secrets = newHasher()
+// hashKey is the process's secret. Without it, nobody can choose keys that collide.
+// All tables share it, so a key is hashed once for several tables.
+var hashKey = newHasher()
 
-// hasher hashes keys with a secret.
+// hasher hashes flow keys with a secret key.
 //
 // The first step is NH of UMAC (RFC 4418 §5.2.1) on words of 64 bits: two
-// different keys have the same 128-bit sum with a probability of 2^-64 over
-// the secrets. The second folds the sum.
+// different flow keys have the same 128-bit sum with a probability of 2^-64 over
+// all secret keys. The second step folds the sum.
 type hasher struct {
-	secret [8]uint64
+	key [8]uint64
 }
 
 func newHasher() (h hasher) {
-	for i := range h.secret {
-		h.secret[i] = rand.Uint64() // ChaCha8, seeded by the system
+	for i := range h.key {
+		h.key[i] = rand.Uint64() // ChaCha8, seeded by the system
 	}
-	h.secret[7] |= 1
+	h.key[7] |= 1
 	return h
 }
 
@@ -33,9 +32,9 @@ func (h *hasher) hash(k *Key) uint64 {
 	return h.words(k.hostHi, k.hostLo, k.peerHi, k.peerLo, k.rest)
 }
 
-// words is hash for a key that is still in registers.
+// words returns the hash of a flow key that is given by its words.
 func (h *hasher) words(hostHi, hostLo, peerHi, peerLo, rest uint64) uint64 {
-	s := &h.secret
+	s := &h.key
 	hi0, lo0 := bits.Mul64(hostHi+s[0], hostLo+s[1])
 	hi1, lo1 := bits.Mul64(peerHi+s[2], peerLo+s[3])
 	hi2, lo2 := bits.Mul64(rest+s[4], s[5])
@@ -48,20 +47,20 @@ func (h *hasher) words(hostHi, hostLo, peerHi, peerLo, rest uint64) uint64 {
 	return z ^ w
 }
 
-// ID is a Key with its hash, for a key that is looked up more than once. The
-// zero ID is of no flow.
+// ID is a Key with its hash, which is computed once for all look-ups. The zero ID
+// names no flow.
 type ID struct {
 	key  Key // tagged
 	hash uint64
 }
 
-// ID returns the key's ID, which is good for this process only.
+// ID returns the ID of k. It is valid in this process only.
 func (k Key) ID() (id ID) {
 	id.set(k.hostHi, k.hostLo, k.peerHi, k.peerLo, k.rest)
 	return id
 }
 
-// SetIn makes id that of In(p), or the zero ID if p is malformed.
+// SetIn sets id to the ID of In(p), or to the zero ID if p is malformed.
 func (id *ID) SetIn(p *packet.Parsed) {
 	if p.IPVersion == 0 {
 		*id = ID{}
@@ -71,7 +70,7 @@ func (id *ID) SetIn(p *packet.Parsed) {
 	id.set(dstHi, dstLo, srcHi, srcLo, uint64(p.Dst.Port())<<48|uint64(p.Src.Port())<<32|protoAndFamily(p))
 }
 
-// SetOut makes id that of Out(p), or the zero ID if p is malformed.
+// SetOut sets id to the ID of Out(p), or to the zero ID if p is malformed.
 func (id *ID) SetOut(p *packet.Parsed) {
 	if p.IPVersion == 0 {
 		*id = ID{}
@@ -81,19 +80,19 @@ func (id *ID) SetOut(p *packet.Parsed) {
 	id.set(srcHi, srcLo, dstHi, dstLo, uint64(p.Src.Port())<<48|uint64(p.Dst.Port())<<32|protoAndFamily(p))
 }
 
-// set writes id word by word: a key that is copied and read again at once is
-// waited for.
+// set writes id word by word: a processor stalls where a key is copied in larger
+// pieces and read again at once.
 func (id *ID) set(hostHi, hostLo, peerHi, peerLo, rest uint64) {
-	h := secrets.words(hostHi, hostLo, peerHi, peerLo, rest)
+	h := hashKey.words(hostHi, hostLo, peerHi, peerLo, rest)
 	id.key = Key{hostHi, hostLo, peerHi, peerLo, rest | tag(h)}
 	id.hash = h
 }
 
-// Key returns the key that the ID was made of.
+// Key returns the key of id.
 func (id *ID) Key() Key { return id.key.untagged() }
 
 // IsZero reports whether id is the zero ID.
 func (id *ID) IsZero() bool { return id.key.rest == 0 }
 
-// Equal reports whether id and other are of one key.
+// Equal reports whether id and other have the same key.
 func (id *ID) Equal(other *ID) bool { return id.hash == other.hash && id.key.equal(&other.key) }

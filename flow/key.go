@@ -10,14 +10,14 @@ import (
 
 // Key names a flow: its protocol, the host's address and port and the peer's
 // address and port. Keys are comparable, hold no pointers and take 40 bytes.
-// IPv4 addresses and the IPv6 addresses that map them are told apart; zones
-// are left out. The zero Key names no flow.
+// An IPv4 address and the IPv6 address that maps it are different; zones are left
+// out. The zero Key names no flow.
 type Key struct {
 	hostHi, hostLo uint64
 	peerHi, peerLo uint64
 	// host port 16 bits, peer port 16, tag 16, protocol 8, family of the
-	// host's address 4, of the peer's address 4. The tag is 0 but for keys in
-	// a Table, which know part of their hash by it.
+	// host's address 4, of the peer's address 4. The tag is part of the hash in
+	// the keys of a Table and of an ID, and 0 in all others.
 	rest uint64
 }
 
@@ -37,8 +37,8 @@ const (
 func MakeKey(proto ipproto.Proto, host, peer netip.AddrPort) Key {
 	var k Key
 	var hostFamily, peerFamily uint64
-	k.hostHi, k.hostLo, hostFamily = split(host.Addr())
-	k.peerHi, k.peerLo, peerFamily = split(peer.Addr())
+	k.hostHi, k.hostLo, hostFamily = addrWords(host.Addr())
+	k.peerHi, k.peerLo, peerFamily = addrWords(peer.Addr())
 	k.rest = uint64(host.Port())<<48 | uint64(peer.Port())<<32 |
 		uint64(proto)<<8 | hostFamily<<4 | peerFamily
 	return k
@@ -60,7 +60,7 @@ func Out(p *packet.Parsed) Key {
 	return id.Key()
 }
 
-// protoAndFamily is the lower 16 bits of Key.rest.
+// protoAndFamily returns the lower 16 bits of Key.rest for p.
 func protoAndFamily(p *packet.Parsed) uint64 {
 	families := uint64(familyNone)
 	switch p.IPVersion {
@@ -72,15 +72,15 @@ func protoAndFamily(p *packet.Parsed) uint64 {
 	return uint64(p.Proto())<<8 | families
 }
 
-// equal is *k == *other, with one branch.
+// equal reports whether *k == *other, with one branch.
 func (k *Key) equal(other *Key) bool {
 	return (k.hostHi^other.hostHi)|(k.hostLo^other.hostLo)|
 		(k.peerHi^other.peerHi)|(k.peerLo^other.peerLo)|
 		(k.rest^other.rest) == 0
 }
 
-// tag is a part of a key's hash, which is not 0, in its place in Key.rest. In
-// a Table it sets keys apart by their last word, and from the zero Key of free
+// tag returns the bits of Key.rest that hold a part of the hash, never 0. In a Table
+// they make most keys differ in their last word, and all from the zero Key of free
 // slots.
 func tag(hash uint64) uint64 { return (hash>>32&0xffff | 1) << tagShift }
 
@@ -94,12 +94,12 @@ func (k Key) Proto() ipproto.Proto { return ipproto.Proto(k.rest >> 8) }
 
 // Host returns the host's address and port.
 func (k Key) Host() netip.AddrPort {
-	return netip.AddrPortFrom(join(k.hostHi, k.hostLo, uint8(k.rest>>4&0xf)), uint16(k.rest>>48))
+	return netip.AddrPortFrom(wordsAddr(k.hostHi, k.hostLo, uint8(k.rest>>4&0xf)), uint16(k.rest>>48))
 }
 
 // Peer returns the peer's address and port.
 func (k Key) Peer() netip.AddrPort {
-	return netip.AddrPortFrom(join(k.peerHi, k.peerLo, uint8(k.rest&0xf)), uint16(k.rest>>32))
+	return netip.AddrPortFrom(wordsAddr(k.peerHi, k.peerLo, uint8(k.rest&0xf)), uint16(k.rest>>32))
 }
 
 // String returns the key in the form "tcp 100.64.0.1:443 <> 100.64.0.2:5000",
@@ -108,7 +108,7 @@ func (k Key) String() string {
 	return k.Proto().String() + " " + k.Host().String() + " <> " + k.Peer().String()
 }
 
-func split(a netip.Addr) (hi, lo, family uint64) {
+func addrWords(a netip.Addr) (hi, lo, family uint64) {
 	switch {
 	case a.Is4():
 		b := a.As4()
@@ -120,7 +120,7 @@ func split(a netip.Addr) (hi, lo, family uint64) {
 	return 0, 0, familyNone
 }
 
-func join(hi, lo uint64, family uint8) netip.Addr {
+func wordsAddr(hi, lo uint64, family uint8) netip.Addr {
 	var b [16]byte
 	binary.BigEndian.PutUint64(b[:8], hi)
 	binary.BigEndian.PutUint64(b[8:], lo)

@@ -8,23 +8,23 @@ import (
 // list is a doubly linked list of entries by their last use.
 type list struct{ oldest, newest ref }
 
-// shard is one part of a Table, with its own lock, which guards all of it.
-// What a look-up needs is in the first cache line, and shards share none.
+// shard is one part of a Table, with its own lock, which guards all of it. A look-up
+// reads the first cache line only. No two shards share a cache line.
 type shard[V any] struct {
 	mu      sync.Mutex
 	changes atomic.Uint32 // see Stamp; written under mu
 	store[V]
-	hand  ref // the slot where the sweep stands
+	hand  ref // the slot that the last sweep ended at
 	lists [lists]list
 	_     [48]byte
 }
 
-// stamp is that of this moment.
+// stamp returns the Stamp of this moment for an entry that expires then.
 func (s *shard[V]) stamp(expires int64) Stamp {
 	return Stamp{&s.changes, s.changes.Load(), expires}
 }
 
-// empty takes all out of s, memory and all.
+// empty removes all entries from s and returns the store that they are in.
 func (s *shard[V]) empty() store[V] {
 	old := s.store
 	s.store = store[V]{}
@@ -34,26 +34,25 @@ func (s *shard[V]) empty() store[V] {
 	return old
 }
 
-// insert adds the key k, which is not there, to its list as the newest.
-func (s *shard[V]) insert(t *Table[V], h uint64, k *Key, c Claim, share shareIndex, tick uint16) ref {
+// newEntry adds an entry of the key k, which is not in s, as the newest of its list.
+func (s *shard[V]) newEntry(t *Table[V], h uint64, k *Key, c Claim, share shareIndex, tick uint16) ref {
 	if s.full() {
 		s.grow(t)
 	}
-	r := s.place(h, &Entry[V]{key: *k, Expires: Never, tick: tick, share: share, list: c.list(), Yields: c.Peer != 0})
-	s.enlist(r)
+	r := s.insert(h, &Entry[V]{key: *k, Expires: Never, tick: tick, share: share, list: c.list(), EvictFirst: c.Peer != 0})
+	s.pushNewest(r)
 	return r
 }
 
-// grow makes room for about a third more, or for what the shard holds of a
-// full table, if that is near. It is the one thing that takes time in
-// proportion to the shard.
+// grow enlarges the store by about a third, or to the size that it has in a full table,
+// if that is near. No other operation takes time in proportion to the shard.
 func (s *shard[V]) grow(t *Table[V]) {
 	old := s.pairs()
 	pairs := old + old/3 + 4
-	if old < t.fair && 4*pairs > 3*t.fair {
-		pairs = t.fair
+	if old < t.fullPairs && 4*pairs > 3*t.fullPairs {
+		pairs = t.fullPairs
 	}
-	// The entries keep their order, nearly, so the hand has its place.
+	// The entries nearly keep their order, so the hand keeps its place in it.
 	hand := ref(uint64(s.hand) * uint64(pairs) / uint64(max(old, 1)))
 	var moved []ref
 	s.store, moved = s.grown(pairs)
@@ -65,13 +64,13 @@ func (s *shard[V]) grow(t *Table[V]) {
 
 func (s *shard[V]) remove(r ref) {
 	s.changes.Add(1)
-	s.unlist(r)
+	s.unlink(r)
 	key := s.at(r).Key()
-	s.vacate(secrets.hash(&key), r)
+	s.clear(hashKey.hash(&key), r)
 }
 
-// enlist makes r the newest of the list that it names.
-func (s *shard[V]) enlist(r ref) {
+// pushNewest adds r to its entry's list, as the newest.
+func (s *shard[V]) pushNewest(r ref) {
 	l := &s.lists[s.at(r).list]
 	*s.link(r) = link{older: l.newest}
 	if l.newest != none {
@@ -82,7 +81,7 @@ func (s *shard[V]) enlist(r ref) {
 	l.newest = r
 }
 
-func (s *shard[V]) unlist(r ref) {
+func (s *shard[V]) unlink(r ref) {
 	l, at := &s.lists[s.at(r).list], *s.link(r)
 	if at.older != none {
 		s.link(at.older).newer = at.newer
@@ -96,8 +95,8 @@ func (s *shard[V]) unlist(r ref) {
 	}
 }
 
-// oldestOf returns the entry of the class that is to be evicted for one of the
-// host's.
+// oldestOf returns the entry of the class that a new one of the host's evicts, or
+// none.
 func (s *shard[V]) oldestOf(class uint8) ref {
 	for group := range uint8(groups) {
 		if r := s.lists[listOf(group, class)].oldest; r != none {
@@ -107,8 +106,7 @@ func (s *shard[V]) oldestOf(class uint8) ref {
 	return none
 }
 
-// oldest returns the entry of the shard that is to be evicted for one of the
-// host's.
+// oldest returns the entry of any class that a new one of the host's evicts, or none.
 func (s *shard[V]) oldest() ref {
 	for group := range uint8(groups) {
 		found := none
@@ -122,15 +120,14 @@ func (s *shard[V]) oldest() ref {
 	return none
 }
 
-// searchShare is how many entries of each list are looked at for one of a
-// share. Where a peer crowds the table, one of a few is its own.
-const searchShare = 32
+// maxShareSearch is how many entries of each list are searched for one of a share. A
+// peer at its limit holds so many that one of a few is its own.
+const maxShareSearch = 32
 
-// oldestOfShare returns the entry of the share that is to be evicted for
-// another of the share, of the given class if ofClass. It looks at the oldest
-// entries only.
+// oldestOfShare returns the entry of the share that a new one of the share evicts, of
+// the class if ofClass, or none. It searches the oldest entries only.
 func (s *shard[V]) oldestOfShare(share shareIndex, class uint8, ofClass bool) ref {
-	for group := range uint8(yieldingGroups) {
+	for group := range uint8(evictFirstGroups) {
 		found := none
 		for c := range uint8(MaxClasses) {
 			if ofClass && c != class {
@@ -138,7 +135,7 @@ func (s *shard[V]) oldestOfShare(share shareIndex, class uint8, ofClass bool) re
 			}
 			r := s.lists[listOf(group, c)].oldest
 			for n := 0; r != none && s.at(r).share != share; n++ {
-				if r = s.link(r).newer; n == searchShare {
+				if r = s.link(r).newer; n == maxShareSearch {
 					r = none
 				}
 			}
@@ -151,10 +148,10 @@ func (s *shard[V]) oldestOfShare(share shareIndex, class uint8, ofClass bool) re
 	return none
 }
 
-// older returns the entry longest unused of two, a in case of doubt. Either
+// older returns the longer unused of two entries, or a if both are equally old. Either
 // may be none.
 func (s *shard[V]) older(a, b ref) ref {
-	// Ticks wrap: their difference tells, not their order.
+	// Ticks wrap around, so only their difference has a sign.
 	if a == none || b != none && int16(s.at(b).tick-s.at(a).tick) < 0 {
 		return b
 	}

@@ -2,7 +2,8 @@ package flow
 
 import "sync"
 
-// share is how many entries of a table a peer has, in all and of each class.
+// share counts the entries of a table that are charged to a peer, in all and of each
+// class.
 type share struct {
 	peer    PeerID
 	total   int32
@@ -14,16 +15,16 @@ type shareIndex uint16
 
 const (
 	noShare shareIndex = 0
-	// restShare is that of the peers that come when all others are taken.
-	restShare shareIndex = 1
-	maxShares            = 1 << 16
+	// overflowShare is shared by the peers that come when all others are in use.
+	overflowShare shareIndex = 1
+	maxShares                = 1 << 16
 )
 
-// shares divides a table among peers. A peer may take a place as long as it
-// holds fewer than are free (A. K. Choudhury, E. L. Hahne: Dynamic queue length
-// thresholds, 1998), and then those of peers that hold more. So one peer alone
-// gets half of the table, n peers that all want more get each 1/(n+1) of it, and
-// there is room left for the next one.
+// shares divides a table among peers. A peer gets a free place as long as it holds
+// fewer than are free (A. K. Choudhury, E. L. Hahne: Dynamic queue length thresholds,
+// 1998), and then those of peers that hold more. So one peer alone gets half of the
+// table, and n peers that all want more get each 1/(n+1) of it. That leaves room for
+// the next one.
 type shares struct {
 	mu     sync.Mutex // guards all below; taken under a shard's
 	index  map[PeerID]shareIndex
@@ -32,7 +33,7 @@ type shares struct {
 }
 
 func newShares() *shares {
-	return &shares{index: make(map[PeerID]shareIndex), list: make([]share, restShare+1)}
+	return &shares{index: make(map[PeerID]shareIndex), list: make([]share, overflowShare+1)}
 }
 
 // fullness says why a peer gets no new place.
@@ -40,17 +41,17 @@ type fullness uint8
 
 const (
 	notFull       fullness = iota
-	isFull                 // it holds as many as are free
-	isFullOfClass          // it holds as many of the class as are free of it
+	isFull                 // it holds as many places as are free
+	isFullOfClass          // it holds as many places of the class as are free
 )
 
-// take adds an entry of the class to the share of p, and says whether that had
+// charge charges an entry of the class to the share of p, and says whether that had
 // fewer before than are free, in all and of the class. If it had not, the caller
-// finds it another place, or gives it back.
-func (s *shares) take(p PeerID, class uint8, free, freeOfClass int64) (i shareIndex, full fullness) {
+// evicts another entry, or refunds this one.
+func (s *shares) charge(p PeerID, class uint8, free, freeOfClass int64) (i shareIndex, full fullness) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	i = s.of(p)
+	i = s.find(p)
 	sh := &s.list[i]
 	switch {
 	case int64(sh.classes[class]) >= freeOfClass:
@@ -63,18 +64,18 @@ func (s *shares) take(p PeerID, class uint8, free, freeOfClass int64) (i shareIn
 	return i, full
 }
 
-// holdsHalf reports whether the share i, but for its newest entry, holds half of
-// so many entries, so that none holds more.
+// holdsHalf reports whether the share i holds, without its newest entry, half of so
+// many entries. Then no share is larger.
 func (s *shares) holdsHalf(i shareIndex, entries int) bool {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	return 2*int(s.list[i].total-1) >= entries
 }
 
-// richest returns the place in list of the share that holds most, in all or of
-// the class, or -1 if none holds more than the share of than does with its newest
-// entry. Of equals it takes the lower PeerID.
-func (s *shares) richest(than shareIndex, list []shareIndex, class uint8, ofClass bool) (place int) {
+// largest returns the index in list of the largest share, in all or of the class, or -1
+// if none is larger than the share than with its newest entry. Of equals it takes the
+// lower PeerID.
+func (s *shares) largest(than shareIndex, list []shareIndex, class uint8, ofClass bool) (place int) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	holds := func(i shareIndex) int32 {
@@ -96,23 +97,22 @@ func (s *shares) richest(than shareIndex, list []shareIndex, class uint8, ofClas
 	return place
 }
 
-// give takes an entry of the class, which its owner is done with, from the share
-// i.
-func (s *shares) give(i shareIndex, class uint8) {
+// refund takes an entry of the class off the share i.
+func (s *shares) refund(i shareIndex, class uint8) {
 	s.mu.Lock()
 	s.list[i].total--
 	s.list[i].classes[class]--
-	s.release(i)
+	s.removeIfEmpty(i)
 	s.mu.Unlock()
 }
 
-// of returns the share of p, which it makes if there is none. s is locked.
-func (s *shares) of(p PeerID) shareIndex {
+// find returns the share of p, which it makes if there is none. s is locked.
+func (s *shares) find(p PeerID) shareIndex {
 	if i, ok := s.index[p]; ok {
 		return i
 	}
 	i := s.unusedShare()
-	if i == restShare {
+	if i == overflowShare {
 		return i
 	}
 	s.list[i] = share{peer: p}
@@ -120,7 +120,7 @@ func (s *shares) of(p PeerID) shareIndex {
 	return i
 }
 
-// unusedShare returns a share that nobody has. s is locked.
+// unusedShare returns a share that no peer has, or overflowShare. s is locked.
 func (s *shares) unusedShare() shareIndex {
 	if n := len(s.unused); n > 0 {
 		i := s.unused[n-1]
@@ -128,16 +128,16 @@ func (s *shares) unusedShare() shareIndex {
 		return i
 	}
 	if len(s.list) == maxShares {
-		return restShare
+		return overflowShare
 	}
 	s.list = append(s.list, share{})
 	return shareIndex(len(s.list) - 1)
 }
 
-// release gives up the share i if it has no entry. s is locked.
-func (s *shares) release(i shareIndex) {
+// removeIfEmpty makes the share i unused if no entry is charged to it. s is locked.
+func (s *shares) removeIfEmpty(i shareIndex) {
 	sh := &s.list[i]
-	if i == restShare || sh.total > 0 {
+	if i == overflowShare || sh.total > 0 {
 		return
 	}
 	delete(s.index, sh.peer)

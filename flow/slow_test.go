@@ -18,14 +18,14 @@ type slowTable struct {
 }
 
 type slowEntry struct {
-	key     flow.Key
-	class   uint8
-	peer    uint8 // that it is charged to; 0: none
-	yields  bool
-	rank    uint8
-	expires int64
-	tick    uint16
-	value   int
+	key        flow.Key
+	class      uint8
+	peer       uint8 // that it is charged to; 0: none
+	evictFirst bool
+	rank       uint8
+	expires    int64
+	tick       uint16
+	value      int
 }
 
 func newSlow(c flow.Config) *slowTable {
@@ -75,9 +75,9 @@ func (s *slowTable) victim(class uint8, ofClass bool, peer uint8) *slowEntry {
 	}
 	return slices.MinFunc(candidates, func(a, b *slowEntry) int {
 		switch {
-		case a.yields && !b.yields:
+		case a.evictFirst && !b.evictFirst:
 			return -1
-		case b.yields && !a.yields:
+		case b.evictFirst && !a.evictFirst:
 			return 1
 		case a.rank != b.rank:
 			return int(a.rank) - int(b.rank)
@@ -97,8 +97,8 @@ func (s *slowTable) richest(class uint8, ofClass bool, peer uint8) uint8 {
 	}
 	most, of := holds(peer)+1, peer
 	for p := uint8(1); p < 3; p++ {
-		yields := slices.ContainsFunc(s.used, func(e *slowEntry) bool { return e.peer == p && e.yields && (!ofClass || e.class == class) })
-		if p != peer && yields && holds(p) > most {
+		evictFirst := slices.ContainsFunc(s.used, func(e *slowEntry) bool { return e.peer == p && e.evictFirst && (!ofClass || e.class == class) })
+		if p != peer && evictFirst && holds(p) > most {
 			most, of = holds(p), p
 		}
 	}
@@ -143,7 +143,7 @@ func (s *slowTable) touch(e *slowEntry, now int64, moved bool) {
 func (s *slowTable) put(k flow.Key, class uint8, now, expires int64, v int, rank uint8) bool {
 	s.expire(now)
 	c := claim(class)
-	yields, peer := c.Peer != 0, uint8(c.Peer)
+	evictFirst, peer := c.Peer != 0, uint8(c.Peer)
 	e := s.entries[k]
 	if e == nil {
 		if v, full := s.full(c.Class, peer); full {
@@ -157,11 +157,11 @@ func (s *slowTable) put(k flow.Key, class uint8, now, expires int64, v int, rank
 		s.entries[k] = e
 		s.used = append(s.used, e)
 	}
-	if !yields {
+	if !evictFirst {
 		e.peer = 0
 	}
-	moved := e.rank != rank || e.yields != yields
-	e.value, e.expires, e.rank, e.yields = v, expires, rank, yields
+	moved := e.rank != rank || e.evictFirst != evictFirst
+	e.value, e.expires, e.rank, e.evictFirst = v, expires, rank, evictFirst
 	s.touch(e, now, moved)
 	return true
 }

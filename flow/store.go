@@ -5,19 +5,18 @@ type ref int32
 
 const none ref = 0
 
-// store is a hash table of slots in pairs: an entry is in its home pair or,
-// where that was full, in the first one after it that was not. It stays in
-// its slot until the store grows. There is no index beside the slots, so that
-// where memory is slow a look-up waits for it once: with a small value a pair
-// is two neighbouring cache lines, which are read at the same time, and it is
-// rarely another pair.
+// store is a hash table with open addressing and buckets of two slots, called pairs.
+// An entry is in its home pair or, where that was full, in the first later one that was
+// not. It stays in its slot until the store grows. There is no index beside the slots,
+// so most look-ups wait for memory once: with a small value, a pair is two
+// neighbouring cache lines, which are read at the same time.
 type store[V any] struct {
 	slots []Entry[V] // slots[r-1] is the slot r
 	links []link     // of the slots
 	count int
 }
 
-// link is the neighbours of an entry in its list of use.
+// link holds the neighbours of an entry in its list of use.
 type link struct{ older, newer ref }
 
 func newStore[V any](pairs int) store[V] {
@@ -33,13 +32,13 @@ func (s *store[V]) at(r ref) *Entry[V] { return &s.slots[r-1] }
 
 func (s *store[V]) link(r ref) *link { return &s.links[r-1] }
 
-// homeOf is the first slot of the home pair of a key with the hash h. It
-// takes other bits than the choice of the shard does.
+// homeOf returns the first slot of the home pair of a key with the hash h. It uses other
+// bits than the choice of the shard does.
 func (s *store[V]) homeOf(h uint64) int {
 	return 2 * int(uint64(uint32(h))*uint64(s.pairs())>>32)
 }
 
-// after is the first slot of the pair that follows that of slot i.
+// after returns the first slot of the pair that follows that of slot i.
 func (s *store[V]) after(i int) int {
 	if i += 2; i < len(s.slots) {
 		return i
@@ -47,9 +46,9 @@ func (s *store[V]) after(i int) int {
 	return 0
 }
 
-// find returns the slot of the tagged key k, whose hash is h. There are two
-// branches on the way to an entry in its home pair, both easy to foresee: a
-// guess which of the two slots it is would be wrong too often.
+// find returns the slot of the tagged key k, whose hash is h, or none. The way to an
+// entry in its home pair has two branches, both of which processors predict well. They
+// could not predict in which of the two slots an entry is.
 func (s *store[V]) find(h uint64, k *Key) ref {
 	i := s.homeOf(h)
 	if i+1 >= len(s.slots) {
@@ -62,18 +61,18 @@ func (s *store[V]) find(h uint64, k *Key) ref {
 	if s.slots[i+second].key.equal(k) {
 		return ref(i + second + 1)
 	}
-	return s.search(i, k)
+	return s.probe(i, k)
 }
 
-// search is find without assumptions, from the pair at i on.
-func (s *store[V]) search(i int, k *Key) ref {
+// probe returns the slot of the tagged key k from the pair at i on, or none.
+func (s *store[V]) probe(i int, k *Key) ref {
 	for range s.pairs() {
 		for j := i; j < i+2; j++ {
 			if s.slots[j].key.equal(k) {
 				return ref(j + 1)
 			}
 		}
-		if s.slots[i].passed == 0 {
+		if s.slots[i].overflow == 0 {
 			break
 		}
 		i = s.after(i)
@@ -81,56 +80,56 @@ func (s *store[V]) search(i int, k *Key) ref {
 	return none
 }
 
-// Of 100 slots of a store at most crowded are taken, and of those of a full
-// table roomy.
+// Load factors in percent: maxLoad of any store, fullLoad of the stores of a full
+// table.
 const (
-	crowded = 62
-	roomy   = 49
+	maxLoad  = 62
+	fullLoad = 49
 )
 
-// full reports whether the store has to grow before the next entry.
-func (s *store[V]) full() bool { return 100*s.count >= crowded*len(s.slots) }
+// full reports whether the store must grow before the next entry.
+func (s *store[V]) full() bool { return 100*s.count >= maxLoad*len(s.slots) }
 
-// place puts e, whose key has the hash h and is not there, into a slot. The
-// store is not full.
-func (s *store[V]) place(h uint64, e *Entry[V]) ref {
+// insert copies e into a slot. e's key has the hash h and is not in s. s is not
+// full.
+func (s *store[V]) insert(h uint64, e *Entry[V]) ref {
 	for i := s.homeOf(h); ; i = s.after(i) {
 		for j := i; j < i+2; j++ {
 			if slot := &s.slots[j]; !slot.live() {
-				passed := slot.passed
+				overflow := slot.overflow
 				*slot = *e
-				slot.passed = passed
+				slot.overflow = overflow
 				s.count++
 				return ref(j + 1)
 			}
 		}
-		if first := &s.slots[i]; first.passed < maxPassed {
-			first.passed++
+		if first := &s.slots[i]; first.overflow < maxOverflow {
+			first.overflow++
 		}
 	}
 }
 
-// vacate frees the slot r of an entry with the hash h.
-func (s *store[V]) vacate(h uint64, r ref) {
+// clear frees the slot r of an entry with the hash h.
+func (s *store[V]) clear(h uint64, r ref) {
 	slot := s.at(r)
-	*slot = Entry[V]{passed: slot.passed}
+	*slot = Entry[V]{overflow: slot.overflow}
 	s.count--
 	for i := s.homeOf(h); i != int(r-1)&^1; i = s.after(i) {
-		if first := &s.slots[i]; first.passed < maxPassed {
-			first.passed--
+		if first := &s.slots[i]; first.overflow < maxOverflow {
+			first.overflow--
 		}
 	}
 }
 
-// grown returns a store of so many pairs with the entries of s, and where the
-// entry of each slot has gone.
+// grown returns a store of so many pairs with the entries of s. moved is by slot of s
+// the slot that its entry has now.
 func (s *store[V]) grown(pairs int) (t store[V], moved []ref) {
 	t = newStore[V](pairs)
 	moved = make([]ref, len(s.slots)+1)
 	for i := range s.slots {
 		if e := &s.slots[i]; e.live() {
 			key := e.Key()
-			moved[i+1] = t.place(secrets.hash(&key), e)
+			moved[i+1] = t.insert(hashKey.hash(&key), e)
 		}
 	}
 	for i, l := range s.links {

@@ -19,14 +19,13 @@ const Never = math.MaxInt64
 // DefaultLimit is the limit of a Table whose Config names none.
 const DefaultLimit = 1 << 18
 
-// cacheLine is the distance in memory at which processors do not get in each
-// other's way.
+// cacheLine is the length in bytes of a cache line of most processors.
 const cacheLine = 64
 
 const (
 	maxShards = 1024
-	// perShard is the least share of the limit that is worth a shard of
-	// its own.
+	// perShard is the least number of entries for which a table makes another
+	// shard.
 	perShard = 1024
 )
 
@@ -36,109 +35,108 @@ type Config struct {
 	// 0 or less: DefaultLimit.
 	Limit int
 	// Classes are limits of single classes, below Limit. 0 or less: the
-	// class has none of its own.
+	// class has no limit of its own.
 	Classes [MaxClasses]int
-	// Refuse makes a full table refuse new entries, but for those of peers that
-	// hold less than others: these evict one of theirs. Otherwise it evicts an old
-	// entry for each new one.
+	// Refuse makes a full table refuse new entries, except those of peers that
+	// hold less than others: these evict an entry of a peer that holds more.
+	// Without it, each new entry evicts an old one.
 	Refuse bool
-	// Remember is how long, in nanoseconds, LostAt knows of an entry that is gone.
-	// 0: it knows of none, and costs no memory.
+	// Remember is for how long, in nanoseconds, LostAt reports an entry that was
+	// evicted, expired or refused. 0: it reports none, and costs no memory.
 	Remember int64
 }
 
-// Table is a bounded map from Key to V, safe for concurrent use. V must hold
-// no pointers if the table is to stay out of the garbage collector's way.
-// Memory follows the largest number of entries there ever was; once it is
-// there, no operation allocates. Where V takes 8 bytes, a table of a million
-// entries that is full takes about 150 for each, and one that has just grown
-// 210 at most.
+// Table is a bounded map from Key to V, safe for concurrent use. If V holds no
+// pointers, the garbage collector does not scan the table. Memory grows with the
+// largest number of entries that there ever was; below that, no operation allocates.
+// Where V takes 8 bytes, a full table of a million entries takes about 150 bytes for
+// each, and one that has just grown 210 at most.
 //
-// What an operation costs does not depend on how many entries there are, but
-// for the insertion for which a shard has to grow. Other operations on the
-// shard wait meanwhile, a few hundred nanoseconds for each of its entries, of
-// which there are about 2000 at most up to a limit of 2 million.
+// The cost of an operation does not depend on the number of entries, except of an
+// insertion that makes a shard grow. Other operations on the shard wait meanwhile, a
+// few hundred nanoseconds for each of its entries, of which there are about 2000 at
+// most up to a limit of 2 million.
 //
-// Time is nanoseconds on any clock that the caller keeps to.
+// Times are nanoseconds of one clock, of the caller's choice.
 //
-// An entry whose time has come is gone for every caller at once; its memory
-// is taken back when its key is next asked for, or by the insertions into
-// the same shard, each of which looks at a few entries.
+// An expired entry is gone for every caller at once. Its memory is freed when its key
+// is next looked up, or by insertions into the same shard, each of which sweeps a few
+// slots.
 //
-// A full table that evicts takes, for a new entry of the host's, an entry from
-// the shard of the new one: first those that yield, among these the lowest
-// rank, among these the one longest unused. If a class is at its own limit,
-// only entries of that class are candidates. If the shard has no candidate, the
-// others are asked, of which there are 1024 at most. That is only where a class
-// is limited to so little that some shards have none of it.
+// In a full table that evicts, a new entry of the host's evicts an entry of its own
+// shard: of those with EvictFirst, or else of all, those of the lowest rank, and of
+// these the one longest unused. If a class is at its own limit, only entries of that
+// class are candidates. If the shard has no candidate, the other shards are searched,
+// of which there are 1024 at most. That happens only where a class has so low a limit
+// that some shards have no entry of it.
 //
-// A new entry that is charged to a peer never takes the place of the host's. A
-// peer has its share: it gets a place while it holds fewer than are free, in all
-// and of the class. Beyond that, its new entry takes the place of one of a peer
-// that holds more, as a few slots of the shard tell, or else of one of its own, by
-// rank and use as above, or is refused if the shard shows none of these.
+// A new entry that is charged to a peer never evicts one of the host's. A peer gets a
+// free place while it holds fewer than are free, in all and of the class. Beyond that,
+// its new entry evicts one of a peer that holds more, which is found by a sample of the
+// shard, or else one of its own, by rank and use as above. If the shard has none of
+// these, the new entry is refused.
 //
 // Uses that are less than about a second apart count as one.
 type Table[V any] struct {
-	shards []shard[V]
-	shift  uint8 // of a hash, to get the shard's index
-	refuse bool
-	fair   int             // pairs of slots for a shard's share of a full table
-	_      [cacheLine]byte // look-ups only read what is above
+	shards    []shard[V]
+	shift     uint8 // of a hash, to get the shard's index
+	refuse    bool
+	fullPairs int             // pairs of slots for a shard's share of a full table
+	_         [cacheLine]byte // look-ups read only what is above
 
-	total   gauge
-	classes [MaxClasses]gauge
+	total   quota
+	classes [MaxClasses]quota
 	shares  *shares
-	losses  losses // nil: nobody asks
-	// remember is Config's.
+	losses  losses // nil: no losses are recorded
+	// remember is Config.Remember.
 	remember int64
-	onEvict  func(*Entry[V]) // nil: nobody wants to know
+	onEvict  func(*Entry[V]) // nil: nothing is called
 
 	evicted, expired, refused atomic.Uint64
 }
 
-// Action is what becomes of an entry after a look at it.
+// Action says what Update and Upsert do with an entry after the call of their
+// function.
 type Action uint8
 
 const (
 	// Touch keeps the entry and counts as a use.
 	Touch Action = iota
-	// Leave keeps the entry, with the changes made, and is no use of it.
+	// Leave keeps the entry with the changes made, and does not count as a use.
 	Leave
-	// Remove takes the entry out.
+	// Remove removes the entry.
 	Remove
 
-	// Changed is added to one of the others if the entry means something
-	// else than before: stamps given for it lapse.
+	// Changed is added to one of the others if the entry's meaning changed. The
+	// stamps that were given for it do not hold any longer.
 	Changed Action = 1 << 7
 )
 
-// Stamp is a moment in the life of a part of a Table. It holds until an entry
-// of that part is removed or Changed. The zero Stamp never holds. Stamps may
-// be asked from any goroutine, and take no lock.
+// Stamp tells whether an entry is as it was when the stamp was made. It holds until an
+// entry of the same shard is removed or Changed. The zero Stamp does not hold. Its
+// methods may be called from any goroutine, and take no lock.
 type Stamp struct {
 	changes *atomic.Uint32
 	seen    uint32
 	expires int64
 }
 
-// Holds reports whether nothing has changed since.
+// Holds reports whether no entry of the shard was removed or Changed since s was made.
 func (s Stamp) Holds() bool { return s.changes != nil && s.changes.Load() == s.seen }
 
-// Expires returns when the entry that the stamp was given for is gone, unless
-// it is used meanwhile: a stamp may hold longer.
+// Expires returns when the entry of s expires if it is not used meanwhile. s may hold
+// longer.
 func (s Stamp) Expires() int64 { return s.expires }
 
 // Stats is a snapshot of a Table's counters.
 type Stats struct {
-	Entries int    // held now, with those idle that nobody has looked at yet
-	Evicted uint64 // given up for new ones
-	Expired uint64 // removed because their time had come
-	Refused uint64 // not taken because the table was full
+	Entries int    // held now, with expired ones whose memory is not freed yet
+	Evicted uint64 // removed for new ones
+	Expired uint64 // removed because they had expired
+	Refused uint64 // not added because the table was full
 }
 
-// New returns an empty table. It allocates next to nothing until entries
-// come.
+// New returns an empty table. It allocates next to nothing before the first entry.
 func New[V any](c Config) *Table[V] {
 	if c.Limit <= 0 {
 		c.Limit = DefaultLimit
@@ -147,11 +145,11 @@ func New[V any](c Config) *Table[V] {
 	n := min(max(c.Limit/perShard, 1), maxShards)
 	order := bits.Len(uint(n)) - 1 // a power of two, rounded down
 	t := &Table[V]{
-		shards: make([]shard[V], 1<<order),
-		shift:  uint8(64 - order),
-		refuse: c.Refuse,
-		fair:   100 * (c.Limit >> order) / (2 * roomy),
-		shares: newShares(),
+		shards:    make([]shard[V], 1<<order),
+		shift:     uint8(64 - order),
+		refuse:    c.Refuse,
+		fullPairs: 100 * (c.Limit >> order) / (2 * fullLoad),
+		shares:    newShares(),
 	}
 	if t.remember = c.Remember; t.remember > 0 {
 		t.losses = make(losses, lossBuckets)
@@ -166,8 +164,7 @@ func New[V any](c Config) *Table[V] {
 	return t
 }
 
-// Len returns the number of entries. Idle ones that nobody has looked at yet
-// are among them.
+// Len returns the number of entries, with expired ones whose memory is not freed yet.
 func (t *Table[V]) Len() int { return int(t.total.n.Load()) }
 
 // Stats returns the table's counters.
@@ -180,7 +177,8 @@ func (t *Table[V]) Stats() Stats {
 	}
 }
 
-// Peek returns the value of k without counting as a use.
+// Peek returns the value of k. ok is false, and v zero, if there is none. Peek does not
+// count as a use.
 func (t *Table[V]) Peek(k Key, now int64) (v V, ok bool) {
 	id := k.ID()
 	s := t.shardOf(&id)
@@ -194,22 +192,23 @@ func (t *Table[V]) Peek(k Key, now int64) (v V, ok bool) {
 	return v, ok
 }
 
-// Update calls f with the entry of k, if there is one, and reports whether
-// there was. f runs under the shard's lock: it must be short, must not use
-// the table, keep the entry or panic. If f neither Changed nor removed the
-// entry, the stamp holds for as long as nobody does.
+// Update calls f with the entry of k, if there is one, and reports whether there was. f
+// runs under the shard's lock: it must be short, and must not use the table, keep the
+// entry or panic. If f returns neither Changed nor Remove, the stamp holds until another
+// call does. Otherwise it is zero.
 func (t *Table[V]) Update(k Key, now int64, f func(*Entry[V]) Action) (Stamp, bool) {
 	id := k.ID()
 	return t.UpdateID(&id, now, f)
 }
 
-// UpdateID is Update for the key that id was made of. It does not keep id.
+// UpdateID calls f with the entry of id's key, under the rules of Update. It does not
+// keep id. Of the zero ID there is no entry.
 func (t *Table[V]) UpdateID(id *ID, now int64, f func(*Entry[V]) Action) (Stamp, bool) {
 	if id.IsZero() {
-		return Stamp{}, false // or a free slot would do
+		return Stamp{}, false // its key would match a free slot
 	}
-	// The straight way through here is short, so that a processor that works
-	// ahead gets to the memory that the next look-up is to wait for.
+	// The most frequent way through is short, so that a processor that executes
+	// out of order gets to the memory that the next look-up will wait for.
 	s := t.shardOf(id)
 	s.mu.Lock()
 	r := s.find(id.hash, &id.key)
@@ -224,8 +223,8 @@ func (t *Table[V]) UpdateID(id *ID, now int64, f func(*Entry[V]) Action) (Stamp,
 		return Stamp{}, false
 	}
 	a := f(e)
-	if e.moves(a, now) {
-		t.settle(s, r, now, a)
+	if e.needsUpdate(a, now) {
+		t.apply(s, r, now, a)
 	}
 	var stamp Stamp
 	if a == Touch || a == Leave {
@@ -235,38 +234,38 @@ func (t *Table[V]) UpdateID(id *ID, now int64, f func(*Entry[V]) Action) (Stamp,
 	return stamp, true
 }
 
-// Upsert calls f with the entry of k, which it makes if there is none: then
-// fresh is true, Value is zero, Rank is 0, Expires is Never and the entry has
-// the place that c asked for. Upsert returns false, without a call of f, if
-// there is no room. The rules for f are those of Update.
+// Upsert calls f with the entry of k, which it makes if there is none. A fresh entry is
+// charged as c says; its Value is zero, its Rank 0 and its Expires Never. Upsert returns
+// false, and does not call f, if the table refuses the entry. The rules for f are those
+// of Update.
 func (t *Table[V]) Upsert(k Key, c Claim, now int64, f func(e *Entry[V], fresh bool) Action) bool {
 	id := k.ID()
 	return t.UpsertID(&id, c, now, f)
 }
 
-// UpsertID is Upsert for the key that id, which is not zero, was made of. It
-// does not keep id.
+// UpsertID calls f with the entry of id's key, under the rules of Upsert. id must not be
+// zero. UpsertID does not keep it.
 func (t *Table[V]) UpsertID(id *ID, c Claim, now int64, f func(e *Entry[V], fresh bool) Action) bool {
 	s, h, k := t.shardOf(id), id.hash, &id.key
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	r := t.findLive(s, h, k, now)
 	if r != none {
-		t.settle(s, r, now, f(s.at(r), false))
+		t.apply(s, r, now, f(s.at(r), false))
 		return true
 	}
-	r, share, fresh := t.makeRoom(s, h, k, c, now)
+	r, share, fresh := t.reserve(s, h, k, c, now)
 	if r == none && !fresh {
 		t.refused.Add(1)
 		if c.Peer != 0 {
-			t.losses.note(id.Key(), now)
+			t.losses.record(id.Key(), now)
 		}
 		return false
 	}
 	if fresh {
-		r = s.insert(t, h, k, c, share, tickOf(now))
+		r = s.newEntry(t, h, k, c, share, tickOf(now))
 	}
-	t.settle(s, r, now, f(s.at(r), fresh))
+	t.apply(s, r, now, f(s.at(r), fresh))
 	return true
 }
 
@@ -284,10 +283,10 @@ func (t *Table[V]) Delete(k Key) bool {
 	return true
 }
 
-// Drain takes every entry out of the table and hands it to f, outside of any
-// lock. Of changes made meanwhile by others, each is seen either by this
-// Drain or by the next one, never by both or none. It frees the table's
-// memory. The order is arbitrary; idle entries are handed out too.
+// Drain removes every entry and calls f with it, outside of any lock. A change that
+// another goroutine makes meanwhile is seen either by this Drain or by the next one,
+// never by both or none. Drain frees the table's memory. The order is arbitrary; expired
+// entries are among those that f gets.
 func (t *Table[V]) Drain(f func(Key, V)) {
 	for i := range t.shards {
 		s := &t.shards[i]
@@ -296,7 +295,7 @@ func (t *Table[V]) Drain(f func(Key, V)) {
 		s.mu.Unlock()
 		for r := ref(1); int(r) <= len(old.slots); r++ {
 			if e := old.at(r); e.live() {
-				t.free(e)
+				t.uncount(e)
 				f(e.Key(), e.Value)
 			}
 		}
@@ -306,7 +305,7 @@ func (t *Table[V]) Drain(f func(Key, V)) {
 // shardOf returns the shard that id belongs to.
 func (t *Table[V]) shardOf(id *ID) *shard[V] { return &t.shards[id.hash>>t.shift] }
 
-// findLive finds k in s, which is locked, and drops it if it has expired.
+// findLive returns the entry of k in the locked s, or none. It removes an expired one.
 func (t *Table[V]) findLive(s *shard[V], h uint64, k *Key, now int64) ref {
 	r := s.find(h, k)
 	if r != none && s.at(r).Expires <= now {
@@ -316,37 +315,37 @@ func (t *Table[V]) findLive(s *shard[V], h uint64, k *Key, now int64) ref {
 	return r
 }
 
-// settle does to the entry r of the locked s what its visitor asked for. It
-// has nothing to do unless the entry moves.
-func (t *Table[V]) settle(s *shard[V], r ref, now int64, a Action) {
+// apply applies the action a to the entry r of the locked s. The caller may leave
+// it out where needsUpdate is false.
+func (t *Table[V]) apply(s *shard[V], r ref, now int64, a Action) {
 	e := s.at(r)
 	if a&Changed != 0 {
 		s.changes.Add(1)
-		if e.share != noShare && !e.Yields {
-			t.shares.give(e.share, e.class())
+		if e.share != noShare && !e.EvictFirst {
+			t.shares.refund(e.share, e.class())
 			e.share = noShare
 		}
 	}
 	if a&^Changed == Remove {
 		t.remove(s, r)
-	} else if e.relists(a, now) {
-		s.unlist(r)
-		e.list, e.tick = e.listed(), tickOf(now)
-		s.enlist(r)
+	} else if e.changesList(a, now) {
+		s.unlink(r)
+		e.list, e.tick = e.targetList(), tickOf(now)
+		s.pushNewest(r)
 	}
 }
 
 func (t *Table[V]) remove(s *shard[V], r ref) {
-	t.free(s.at(r))
+	t.uncount(s.at(r))
 	s.remove(r)
 }
 
-// free gives back the place of e.
-func (t *Table[V]) free(e *Entry[V]) {
-	t.total.give()
-	t.classes[e.class()].give()
+// uncount takes e off the quotas and off its share.
+func (t *Table[V]) uncount(e *Entry[V]) {
+	t.total.release()
+	t.classes[e.class()].release()
 	if e.share != noShare {
-		t.shares.give(e.share, e.class())
+		t.shares.refund(e.share, e.class())
 	}
 }
 
@@ -354,14 +353,14 @@ func (t *Table[V]) expire(s *shard[V], r ref, now int64) {
 	t.expired.Add(1)
 	e := s.at(r)
 	if e.share != noShare {
-		t.losses.note(e.Key(), min(e.Expires, now))
+		t.losses.record(e.Key(), min(e.Expires, now))
 	}
 	t.remove(s, r)
 }
 
-// OnEvict has f called with each entry that is evicted. It must be called before
-// the table is used. The rules for f are those of Update.
+// OnEvict makes the table call f with each entry that it evicts. It must be called
+// before the table is used. The rules for f are those of Update.
 func (t *Table[V]) OnEvict(f func(*Entry[V])) { t.onEvict = f }
 
-// tickOf is the time as the use lists keep it: in units of 2^30 ns.
+// tickOf returns a time in the unit of the lists of use, 2^30 ns.
 func tickOf(now int64) uint16 { return uint16(now >> 30) }

@@ -28,10 +28,10 @@ func claim(class uint8) flow.Claim {
 	return flow.Claim{Class: class % flow.MaxClasses, Peer: flow.PeerID(class / flow.MaxClasses)}
 }
 
-// put makes or changes the entry of k. It yields if it is of a peer.
+// put makes or changes the entry of k. If a peer has it, it is evicted first.
 func put(t *flow.Table[int], k flow.Key, class uint8, now, expires int64, v int, rank uint8) bool {
 	return t.Upsert(k, claim(class), now, func(e *flow.Entry[int], _ bool) flow.Action {
-		e.Value, e.Expires, e.Rank, e.Yields = v, expires, rank, class >= flow.MaxClasses
+		e.Value, e.Expires, e.Rank, e.EvictFirst = v, expires, rank, class >= flow.MaxClasses
 		return flow.Touch | flow.Changed
 	})
 }
@@ -256,7 +256,7 @@ func TestYielding(t *testing.T) {
 			if s := table.Stats(); s.Refused != 1 || s.Entries != 9 {
 				t.Errorf("stats %+v, want 1 refused", s)
 			}
-			// What comes to yield later is evicted like what always did.
+			// An entry with EvictFirst set later is evicted like one made with it.
 			put(table, key(57), of(1), 60*second, flow.Never, 0, 2)
 			put(table, key(60), 0, 60*second, flow.Never, 0, 0)
 			wantKeys(t, table, 60*second, 0, 50, 51, 52, 53, 54, 55, 58, 60)

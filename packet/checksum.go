@@ -15,11 +15,11 @@ import (
 // as initial, as long as the parts before the last have even lengths. The
 // result is 0 only if everything summed is.
 func Checksum(b []byte, initial uint16) uint16 {
-	// Byte order does not matter to the sum but for the order of its own
-	// two bytes (RFC 1071 §2B), and little-endian is what most machines load.
+	// Another byte order swaps the two bytes of the sum, and changes nothing else
+	// (RFC 1071 §2B). Most machines load little-endian words.
 	le := binary.LittleEndian
 	var sum, other, carry uint64
-	for len(b) >= 64 { // two sums, of which the processor makes both at once
+	for len(b) >= 64 { // two sums, which a processor computes in parallel
 		c := b[:64:64]
 		sum, carry = bits.Add64(sum, le.Uint64(c), 0)
 		sum, carry = bits.Add64(sum, le.Uint64(c[8:]), carry)
@@ -54,8 +54,8 @@ func Checksum(b []byte, initial uint16) uint16 {
 	return bits.ReverseBytes16(Fold(sum + carry))
 }
 
-// Fold adds the four 16-bit words of sum in one's complement (RFC 1071). Sums
-// of Checksum's results add up as plain integers before it.
+// Fold returns the one's-complement sum (RFC 1071) of the four 16-bit words of sum.
+// Results of Checksum may be added as integers before Fold.
 func Fold(sum uint64) uint16 {
 	sum = sum>>32 + sum&0xffffffff
 	sum = sum>>32 + sum&0xffffffff
@@ -83,7 +83,7 @@ func addrSum(a netip.Addr) uint16 {
 	return addrBytesSum(b[:])
 }
 
-// addrBytesSum is Checksum for 4 or 16 bytes.
+// addrBytesSum returns the folded sum of 4 or 16 bytes.
 func addrBytesSum(b []byte) uint16 {
 	if len(b) == 4 {
 		return Fold(uint64(binary.BigEndian.Uint32(b)))

@@ -7,10 +7,9 @@ import (
 	"tstun/ipproto"
 )
 
-// Decode parses b, one IP packet, into p and sets every field of p. It never
-// fails: p.Problem() says what is wrong with the packet, if anything. It
-// allocates nothing and verifies no checksum. p keeps b, which remains the
-// caller's.
+// Decode parses b, one IP packet, into p and sets every field of p. Of a packet that it
+// cannot decode in full, p.Problem() says why. Decode does not allocate, and verifies no
+// checksum. p keeps b, which remains the caller's.
 func (p *Parsed) Decode(b []byte) { p.decode(b, 0) }
 
 func (p *Parsed) decode(b []byte, k kind) {
@@ -25,7 +24,7 @@ func (p *Parsed) decode(b []byte, k kind) {
 	p.malformed(b)
 }
 
-// reset clears all of p but the addresses, which decoding always writes.
+// reset clears p, except the addresses, which decoding always writes.
 func (p *Parsed) reset(b []byte, version uint8, k kind) {
 	p.IPVersion = version
 	p.IPProto = ipproto.Unknown
@@ -43,8 +42,8 @@ func (p *Parsed) malformed(b []byte) {
 	p.Src, p.Dst = netip.AddrPort{}, netip.AddrPort{}
 }
 
-// reserved reports whether no packet may carry proto: 0 is IPv6's hop-by-hop
-// header, 255 is reserved by IANA, and both have another meaning in ipproto.
+// reserved reports whether proto is a number that no packet may carry: 0 is IPv6's
+// hop-by-hop header, IANA reserves 255, and both have another meaning in ipproto.
 func reserved(proto ipproto.Proto) bool { return proto-1 >= 254 }
 
 func (p *Parsed) decode4(b []byte, k kind) {
@@ -158,8 +157,8 @@ func (p *Parsed) transport(b []byte, off int) (ports uint32) {
 	return ports
 }
 
-// udpLenOK reports whether the UDP header t has a possible length. What is
-// not the whole datagram is shorter than that length says.
+// udpLenOK reports whether the length in the UDP header t is possible. Fragments and
+// quotes may be shorter.
 func (p *Parsed) udpLenOK(t []byte) bool {
 	n := int(binary.BigEndian.Uint16(t[4:]))
 	if p.kind&kindQuote != 0 && n == 0 {
@@ -168,7 +167,8 @@ func (p *Parsed) udpLenOK(t []byte) bool {
 	return n >= udpLen && (n <= len(t) || p.kind != 0)
 }
 
-// short marks a packet that ends before its transport header does.
+// short marks p as a packet that ends within its transport header. It returns no
+// ports.
 func (p *Parsed) short() (ports uint32) {
 	if p.kind&kindFirst != 0 {
 		p.IPProto = ipproto.Fragment

@@ -1,8 +1,8 @@
 // Package packet reads and writes IP packets as a TUN device carries them:
 // without a link-layer header, IPv4 or IPv6 by the first four bits.
 //
-// [Parsed.Decode] is the way in. It allocates nothing, panics on no input,
-// and says of what it cannot accept which [Problem] it has:
+// [Parsed.Decode] decodes a packet. It does not allocate, panics on no input, and says
+// which [Problem] a packet has that it does not accept:
 //
 //	bytes → version, lengths → extension headers, fragments → transport header
 //	        Malformed          Options, ExtensionHeaders,     Truncated,
@@ -10,10 +10,10 @@
 //
 // A Parsed keeps offsets into the caller's buffer, so it is valid as long as
 // that buffer is unchanged. [Parsed.SetSrcAddr] and [Parsed.SetDstAddr]
-// rewrite addresses in place and keep every checksum right that was right.
+// rewrite addresses in place, and every checksum that was right stays right.
 //
-// The way out is a [Header] and [Generate], and the answers that a packet
-// asks for: [Parsed.EchoReply], [Parsed.TCPReset], [Parsed.AdminProhibited].
+// [Generate] makes a packet of a [Header]. [Parsed.EchoReply], [Parsed.TCPReset] and
+// [Parsed.AdminProhibited] make the replies to a packet.
 //
 // # TSMP
 //

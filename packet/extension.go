@@ -6,9 +6,9 @@ import (
 	"tstun/ipproto"
 )
 
-// The IPv6 extension headers that Decode walks, by Next Header value.
-// Everything else is a transport protocol to it, also ESP, which hides what
-// follows, and "no next header".
+// The IPv6 extension headers that Decode walks, by Next Header value. It takes all other
+// values for transport protocols, also "no next header" and ESP, whose payload is
+// encrypted.
 const (
 	extHopByHop = 0  // RFC 8200 §4.3
 	extRouting  = 43 // RFC 8200 §4.4
@@ -31,10 +31,9 @@ func isExtension(next uint8) bool {
 	return false
 }
 
-// walk follows the extension headers of the IPv6 packet b to what ends them:
-// a transport protocol or the data of a later fragment. It sets proto, and
-// for a fragment the fields of one, and returns the offset. If it cannot, it
-// sets problem.
+// walk walks the extension headers of the IPv6 packet b. It sets proto, and the fields of
+// a fragment, and returns the offset of the transport header or of a later fragment's
+// data. If it cannot, it sets problem and returns 0.
 func (p *Parsed) walk(b []byte) (off int) {
 	off = ip6Len
 	next := b[6]
@@ -73,10 +72,10 @@ func (p *Parsed) walk(b []byte) (off int) {
 	return off
 }
 
-// extensionLen returns the length of the extension header h of kind next, or
-// 0 if it is one to refuse: a routing header of type 0 (RFC 5095), or one
-// with a hop still to visit, because then the packet's destination, and the
-// one in its checksums, is not the one in its IP header.
+// extensionLen returns the length of the extension header h of kind next, or 0 if h is
+// refused: a routing header of type 0 (RFC 5095), or one with a hop still to visit. Then
+// the packet's final destination, which its checksums cover, is not the one in its IP
+// header.
 func extensionLen(next uint8, h []byte) int {
 	switch next {
 	case extFragment:
@@ -94,8 +93,8 @@ func extensionLen(next uint8, h []byte) int {
 	return 8 + 8*int(h[1])
 }
 
-// fragmentHeader takes in the fragment header h at offset off and reports
-// whether it is possible. An atomic fragment is a whole packet, RFC 6946.
+// fragmentHeader decodes the fragment header h at offset off and reports whether it is
+// possible. An atomic fragment is a whole packet: RFC 6946.
 func (p *Parsed) fragmentHeader(h []byte, off int) bool {
 	field := binary.BigEndian.Uint16(h[2:])
 	offset, more := int(field&^7), field&1 != 0
@@ -105,14 +104,15 @@ func (p *Parsed) fragmentHeader(h []byte, off int) bool {
 	return p.fragment(off+8, off-ip6Len, offset, more)
 }
 
+// badChain marks p as a packet with a problem in its extension headers. It returns 0.
 func (p *Parsed) badChain(problem Problem) (off int) {
 	p.problem = problem
 	p.proto = ipproto.Unknown
 	return 0
 }
 
-// chainLeavesPacket is for a chain of headers that is longer than the packet.
-// In a first fragment, the rest of it is in the next one: RFC 7112.
+// chainLeavesPacket marks p as a packet that ends within its extension headers. It
+// returns 0. Of a first fragment, the rest of them is in the next one: RFC 7112.
 func (p *Parsed) chainLeavesPacket() (off int) {
 	p.badChain(ProblemExtensionHeaders)
 	if p.kind&kindFirst != 0 {

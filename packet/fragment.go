@@ -6,20 +6,20 @@ import (
 	"tstun/ipproto"
 )
 
-// Fragment describes which part of a datagram a packet carries.
+// Fragment says which part of a datagram a packet carries.
 type Fragment struct {
 	// ID is the datagram's identification: 16 bits in IPv4, 32 in IPv6.
 	ID uint32
-	// Offset is where the fragment's data belong in the datagram, and Len
-	// how many there are, both in bytes.
+	// Offset is the position of the fragment's data in the datagram, and Len
+	// their length, both in bytes.
 	Offset, Len int
-	// More says that this is not the last fragment.
+	// More: this is not the last fragment.
 	More bool
 }
 
-// Fragment returns which part of a datagram p is. ok is false if p is not a
-// fragment, is malformed or has bad options. An IPv6 packet with a fragment header that says
-// offset 0 and no more is a whole datagram (RFC 6946).
+// Fragment returns which part of a datagram p carries. ok is false if p is not a
+// fragment, is malformed or has bad options. An IPv6 packet with a fragment header of
+// offset 0 and without more fragments is a whole datagram (RFC 6946).
 func (p *Parsed) Fragment() (f Fragment, ok bool) {
 	if !p.IsFragment() {
 		return Fragment{}, false
@@ -38,16 +38,13 @@ func (p *Parsed) Fragment() (f Fragment, ok bool) {
 	return f, true
 }
 
-// IsFragment reports whether Fragment has something to say.
+// IsFragment reports whether p is a fragment, as Fragment's ok does.
 func (p *Parsed) IsFragment() bool { return p.kind&(kindFirst|kindLater) != 0 }
 
-const maxDatagram = 65535 // RFC 791 §3.1, RFC 8200 §4.5
-
-// fragment marks p as a fragment whose data start at start and belong at
-// offset of the datagram. It reports whether that is possible: the datagram
-// must not grow past its limit, toward which the limit bytes of header count
-// too; the length of all but the last fragment is a multiple of eight; a
-// later fragment carries something.
+// fragment marks p as a fragment. Its data start at start in p, and at offset in the
+// datagram. fragment reports whether that is possible: the datagram, with the head bytes
+// of header that count for it, is not longer than MaxLen; the length of all but the last
+// fragment is a multiple of eight; a later fragment is not empty.
 func (p *Parsed) fragment(start, head, offset int, more bool) bool {
 	p.fragStart = uint16(start)
 	p.kind |= kindFirst
@@ -55,16 +52,17 @@ func (p *Parsed) fragment(start, head, offset int, more bool) bool {
 		p.kind ^= kindFirst | kindLater
 	}
 	if p.kind&kindQuote != 0 {
-		return true // its end may be missing
+		return true // the end may be missing
 	}
 	n := len(p.b) - start
-	if head+offset+n > maxDatagram || more && n%8 != 0 {
+	if head+offset+n > MaxLen || more && n%8 != 0 {
 		return false
 	}
 	return offset == 0 || n > 0
 }
 
-// fragmentTransport is transport for fragments.
+// fragmentTransport decodes the transport header of a first fragment, and returns its
+// ports, or checks a later one.
 func (p *Parsed) fragmentTransport(b []byte, off int) (ports uint32) {
 	if p.kind&kindFirst != 0 {
 		return p.transport(b, off)
@@ -78,8 +76,8 @@ func (p *Parsed) fragmentTransport(b []byte, off int) (ports uint32) {
 	return 0
 }
 
-// minTransport returns how much of a datagram of this protocol only a first
-// fragment may carry.
+// minTransport returns the offset in a datagram of this protocol at which later fragments
+// may begin.
 func minTransport(proto ipproto.Proto) int {
 	switch proto {
 	case ipproto.TCP:

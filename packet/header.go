@@ -9,22 +9,20 @@ import (
 	"tstun/ipproto"
 )
 
-// Header is what stands in front of a payload: an IP header, alone or with
-// the header of a transport protocol behind it. The IP version is that of
-// the header's addresses.
+// Header is the header of a packet: an IP header, alone or with the header of a
+// transport protocol behind it. The IP version is that of the addresses.
 type Header interface {
 	// Len returns the length of the headers in bytes.
 	Len() int
-	// Marshal writes the headers into the first Len bytes of buf, where the
-	// rest of buf is the payload, already in place: lengths and checksums
-	// cover it. buf remains the caller's. After an error its first Len bytes
-	// may hold anything.
+	// Marshal writes the headers into the first Len bytes of buf. The rest of
+	// buf is the payload, which lengths and checksums cover. buf remains the
+	// caller's. After an error its first Len bytes are undefined.
 	Marshal(buf []byte) error
 }
 
-// Generate returns a new packet of h and payload, or nil if h cannot be
-// marshalled: its addresses are invalid or of two families, or the packet
-// would be too long. payload remains the caller's.
+// Generate returns a new packet of h and payload, or nil if Marshal fails: the addresses
+// are invalid or of two families, or the packet would be too long. payload remains the
+// caller's.
 func Generate(h Header, payload []byte) []byte {
 	n := h.Len()
 	buf := make([]byte, n+len(payload))
@@ -42,10 +40,10 @@ type IPHeader struct {
 	// Src and Dst are both IPv4 or both IPv6; an IPv4-mapped IPv6 address is
 	// IPv6. Zones are ignored.
 	Src, Dst netip.Addr
-	// Proto is the protocol of what follows.
+	// Proto is the protocol of the payload.
 	Proto ipproto.Proto
 	// ID is the identification of an IPv4 packet. 0 sets the bit "don't
-	// fragment", with which a packet needs none (RFC 6864 §4.1).
+	// fragment": such a packet needs no identification (RFC 6864 §4.1).
 	ID uint16
 	// TTL is the time to live or hop limit; 0 stands for 64.
 	TTL uint8
@@ -53,8 +51,8 @@ type IPHeader struct {
 	tos uint8 // type of service of an IPv4 packet
 }
 
-// Response returns the header of an answer: source and destination swapped,
-// the same protocol, everything else at its default.
+// Response returns the header of a reply: source and destination swapped, the same
+// protocol, all other fields at their defaults.
 func (h IPHeader) Response() IPHeader {
 	return IPHeader{Src: h.Dst, Dst: h.Src, Proto: h.Proto}
 }
@@ -91,8 +89,8 @@ func (h IPHeader) Marshal(buf []byte) error {
 }
 
 func (h IPHeader) marshal4(buf []byte, ttl uint8) error {
-	if len(buf) > maxDatagram {
-		return fmt.Errorf("packet: %d bytes exceed an IPv4 packet's %d", len(buf), maxDatagram)
+	if len(buf) > MaxLen {
+		return fmt.Errorf("packet: %d bytes exceed an IPv4 packet's %d", len(buf), MaxLen)
 	}
 	var flags uint16
 	if h.ID == 0 {
@@ -113,8 +111,8 @@ func (h IPHeader) marshal4(buf []byte, ttl uint8) error {
 
 func (h IPHeader) marshal6(buf []byte, ttl uint8) error {
 	n := len(buf) - ip6Len
-	if n > maxDatagram {
-		return fmt.Errorf("packet: %d bytes exceed an IPv6 packet's payload of %d", n, maxDatagram)
+	if n > MaxLen {
+		return fmt.Errorf("packet: %d bytes exceed an IPv6 packet's payload of %d", n, MaxLen)
 	}
 	binary.BigEndian.PutUint32(buf, 6<<28)
 	binary.BigEndian.PutUint16(buf[4:], uint16(n))
@@ -125,8 +123,8 @@ func (h IPHeader) marshal6(buf []byte, ttl uint8) error {
 	return nil
 }
 
-// marshalTransport marshals h into buf and sets the checksum, at offset at,
-// of the transport header behind it, which is in place. pseudo says whether
+// marshalTransport marshals h into buf and sets the checksum of the transport header
+// behind it, at offset at. buf has the rest of that header already. pseudo says whether
 // the checksum covers the pseudo-header.
 func (h IPHeader) marshalTransport(buf []byte, at int, pseudo bool) error {
 	if err := h.Marshal(buf); err != nil {

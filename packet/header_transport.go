@@ -72,9 +72,9 @@ func (h TCPHeader) Marshal(buf []byte) error {
 // and the class selector CS6 of RFC 2474 §4.2.2.
 const precedence6 = 6 << 5
 
-// isPreferredError reports whether an ICMPv4 message of that type is an error
-// that is to have precedence 6: all but a source quench, which would have that
-// of the packet it is about. RFC 4443 asks for nothing of the kind.
+// isPreferredError reports whether an ICMPv4 message of that type is an error with
+// precedence 6: any but a source quench, which has the precedence of the packet that it
+// is about (RFC 1812 §4.3.2.5). RFC 4443 has no such rule.
 func isPreferredError(typ uint8) bool {
 	return isError4(typ) && typ != icmp4SourceQuench
 }

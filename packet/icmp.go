@@ -35,8 +35,8 @@ const (
 	icmp6NodeReply    = 140
 )
 
-// isICMP reports whether p's protocol is the ICMP of its IP version. The
-// other version's is a protocol like any other, that no host understands.
+// isICMP reports whether p's protocol is the ICMP of its IP version. Hosts do not
+// process that of the other version.
 func (p *Parsed) isICMP() bool {
 	return p.proto == ipproto.ICMPv4 && p.IPVersion == 4 || p.proto == ipproto.ICMPv6 && p.IPVersion == 6
 }
@@ -49,8 +49,8 @@ func (p *Parsed) icmp() []byte {
 	return p.b[p.transOff:]
 }
 
-// ICMP returns the type and code of an ICMP message, whole or a first
-// fragment, and 0, 0 for anything else.
+// ICMP returns the type and code of an ICMP message, whole or a first fragment, or 0, 0
+// if p is none.
 func (p *Parsed) ICMP() (typ, code uint8) {
 	m := p.icmp()
 	if m == nil {
@@ -59,8 +59,7 @@ func (p *Parsed) ICMP() (typ, code uint8) {
 	return m[0], m[1]
 }
 
-// EchoID returns the identifier of an echo request or response, and 0 for
-// anything else.
+// EchoID returns the identifier of an echo request or reply, or 0 if p is neither.
 func (p *Parsed) EchoID() uint16 {
 	if !p.IsEchoRequest() && !p.IsEchoResponse() {
 		return 0
@@ -68,21 +67,20 @@ func (p *Parsed) EchoID() uint16 {
 	return binary.BigEndian.Uint16(p.icmp()[4:])
 }
 
-// Query is an ICMP message that asks another host something, or the reply.
+// Query is an ICMP query message, or the reply to one (RFC 1122 §3.2.2).
 type Query struct {
-	// Type is that of the request, in a reply too.
+	// Type is the type of the request, also of a reply.
 	Type uint8
-	// ID is what a request and its reply have in common: the identifier, or
-	// in node information messages the kind of information.
+	// ID is the same in a request and its reply: the identifier, or in node
+	// information messages the kind of information.
 	ID uint16
-	// Reply: the message answers one.
+	// Reply: the message is a reply.
 	Reply bool
 }
 
-// Query returns what p asks or replies to, as a whole message or as a first
-// fragment: an echo; in ICMPv4 a timestamp, information or address mask
-// message; in ICMPv6 a node information message. ok is false for anything
-// else.
+// Query returns the query or reply that p is, whole or as a first fragment: an echo; in
+// ICMPv4 a timestamp, information or address mask message; in ICMPv6 a node information
+// message. ok is false if p is none of these.
 func (p *Parsed) Query() (q Query, ok bool) {
 	m := p.icmp()
 	if m == nil {
@@ -99,7 +97,8 @@ func (p *Parsed) Query() (q Query, ok bool) {
 	return q, ok
 }
 
-// query4 returns the type of request that the ICMPv4 type is, or replies to.
+// query4 returns the type of the request that an ICMPv4 message of type typ is, or that
+// it replies to.
 func query4(typ uint8) (request uint8, reply, ok bool) {
 	switch typ {
 	case icmp4Echo, icmp4Timestamp, icmp4Info, icmp4Mask:
@@ -112,7 +111,8 @@ func query4(typ uint8) (request uint8, reply, ok bool) {
 	return 0, false, false
 }
 
-// query6 is query4 for ICMPv6.
+// query6 returns the type of the request that an ICMPv6 message of type typ is, or that
+// it replies to.
 func query6(typ uint8) (request uint8, reply, ok bool) {
 	switch typ {
 	case icmp6Echo, icmp6Node:
@@ -123,8 +123,8 @@ func query6(typ uint8) (request uint8, reply, ok bool) {
 	return 0, false, false
 }
 
-// EchoRequestType returns the type of an echo request of the given protocol,
-// which is ICMP's of either version.
+// EchoRequestType returns the type of an echo request of proto, which is ICMPv4 or
+// ICMPv6.
 func EchoRequestType(proto ipproto.Proto) uint8 {
 	if proto == ipproto.ICMPv6 {
 		return icmp6Echo

@@ -12,9 +12,9 @@ const (
 	routeMinPtr = 4 // the pointer counts from the option's type, which is 1
 )
 
-// optionsOK reports whether the options of an IPv4 header can be walked and
-// none is a source route with a hop still to visit: then the packet's
-// destination, and the one in its checksums, is not the one in its header.
+// optionsOK reports whether the options of an IPv4 header can be walked, and none is a
+// source route with a hop still to visit. With one, the packet's final destination, which
+// its checksums cover, is not the one in its header.
 func optionsOK(options []byte) bool {
 	for len(options) > 0 {
 		switch options[0] {
@@ -36,7 +36,7 @@ func optionsOK(options []byte) bool {
 	return true
 }
 
-// routeOK reports whether option is no source route or one that is used up:
+// routeOK reports whether option is no source route, or one without a hop still to visit:
 // its pointer is past its end.
 func routeOK(option []byte) bool {
 	if option[0] != optLooseRoute && option[0] != optStrictRoute {

@@ -30,7 +30,7 @@ type Parsed struct {
 
 	problem Problem
 	kind    kind
-	proto   ipproto.Proto // what the IP header chain says follows it
+	proto   ipproto.Proto // protocol after the IP header and its extension headers
 
 	transOff  uint16 // of the transport header; 0: no whole one is present
 	payOff    uint16 // of the payload; 0: none
@@ -39,7 +39,7 @@ type Parsed struct {
 	b []byte // the packet, cut to its total length
 }
 
-// kind says what part of a datagram a Parsed is.
+// kind says which part of a datagram a Parsed is.
 type kind uint8
 
 const (
@@ -47,6 +47,12 @@ const (
 	kindLater                  // fragment at another offset
 	kindQuote                  // quoted in an ICMP error, perhaps cut short
 )
+
+// MaxLen is the length in bytes of the longest IPv4 packet (RFC 791 §3.1). It is also
+// the length of the longest payload that an IPv6 header gives (RFC 8200 §3), and of the
+// longest payload of a datagram in IPv6 fragments (RFC 8200 §4.5). Jumbograms, which are
+// longer, are malformed to this package.
+const MaxLen = 65535
 
 // Lengths of headers without options.
 const (
@@ -58,28 +64,28 @@ const (
 	icmpLen = 8  // RFC 792, RFC 4443 §2.1: type, code, checksum, four bytes by type
 )
 
-// Problem returns why the packet could not be decoded in full.
+// Problem returns why the packet could not be decoded in full, or ProblemNone.
 func (p *Parsed) Problem() Problem { return p.problem }
 
-// Proto returns the protocol number that the IP header, or the last IPv6
-// extension header, gives for what follows. Unlike IPProto it is also known
-// for later fragments, truncated packets and ProblemOptions. It is ipproto.Unknown for
-// ProblemMalformed and ProblemExtensionHeaders.
+// Proto returns the protocol number in the IP header, or in the last IPv6 extension
+// header. Unlike IPProto it is also known for later fragments, truncated packets and
+// ProblemOptions. It is ipproto.Unknown for ProblemMalformed and
+// ProblemExtensionHeaders.
 //
-// Of a later IPv6 fragment it is what the fragment claims: its sender may
-// write anything there, and it is an extension header's number if the first
-// fragment has one behind the fragment header (RFC 8200 §4.5).
+// Of a later IPv6 fragment it means nothing: its sender may write any number there, and
+// it is an extension header's if the first fragment has one behind the fragment header
+// (RFC 8200 §4.5).
 func (p *Parsed) Proto() ipproto.Proto { return p.proto }
 
-// Buffer returns the packet, without bytes that followed it in the buffer
-// given to Decode. A malformed packet's is that buffer. The memory is the
-// caller's of Decode.
+// Buffer returns the packet, without bytes that followed it in the buffer given to
+// Decode. Of a malformed packet it returns that buffer. The memory belongs to the caller
+// of Decode.
 func (p *Parsed) Buffer() []byte { return p.b }
 
-// Transport returns the transport header and what it carries: a UDP
-// datagram to its own length, anything else to the packet's end. It is nil
-// if the packet has no whole transport header, so for later fragments.
-// The memory is the caller's of Decode.
+// Transport returns the transport header and its payload, to the length that UDP gives,
+// and to the packet's end for all other protocols. It returns nil if the packet has no
+// whole transport header, as later fragments. The memory belongs to the caller of
+// Decode.
 func (p *Parsed) Transport() []byte {
 	if p.transOff == 0 {
 		return nil
@@ -87,11 +93,10 @@ func (p *Parsed) Transport() []byte {
 	return p.b[p.transOff:p.end()]
 }
 
-// Payload returns what follows the transport header; for protocols without
-// ports, what follows the IP headers; for ICMP, what follows the eight bytes
-// that every ICMP message begins with; for a later fragment, the fragment's
-// data. It is nil for a packet with a problem. The memory is the caller's of
-// Decode.
+// Payload returns the bytes after the transport header; for protocols without ports,
+// those after the IP headers; for ICMP, those after the eight bytes that every ICMP
+// message begins with; for a later fragment, the fragment's data. It returns nil for a
+// packet with a problem. The memory belongs to the caller of Decode.
 func (p *Parsed) Payload() []byte {
 	if p.payOff == 0 {
 		return nil
@@ -99,7 +104,8 @@ func (p *Parsed) Payload() []byte {
 	return p.b[p.payOff:p.end()]
 }
 
-// end returns where the transport's data end. Only UDP says so itself.
+// end returns the offset of the end of the transport's data. Only UDP has a length of its
+// own.
 func (p *Parsed) end() int {
 	if p.proto == ipproto.UDP && p.kind == 0 {
 		return int(p.transOff) + int(binary.BigEndian.Uint16(p.b[p.transOff+4:]))
@@ -112,8 +118,8 @@ func (p *Parsed) end() int {
 func (p *Parsed) IsTCPSyn() bool { return p.TCPFlags&(TCPSynAck|TCPRst) == TCPSyn }
 
 // Addrs returns the source and destination addresses as numbers in network
-// byte order, IPv4 addresses in the form that maps them to IPv6 (RFC 4291
-// §2.5.5.2). It is quicker than asking Src and Dst. All are 0 if IPVersion is.
+// byte order, IPv4 addresses mapped to IPv6 (RFC 4291 §2.5.5.2), or zeros if IPVersion
+// is 0. It is quicker than reading Src and Dst.
 func (p *Parsed) Addrs() (srcHi, srcLo, dstHi, dstLo uint64) {
 	be := binary.BigEndian
 	switch p.IPVersion {

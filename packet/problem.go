@@ -1,7 +1,7 @@
 package packet
 
-// Problem says why Decode could not make full sense of a packet. The zero
-// value is ProblemNone.
+// Problem says why Decode could not decode a packet in full. The zero value is
+// ProblemNone.
 type Problem uint8
 
 const (
@@ -22,7 +22,7 @@ const (
 	ProblemTinyFragment
 	// ProblemOptions: the options of the IPv4 header cannot be walked, or
 	// one is a source route (LSRR, SSRR) with a hop still to visit, so that
-	// the packet is for another destination than it says.
+	// the packet's final destination is not the one in its header.
 	ProblemOptions
 )
 

@@ -6,24 +6,24 @@ import (
 	"tstun/ipproto"
 )
 
-// quoteMin is how much of a transport header an ICMP error quotes at least:
-// the ports, or an echo's identifier. RFC 792, RFC 4443 §2.4(c).
+// quoteMin is the least length of a transport header in an ICMP error, which has the
+// ports or an echo's identifier. RFC 792, RFC 4443 §2.4(c).
 const quoteMin = 8
 
 // Quoted decodes the packet that the ICMP error p quotes into q and reports
 // whether it could: the quote must hold the IP headers and the first eight
 // bytes of the transport header, where ports and echo identifier are. It may
 // end anywhere behind that, so q's payload may be cut and its TCPFlags may be
-// absent. A length of 0 in its IP header is no fault: segmentation offload
-// leaves it. Quotes of later fragments, of ICMP errors and in IPv6 redirects
-// (which are for one link, and a tunnel is none) report false, and then q
-// holds nothing of use. q shares p's buffer. The quote's author is whoever
-// sent p: nothing in it is to be trusted.
+// absent. Its IP header may have the length 0, which segmentation offload leaves. Quoted
+// reports false for quotes of later fragments and of ICMP errors, and for IPv6 redirects,
+// which are for one link, and a tunnel is none. Then q is undefined. q shares p's buffer.
+// The sender of p wrote the quote: do not trust it.
 func (p *Parsed) Quoted(q *Parsed) bool {
 	return p.quote(q) && q.kind&kindLater == 0 && !q.IsError()
 }
 
-// quote is Quoted with any packet in the quote.
+// quote decodes the packet that the ICMP error p quotes into q and reports whether it
+// could. The packet may be a later fragment or an ICMP error.
 func (p *Parsed) quote(q *Parsed) bool {
 	m := p.icmp()
 	if m == nil || !p.IsError() || p.kind&kindQuote != 0 || p.IPVersion == 6 && m[0] == icmp6Redirect {
@@ -35,10 +35,10 @@ func (p *Parsed) quote(q *Parsed) bool {
 	return q.problem == ProblemNone && q.IPVersion == version
 }
 
-// quotedLen returns the length of a quoted packet that says it has total
-// bytes, of which have are in the quote. One that says none has all of them:
-// with segmentation offload, what a router quotes is longer than the length
-// field can say, or has not got one yet.
+// quotedLen returns the length of a quoted packet, of which have bytes are in the quote
+// and whose length field gives total. The value none of that field stands for all bytes:
+// with segmentation offload, a router may quote a packet that is longer than the field
+// can give, or whose field is not set yet.
 func quotedLen(total, none, have int) int {
 	if total == none {
 		return have
@@ -46,7 +46,8 @@ func quotedLen(total, none, have int) int {
 	return min(total, have)
 }
 
-// quotedTCP is transport for a quoted TCP segment, whose header may be cut.
+// quotedTCP decodes a quoted TCP header, which may be cut, and returns its ports as
+// transport does.
 func (p *Parsed) quotedTCP(t []byte, off int) (ports uint32) {
 	if len(t) < quoteMin {
 		return p.short()

@@ -27,8 +27,8 @@ func (p *Parsed) EchoReply() ([]byte, bool) {
 	return generated(h, p.Payload())
 }
 
-// TCPReset returns a newly allocated segment that resets the connection p
-// belongs to, as a host without that connection answers: RFC 9293 §3.10.7.1.
+// TCPReset returns a newly allocated segment that resets the connection of p, as a host
+// without that connection sends it: RFC 9293 §3.10.7.1.
 // It returns false if p is not TCP, is a reset itself, is a fragment, or is
 // not between two single hosts.
 func (p *Parsed) TCPReset() ([]byte, bool) {
@@ -46,7 +46,7 @@ func (p *Parsed) TCPReset() ([]byte, bool) {
 	return generated(h, nil)
 }
 
-// segmentLen returns how much of the sequence space p takes: RFC 9293 §3.4.
+// segmentLen returns how many sequence numbers p occupies: RFC 9293 §3.4.
 func (p *Parsed) segmentLen() uint32 {
 	n := uint32(len(p.Payload()))
 	if p.TCPFlags&TCPSyn != 0 {
@@ -58,7 +58,7 @@ func (p *Parsed) segmentLen() uint32 {
 	return n
 }
 
-// How long an ICMP error may be. RFC 1812 §4.3.2.3, RFC 4443 §2.4(c).
+// The greatest lengths of ICMP errors. RFC 1812 §4.3.2.3, RFC 4443 §2.4(c).
 const (
 	maxError4 = 576
 	maxError6 = 1280
@@ -82,15 +82,16 @@ func (p *Parsed) AdminProhibited() ([]byte, bool) {
 	return generated(h, p.b[:min(len(p.b), limit-h.Len())])
 }
 
-// isAnyError is IsError and the types of ICMPv6 errors yet to be defined.
+// isAnyError reports whether p is an ICMP error or a redirect, also of an ICMPv6 type that
+// is not assigned yet.
 func (p *Parsed) isAnyError() bool {
 	m := p.icmp()
 	return p.IsError() || m != nil && p.IPVersion == 6 && m[0] < icmp6FirstInfo
 }
 
-// BetweenHosts reports whether both of p's addresses can be one host's, and
-// the source one that an answer reaches: no multicast, broadcast, class E,
-// unspecified or loopback address. RFC 1122 §3.2.1.3.
+// BetweenHosts reports whether each of p's addresses can be that of a single host, and a
+// reply reaches the source: no multicast, broadcast, class E, unspecified or loopback
+// address. RFC 1122 §3.2.1.3.
 func (p *Parsed) BetweenHosts() bool {
 	return p.IPVersion != 0 && isHost(p.Src.Addr()) && isHost(p.Dst.Addr()) && !p.Src.Addr().Unmap().IsLoopback()
 }

@@ -32,15 +32,16 @@ const (
 // address or p has a problem. A zone in a is ignored.
 func (p *Parsed) SetSrcAddr(a netip.Addr) bool { return p.setAddr(source, a.WithZone("")) }
 
-// SetDstAddr is SetSrcAddr for p's destination address. In the packet that an
-// ICMP error quotes, it is the source address that is replaced.
+// SetDstAddr replaces p's destination address, in p and in its buffer, and updates every
+// checksum that covers it, under the rules of SetSrcAddr. If p is an ICMP error, the
+// packet it quotes was sent from the old address: that becomes the new one there, too.
 func (p *Parsed) SetDstAddr(a netip.Addr) bool { return p.setAddr(destination, a.WithZone("")) }
 
-// SetQuotedDstAddr replaces the destination address of the packet that the
-// ICMP error p quotes, if it is old, with every checksum that covers it, that
-// of p among them. It is for errors that come from another address than the
-// quoted packet was sent to; SetSrcAddr covers the others. It changes nothing
-// and returns false otherwise.
+// SetQuotedDstAddr replaces the destination address of the packet that the ICMP error p
+// quotes, and updates every checksum that covers it, that of p among them. It is for
+// errors that come from another address than the quoted packet was sent to; SetSrcAddr
+// does the same for the others. It changes nothing and returns false if the quoted
+// destination is not old, if a is of another family, or if p is no ICMP error.
 func (p *Parsed) SetQuotedDstAddr(old, a netip.Addr) bool {
 	if p.problem != ProblemNone || !p.IsError() || !a.IsValid() || a.Is4() != (p.IPVersion == 4) {
 		return false
@@ -77,7 +78,7 @@ func (p *Parsed) setAddr(s side, a netip.Addr) bool {
 	return true
 }
 
-// addrBytes returns the place of an address in p's buffer.
+// addrBytes returns the bytes of an address in p's buffer.
 func (p *Parsed) addrBytes(s side) []byte {
 	if p.IPVersion == 4 {
 		return p.b[12+4*int(s):][:4]
@@ -101,8 +102,8 @@ func (p *Parsed) setQuotedAddr(s side, old []byte, a netip.Addr) bool {
 	return true
 }
 
-// pseudoChecksum returns the checksum field of p's transport header if there
-// is one, it is in the buffer, and it covers the pseudo-header.
+// pseudoChecksum returns the checksum field of p's transport header, or nil if there is
+// none in the buffer, or if it does not cover the pseudo-header.
 func (p *Parsed) pseudoChecksum() []byte {
 	if p.transOff == 0 {
 		return nil
@@ -123,13 +124,14 @@ func (p *Parsed) pseudoChecksum() []byte {
 	}
 	t := p.b[p.transOff:]
 	if len(t) < at+2 {
-		return nil // cut by the quote, or too short to be what it says
+		return nil // the quote is cut, or the packet is too short for its protocol
 	}
 	return t[at : at+2]
 }
 
-// updateTransportChecksum is updateChecksum with UDP's meaning of 0: no
-// checksum (RFC 768, RFC 6935), so that a sum of 0 is written as 0xffff.
+// updateTransportChecksum replaces, in p's transport checksum, the part that was summed to
+// before by one that sums to after. In UDP, 0 stands for no checksum (RFC 768, RFC 6935):
+// it stays 0, and a sum of 0 is written as 0xffff.
 func (p *Parsed) updateTransportChecksum(field []byte, before, after uint16) {
 	if p.proto != ipproto.UDP {
 		updateChecksum(field, before, after)

@@ -6,10 +6,10 @@ import (
 	"tstun/ipproto"
 )
 
-// Run recognises packets that are like one that was decoded: whole, without
-// options or extension headers, of the same protocol, addresses and ports; and
-// of TCP only segments with no other control bits than ACK and PSH. The zero
-// Run recognises none. A Run keeps nothing of the packet.
+// Run matches packets of the same flow and class as one that was decoded: whole, without
+// options or extension headers, with the same protocol, addresses and ports; of TCP only
+// segments with no other control bits than ACK and PSH. The zero Run matches none. A Run
+// does not keep the packet.
 type Run struct {
 	addrs     [4]uint64 // as they are in memory; the last two for IPv6 only
 	ports     uint32    // likewise
@@ -17,7 +17,7 @@ type Run struct {
 	transport uint8 // offset of the transport header; 0: the zero Run
 }
 
-// Run returns the Run that p begins. ok is false if p begins none.
+// Run returns the Run that matches p. ok is false if none does.
 func (p *Parsed) Run() (r Run, ok bool) {
 	switch p.IPProto {
 	case ipproto.UDP:
@@ -44,8 +44,8 @@ func (p *Parsed) Run() (r Run, ok bool) {
 	return r, true
 }
 
-// Match returns the length of the packet at the front of b if it is one of
-// the run, and else 0. It is much quicker than Decode, and needs no more.
+// Match returns the length of the packet at the front of b, or 0 if r does not match it.
+// It is much quicker than Decode.
 func (r *Run) Match(b []byte) int {
 	total := 0
 	switch r.transport {
@@ -76,7 +76,7 @@ func (r *Run) Match(b []byte) int {
 	return total
 }
 
-// match4 compares the IPv4 header and returns the packet's length, or 0.
+// match4 returns the packet's length, or 0 if its IPv4 header does not match.
 func (r *Run) match4(b []byte) int {
 	const unfragmented = 0xff3f // big-endian 0x3fff: offset and "more fragments", RFC 791 §3.1
 	le := binary.LittleEndian
@@ -90,7 +90,7 @@ func (r *Run) match4(b []byte) int {
 	return 0
 }
 
-// match6 compares the IPv6 header and returns the packet's length, or 0.
+// match6 returns the packet's length, or 0 if its IPv6 header does not match.
 func (r *Run) match6(b []byte) int {
 	le := binary.LittleEndian
 	if len(b) < ip6Len || b[0]>>4 != 6 || b[6] != byte(r.proto) {

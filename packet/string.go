@@ -36,7 +36,7 @@ func (p *Parsed) String() string {
 	return s.String()
 }
 
-// protoName returns how packet dumps write a protocol.
+// protoName returns the name of a protocol, as packet dumps write it.
 func protoName(p ipproto.Proto) string {
 	switch p {
 	case ipproto.ICMPv4:

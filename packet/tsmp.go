@@ -55,7 +55,7 @@ type TSMPRejected struct {
 	Src, Dst netip.AddrPort
 	// Proto is the refused flow's protocol.
 	Proto ipproto.Proto
-	// Reason is why.
+	// Reason is why the peer refuses the flow.
 	Reason TSMPRejectReason
 	// MaybeBroken says that the refusal may be a fault rather than a policy.
 	MaybeBroken bool
@@ -100,7 +100,7 @@ func (p *Parsed) tsmp(typ byte, min int) []byte {
 	return m
 }
 
-// ipHeader returns the header that p came with, as Generate takes it.
+// ipHeader returns p's IP header in the form that Generate takes.
 func (p *Parsed) ipHeader() IPHeader {
 	h := IPHeader{Src: p.Src.Addr(), Dst: p.Dst.Addr(), Proto: p.proto}
 	if p.IPVersion == 4 {
@@ -117,7 +117,7 @@ func (p *Parsed) IsTSMPPing() bool { return p.tsmp(tsmpPing, tsmpPingLen) != nil
 // IsTSMPPong reports whether p is a whole TSMP pong.
 func (p *Parsed) IsTSMPPong() bool { return p.tsmp(tsmpPong, tsmpPongMin) != nil }
 
-// AsTSMPPing returns the TSMP ping that p is, if it is a whole one.
+// AsTSMPPing returns the TSMP ping in p. It returns false if p is not a whole one.
 func (p *Parsed) AsTSMPPing() (TSMPPing, bool) {
 	m := p.tsmp(tsmpPing, tsmpPingLen)
 	if m == nil {
@@ -126,7 +126,7 @@ func (p *Parsed) AsTSMPPing() (TSMPPing, bool) {
 	return TSMPPing{IPHeader: p.ipHeader(), Data: [8]byte(m[1:])}, true
 }
 
-// AsTSMPPong returns the TSMP pong that p is, if it is a whole one.
+// AsTSMPPong returns the TSMP pong in p. It returns false if p is not a whole one.
 func (p *Parsed) AsTSMPPong() (TSMPPongReply, bool) {
 	m := p.tsmp(tsmpPong, tsmpPongMin)
 	if m == nil {
@@ -139,9 +139,9 @@ func (p *Parsed) AsTSMPPong() (TSMPPongReply, bool) {
 	return pong, true
 }
 
-// AsTSMPRejected returns the TSMP rejected message that p is, if it is a
-// whole one. What it says about the flow's protocol and ports is up to its
-// sender; the flow's addresses are those of p.
+// AsTSMPRejected returns the TSMP rejected message in p. It returns false if p is not a
+// whole one. The sender of p may write any protocol and ports; the flow's addresses are
+// those of p.
 func (p *Parsed) AsTSMPRejected() (TSMPRejected, bool) {
 	m := p.tsmp(tsmpRejected, tsmpRejectedMin)
 	if m == nil {
@@ -156,7 +156,8 @@ func (p *Parsed) AsTSMPRejected() (TSMPRejected, bool) {
 	}, true
 }
 
-// Pong returns the reply to t, naming the TCP port of the peer API, or 0.
+// Pong returns the reply to t. peerAPIPort is the TCP port of the peer API, or 0 if there
+// is none.
 func (t TSMPPing) Pong(peerAPIPort uint16) TSMPPongReply {
 	pong := TSMPPongReply{Data: t.Data, PeerAPIPort: peerAPIPort}
 	if ip, ok := t.IPHeader.(IPHeader); ok {
@@ -170,7 +171,7 @@ var (
 	errTSMPPayload = errors.New("packet: a TSMP message has no payload")
 )
 
-// headerLen is h.Len(), also for a nil h.
+// headerLen returns h.Len(), or 0 if h is nil.
 func headerLen(h Header) int {
 	if h == nil {
 		return 0
@@ -178,7 +179,7 @@ func headerLen(h Header) int {
 	return h.Len()
 }
 
-// marshalTSMP writes message behind h into buf, which has room for no more.
+// marshalTSMP writes h and message into buf, which has the length of both.
 func marshalTSMP(h Header, message, buf []byte) error {
 	ip, ok := h.(IPHeader)
 	if !ok {

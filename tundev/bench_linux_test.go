@@ -40,8 +40,8 @@ func contenders(b *testing.B, f func(b *testing.B, dev tun.Device, to injector))
 // Putting it there is not measured.
 func BenchmarkReadSmall(b *testing.B) {
 	contenders(b, func(b *testing.B, dev tun.Device, to injector) {
-		fill := framedBy(gso.Virtio{}, udp(1, 200))
-		benchmarkRead(b, dev, 1500, func() (int, error) { return 1, to.sendFramed(4, fill) })
+		fill := withVirtio(gso.Virtio{}, udp(1, 200))
+		benchmarkRead(b, dev, 1500, func() (int, error) { return 1, to.sendEncoded(4, fill) })
 	})
 }
 
@@ -49,7 +49,7 @@ func BenchmarkReadSmall(b *testing.B) {
 func BenchmarkReadSuper(b *testing.B) {
 	contenders(b, func(b *testing.B, dev tun.Device, to injector) {
 		fill, want := superUDP(50, 1212, 1212)
-		benchmarkRead(b, dev, 20, func() (int, error) { return len(want), to.sendFramed(4, fill) })
+		benchmarkRead(b, dev, 20, func() (int, error) { return len(want), to.sendEncoded(4, fill) })
 	})
 }
 

@@ -10,8 +10,8 @@ import (
 	"golang.zx2c4.com/wireguard/tun"
 )
 
-// bsdDevice is wireguard-go's device with the MTU of the interface's current
-// name, and with an error that says why.
+// bsdDevice is wireguard-go's device, but its MTU is that of the interface's
+// current name, and an error of MTU has the cause.
 type bsdDevice struct {
 	tun.Device
 }
@@ -24,9 +24,9 @@ func (d bsdDevice) MTU() (int, error) {
 	return interfaceMTU(name)
 }
 
-// newNative hands f, the TUN called name, to wireguard-go, which closes it
-// also on error. It sets every MTU that it is given, without a reason when
-// that fails, so the MTU is set before; 0 stands for the present one.
+// newNative makes wireguard-go's device of f, the TUN called name, and closes f on
+// an error. It sets the MTU before, because wireguard-go's error would not have
+// the cause; an mtu of 0 stands for the present one.
 func newNative(f *os.File, name string, mtu int) (tun.Device, error) {
 	mtu, err := adoptMTU(name, mtu)
 	if err != nil {
@@ -40,7 +40,8 @@ func newNative(f *os.File, name string, mtu int) (tun.Device, error) {
 	return bsdDevice{native}, nil
 }
 
-// adoptMTU sets an MTU, or returns the present one for 0.
+// adoptMTU sets the MTU, unless mtu is 0. It returns the MTU that the interface
+// then has.
 func adoptMTU(name string, mtu int) (int, error) {
 	if mtu == 0 {
 		return interfaceMTU(name)
@@ -79,8 +80,8 @@ func destroy(name string) error {
 	return interfaceRequest("SIOCIFDESTROY "+name, unix.AF_INET, unix.SIOCIFDESTROY, unsafe.Pointer(newIfreq(name)))
 }
 
-// interfaceRequest makes a request about an interface on a socket of the
-// family. op goes into the error.
+// interfaceRequest makes a request about an interface on a socket of the address
+// family. Its error begins with op.
 func interfaceRequest(op string, family int, request uint, arg unsafe.Pointer) error {
 	fd, err := unix.Socket(family, unix.SOCK_DGRAM|unix.SOCK_CLOEXEC, 0)
 	if err != nil {

@@ -7,14 +7,14 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// control is a socket on which the kernel takes requests about interfaces. It
-// belongs to the network namespace in which it was opened, so a device keeps
-// its own: its methods are then right from any goroutine, whatever namespace
+// control is a socket for requests about interfaces (netdevice(7)). It belongs to
+// the network namespace in which it was opened. A device keeps one of its own,
+// so that requests reach its namespace from any goroutine, whatever namespace
 // the goroutine's thread is in.
 type control struct {
 	mu    sync.Mutex // guards what follows
-	fd    int        // -1 when closed
-	index int        // of the device's interface, 0: not known
+	fd    int        // or -1 if it is closed
+	index int        // of the device's interface, or 0 if it is not known
 }
 
 func openControl() (*control, error) {
@@ -34,8 +34,8 @@ func (c *control) close() {
 	}
 }
 
-// replace makes c what other is and closes the rest. One that was closed
-// stays so.
+// replace gives c the socket and the index of other, and closes c's old socket.
+// If c is closed, it stays closed, and replace closes other's socket.
 func (c *control) replace(other *control) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
@@ -46,7 +46,8 @@ func (c *control) replace(other *control) {
 	other.close()
 }
 
-// find looks up the index of the interface called name, which c then keeps.
+// find looks up the index of the interface called name, and makes it the
+// device's.
 func (c *control) find(name string) (index int, err error) {
 	ifr, err := c.request(unix.SIOCGIFINDEX, name)
 	if err != nil {
@@ -58,27 +59,28 @@ func (c *control) find(name string) (index int, err error) {
 	return c.index, nil
 }
 
-// mtu of the device's interface, whose name is name at present.
+// mtu returns the MTU of the device's interface, which is called name at present.
 func (c *control) mtu(name string) (int, error) {
-	ifr, err := c.ofOwn(unix.SIOCGIFMTU, name)
+	ifr, err := c.requestOwn(unix.SIOCGIFMTU, name)
 	if err != nil {
 		return 0, os.NewSyscallError("SIOCGIFMTU", err)
 	}
 	return int(int32(ifr.Uint32())), nil
 }
 
-// up tells whether the device's interface, whose name is name at present, is.
+// up reports whether the device's interface, which is called name at present, is
+// up and running.
 func (c *control) up(name string) (bool, error) {
-	ifr, err := c.ofOwn(unix.SIOCGIFFLAGS, name)
+	ifr, err := c.requestOwn(unix.SIOCGIFFLAGS, name)
 	if err != nil {
 		return false, os.NewSyscallError("SIOCGIFFLAGS", err)
 	}
 	return ifr.Uint16()&linkUp == linkUp, nil
 }
 
-// ofOwn is request for the device's interface. Another one of the same name,
-// when the interface has been moved, counts as none.
-func (c *control) ofOwn(request uint, name string) (*unix.Ifreq, error) {
+// requestOwn makes a request about the device's interface. If another interface
+// has the name, because the device's has been moved, the error is ENODEV.
+func (c *control) requestOwn(request uint, name string) (*unix.Ifreq, error) {
 	c.mu.Lock()
 	own := c.index
 	c.mu.Unlock()
@@ -118,17 +120,4 @@ func (c *control) ioctl(request uint, ifr *unix.Ifreq) error {
 		return os.ErrClosed
 	}
 	return unix.IoctlIfreq(c.fd, request, ifr)
-}
-
-// tunInterface returns the name and the flags of the interface that the TUN
-// descriptor fd is attached to, in whatever network namespace it is.
-func tunInterface(fd int) (name string, flags uint16, err error) {
-	ifr, err := unix.NewIfreq("")
-	if err != nil {
-		return "", 0, err
-	}
-	if err := unix.IoctlIfreq(fd, unix.TUNGETIFF, ifr); err != nil {
-		return "", 0, os.NewSyscallError("TUNGETIFF", err)
-	}
-	return ifr.Name(), ifr.Uint16(), nil
 }

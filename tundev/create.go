@@ -55,7 +55,7 @@ func Create(logf logger.Logf, name string, mtu int) (tun.Device, string, error) 
 	return dev, real, nil
 }
 
-// createError puts the operation and the interface in front of err.
+// createError wraps err with the operation and the interface.
 func createError(name string, err error) error {
 	if name == "" {
 		name = "unnamed interface"
@@ -63,8 +63,8 @@ func createError(name string, err error) error {
 	return fmt.Errorf("create %s: %w", name, err)
 }
 
-// checkMTU refuses what no IP interface can have. The lower bound is left to
-// the system, since it differs.
+// checkMTU refuses an MTU that no IP interface can have. The least MTU differs
+// between systems, which check it themselves.
 func checkMTU(mtu int) error {
 	if mtu < 0 || mtu > maxMTU {
 		return mtuError(mtu)

@@ -3,13 +3,12 @@
 package tundev
 
 import (
-	"errors"
 	"fmt"
 	"time"
 
-	"golang.org/x/sys/unix"
 	"golang.zx2c4.com/wireguard/tun"
 
+	"tstun/internal/deverr"
 	"tstun/logger"
 )
 
@@ -31,13 +30,12 @@ func create(logf logger.Logf, name string, mtu int) (tun.Device, error) {
 		pause:    busyPause,
 		maxPause: busyMaxPause,
 	}
-	busy := func(err error) bool { return errors.Is(err, unix.EBUSY) }
-	err := wait.do(logf, busy, func() (err error) {
+	err := wait.do(logf, deverr.Busy, func() (err error) {
 		native, err = tun.CreateTUN(name, mtu) // releases everything on error
 		return err
 	})
 	if err != nil {
 		return nil, fmt.Errorf("utun: %w", err)
 	}
-	return newGuard(native, nil, nil), nil
+	return newCloseGuard(native, nil, nil), nil
 }

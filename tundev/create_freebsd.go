@@ -1,7 +1,6 @@
 package tundev
 
 import (
-	"errors"
 	"fmt"
 	"os"
 	"unsafe"
@@ -9,6 +8,7 @@ import (
 	"golang.org/x/sys/unix"
 	"golang.zx2c4.com/wireguard/tun"
 
+	"tstun/internal/deverr"
 	"tstun/logger"
 )
 
@@ -24,8 +24,8 @@ const (
 	ndNoDAD         = 0x100 // ND6_IFF_NO_DAD
 )
 
-// create goes to the device itself where wireguard-go would, to know the
-// name of the interface from the start: it outlives its descriptor.
+// create opens the device itself instead of wireguard-go, to know the name of the
+// interface from the start. The interface outlives its descriptor.
 func create(_ logger.Logf, name string, mtu int) (tun.Device, error) {
 	if err := checkName("freebsd", name); err != nil {
 		return nil, err
@@ -49,14 +49,15 @@ func create(_ logger.Logf, name string, mtu int) (tun.Device, error) {
 		destroy(made)
 		return nil, err
 	}
-	// wireguard-go destroys the interface by the name that it saw last, but it
-	// may have been renamed, and its old name be another's by now.
-	g := newGuard(native, nil, nil)
+	// wireguard-go destroys the interface by the name that it saw last. By now
+	// the interface may have been renamed, and another one have that name.
+	g := newCloseGuard(native, nil, nil)
 	g.before = func() { g.Name() }
 	return g, nil
 }
 
-// prepare sets up the new interface *made and renames it, which it notes.
+// prepare sets up the new interface *made, renames it, and sets *made to the new
+// name.
 func prepare(f *os.File, made *string, name string, mtu int) (tun.Device, error) {
 	if err := withDescriptor(f, setModes); err != nil {
 		return nil, err
@@ -73,8 +74,8 @@ func prepare(f *os.File, made *string, name string, mtu int) (tun.Device, error)
 	return newNative(f, *made, mtu)
 }
 
-// setModes asks for the address family in front of each packet, without which
-// there is no IPv6, and for a link that is not point to point.
+// setModes switches on the address family in front of each packet, without which
+// there is no IPv6, and a link that is not point to point.
 func setModes(fd int) error {
 	if err := setFamily(fd); err != nil {
 		return err
@@ -88,8 +89,8 @@ func setFamily(fd int) error {
 	return ioctl("TUNSIFHEAD", fd, tunSetFamily, unsafe.Pointer(&on))
 }
 
-// setNeighbours turns the automatic link-local address off, and duplicate
-// address detection, which nobody would answer.
+// setNeighbours switches off the automatic link-local address and duplicate
+// address detection, to which nobody would reply.
 func setNeighbours(name string) error {
 	var r struct { // struct in6_ndireq
 		name  [ifNameSize]byte
@@ -115,7 +116,7 @@ func rename(from, to string) error {
 	}{data: unsafe.Pointer(&name)}
 	copy(r.name[:ifNameSize-1], from)
 	err := interfaceRequest("SIOCSIFNAME "+from, unix.AF_INET, unix.SIOCSIFNAME, unsafe.Pointer(&r))
-	if errors.Is(err, unix.EEXIST) {
+	if deverr.Exists(err) {
 		return fmt.Errorf("interface %s already exists: %w", to, err)
 	}
 	return err
@@ -129,7 +130,7 @@ func tunName(fd int) (string, error) {
 	return unix.ByteSliceToString(r.name[:]), nil
 }
 
-// withDescriptor runs g on f's descriptor, which stays f's.
+// withDescriptor calls g with the descriptor of f, which f keeps.
 func withDescriptor(f *os.File, g func(fd int) error) error {
 	conn, err := f.SyscallConn()
 	if err != nil {

@@ -15,6 +15,8 @@ import (
 	"golang.org/x/sys/unix"
 	"golang.zx2c4.com/wireguard/tun"
 
+	"tstun/internal/deverr"
+	"tstun/internal/tunqueue"
 	"tstun/logger"
 )
 
@@ -36,37 +38,37 @@ const (
 	nodeMaxPause = 200 * time.Millisecond
 )
 
-// kernel is what create asks of the system, so that tests can make each step
-// fail. Functions that return a descriptor hand it over.
+// kernel has the steps of create that ask the system, so that tests can make each
+// fail. The caller owns the descriptors that they return.
 type kernel struct {
-	open       func() (int, error)
-	loadModule func() error
-	clock      clock
-	attach     func(fd int, name string, flags uint16) (string, error)
-	offload    func(fd int, flags uint) error
-	nonblock   func(fd int) error
-	control    func() (*control, error)
-	notices    func() (*os.File, error)
-	setMTU     func(c *control, name string, mtu int) error
-	setQueue   func(c *control, name string, packets int) error
-	setSpeed   func(name string) error
-	device     func(l link) (tun.Device, error)
+	open          func() (int, error)
+	loadModule    func() error
+	clock         clock
+	attach        func(fd int, name string, flags uint16) (string, error)
+	offload       func(fd int, flags uint) error
+	nonblock      func(fd int) error
+	control       func() (*control, error)
+	notifications func() (*os.File, error)
+	setMTU        func(c *control, name string, mtu int) error
+	setQueue      func(c *control, name string, packets int) error
+	setSpeed      func(name string) error
+	device        func(p deviceParts) (tun.Device, error)
 }
 
 func linuxKernel() kernel {
 	return kernel{
-		open:       openClone,
-		loadModule: loadModule,
-		clock:      clock{now: time.Now, sleep: time.Sleep},
-		attach:     attach,
-		offload:    setOffloads,
-		nonblock:   func(fd int) error { return unix.SetNonblock(fd, true) },
-		control:    openControl,
-		notices:    openNotices,
-		setMTU:     func(c *control, name string, mtu int) error { return c.set(unix.SIOCSIFMTU, name, mtu) },
-		setQueue:   func(c *control, name string, n int) error { return c.set(unix.SIOCSIFTXQLEN, name, n) },
-		setSpeed:   setSpeedUnknown,
-		device:     newLinuxDevice,
+		open:          openClone,
+		loadModule:    loadModule,
+		clock:         clock{now: time.Now, sleep: time.Sleep},
+		attach:        attach,
+		offload:       tunqueue.SetOffloads,
+		nonblock:      func(fd int) error { return unix.SetNonblock(fd, true) },
+		control:       openControl,
+		notifications: openNotifications,
+		setMTU:        func(c *control, name string, mtu int) error { return c.set(unix.SIOCSIFMTU, name, mtu) },
+		setQueue:      func(c *control, name string, n int) error { return c.set(unix.SIOCSIFTXQLEN, name, n) },
+		setSpeed:      setSpeedUnknown,
+		device:        newLinuxDevice,
 	}
 }
 
@@ -84,22 +86,22 @@ func (k kernel) create(logf logger.Logf, name string, mtu int) (tun.Device, erro
 	}
 	ctl, err := k.control()
 	if err != nil {
-		unix.Close(a.fd)
+		unix.Close(a.FD)
 		return nil, err
 	}
-	k.configure(logf, ctl, a.name, mtu)
-	notice, err := k.notices()
+	k.configure(logf, ctl, a.Name, mtu)
+	notifications, err := k.notifications()
 	if err != nil {
-		logf("tundev: %s: link changes are polled for: %v", a.name, err)
-		notice = nil
+		logf("tundev: %s: link changes are polled for: %v", a.Name, err)
+		notifications = nil
 	}
-	notes := new(notes)
-	notes.to(logf)
-	return k.device(link{attachment: a, control: ctl, notice: notice, mtu: mtu, notes: notes, sockets: socketsOf})
+	log := new(tunqueue.DeferredLog)
+	log.SendTo(logf)
+	return k.device(deviceParts{Attachment: a, control: ctl, notifications: notifications, mtu: mtu, log: log, sockets: socketsOf})
 }
 
-// configure sets the link's attributes. The device works without each of
-// them, and a restricted container may set none.
+// configure sets the link's attributes. The device works without any of them,
+// since a restricted container may set none.
 func (k kernel) configure(logf logger.Logf, ctl *control, name string, mtu int) {
 	if mtu > 0 {
 		if err := k.setMTU(ctl, name, mtu); err != nil {
@@ -114,11 +116,11 @@ func (k kernel) configure(logf logger.Logf, ctl *control, name string, mtu int) 
 	}
 }
 
-// attached returns a non-blocking descriptor attached to the interface, with
-// virtio headers and offloads where the kernel has both.
-func (k kernel) attached(logf logger.Logf, name string) (attachment, error) {
+// attached returns a non-blocking descriptor that is attached to the interface,
+// with virtio headers and offloads if the kernel has both.
+func (k kernel) attached(logf logger.Logf, name string) (tunqueue.Attachment, error) {
 	a, err := k.attachedWith(logf, name, unix.IFF_TUN|unix.IFF_NO_PI|unix.IFF_VNET_HDR)
-	if errors.Is(err, unix.EINVAL) || errors.Is(err, errNoOffload) {
+	if deverr.Unsupported(err) || errors.Is(err, errNoOffload) {
 		logf("tundev: %v: trying without offloads", createError(name, err))
 		a, err = k.attachedWith(logf, name, unix.IFF_TUN|unix.IFF_NO_PI)
 	}
@@ -128,21 +130,21 @@ func (k kernel) attached(logf logger.Logf, name string) (attachment, error) {
 // errNoOffload marks a kernel that has virtio headers but no offloads.
 var errNoOffload = errors.New("no offloads")
 
-func (k kernel) attachedWith(logf logger.Logf, name string, flags uint16) (a attachment, err error) {
-	if a.fd, err = k.openLoading(logf); err != nil {
-		return attachment{}, err
+func (k kernel) attachedWith(logf logger.Logf, name string, flags uint16) (a tunqueue.Attachment, err error) {
+	if a.FD, err = k.openLoading(logf); err != nil {
+		return tunqueue.Attachment{}, err
 	}
 	defer func() {
 		if err != nil {
-			unix.Close(a.fd)
+			unix.Close(a.FD)
 		}
 	}()
-	if a.name, err = k.attach(a.fd, name, flags); err != nil {
+	if a.Name, err = k.attach(a.FD, name, flags); err != nil {
 		return a, err
 	}
-	if a.virtio = flags&unix.IFF_VNET_HDR != 0; a.virtio {
-		if a.offloads, err = negotiate(logf, a.name, a.fd, k.offload); err == nil {
-			err = setVirtioSize(a.fd)
+	if a.Virtio = flags&unix.IFF_VNET_HDR != 0; a.Virtio {
+		if a.Offloads, err = tunqueue.Negotiate(logf, a.Name, a.FD, k.offload); err == nil {
+			err = tunqueue.SetVirtioSize(a.FD)
 		}
 		if err != nil {
 			return a, fmt.Errorf("%w: %w", errNoOffload, err)
@@ -150,18 +152,18 @@ func (k kernel) attachedWith(logf logger.Logf, name string, flags uint16) (a att
 	}
 	// Before the file is made: os.NewFile registers only a non-blocking
 	// descriptor with the poller, without which Close cannot end a Read.
-	if err = k.nonblock(a.fd); err != nil {
+	if err = k.nonblock(a.FD); err != nil {
 		return a, fmt.Errorf("set non-blocking: %w", err)
 	}
 	return a, nil
 }
 
-// openLoading opens the clone device and, where there is none, loads the
-// module once and waits for the node to appear. Access comes first: in a
-// container the module cannot be loaded although the TUN may work.
+// openLoading opens the clone device. If there is none, it loads the module once
+// and waits for the node to appear. It opens first, because in a container the
+// TUN may work although the module cannot be loaded.
 func (k kernel) openLoading(logf logger.Logf) (int, error) {
 	fd, err := k.open()
-	if !noDriver(err) {
+	if !deverr.NoDriver(err) {
 		return fd, err
 	}
 	logf("tundev: %v: loading the tun module", err)
@@ -169,16 +171,11 @@ func (k kernel) openLoading(logf logger.Logf) (int, error) {
 		return -1, fmt.Errorf("%w (%w)", err, loadErr)
 	}
 	wait := retry{clock: k.clock, limit: nodeLimit, pause: nodePause, maxPause: nodeMaxPause}
-	err = wait.do(logf, noDriver, func() (err error) {
+	err = wait.do(logf, deverr.NoDriver, func() (err error) {
 		fd, err = k.open()
 		return err
 	})
 	return fd, err
-}
-
-// noDriver recognises a missing node, and a node without a driver behind it.
-func noDriver(err error) bool {
-	return errors.Is(err, unix.ENOENT) || errors.Is(err, unix.ENODEV) || errors.Is(err, unix.ENXIO)
 }
 
 func openClone() (int, error) {
@@ -214,8 +211,8 @@ func loadModule() error {
 	return nil
 }
 
-// setSpeedUnknown keeps monitoring from taking the kernel's default of
-// 10 Mb/s for the truth.
+// setSpeedUnknown replaces the kernel's default speed of 10 Mb/s, which monitoring
+// programs would believe.
 func setSpeedUnknown(name string) error {
 	c, err := ethtool.New()
 	if err != nil {

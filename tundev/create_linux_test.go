@@ -4,14 +4,12 @@ package tundev_test
 
 import (
 	"errors"
-	"fmt"
 	"io/fs"
 	"net/netip"
 	"os"
 	"path/filepath"
 	"slices"
 	"strings"
-	"sync"
 	"syscall"
 	"testing"
 
@@ -21,6 +19,7 @@ import (
 	"tstun/internal/gso"
 	"tstun/internal/netns"
 	"tstun/internal/rig/testdev"
+	"tstun/internal/tunqueue/queuetest"
 	"tstun/tundev"
 )
 
@@ -66,28 +65,10 @@ func descriptors(t *testing.T) []string {
 	return open
 }
 
-// record collects log lines.
-type record struct {
-	mu    sync.Mutex
-	lines []string
-}
-
-func (r *record) logf(format string, args ...any) {
-	r.mu.Lock()
-	defer r.mu.Unlock()
-	r.lines = append(r.lines, fmt.Sprintf(format, args...))
-}
-
-func (r *record) String() string {
-	r.mu.Lock()
-	defer r.mu.Unlock()
-	return strings.Join(r.lines, "\n")
-}
-
 func TestCreate(t *testing.T) {
 	inNamespace(t, func(ns *netns.NS) {
-		var log record
-		dev, name, err := tundev.Create(log.logf, "tst%d", 1300)
+		var log queuetest.Log
+		dev, name, err := tundev.Create(log.Logf, "tst%d", 1300)
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -126,7 +107,7 @@ func TestCreate(t *testing.T) {
 func wantOffloads(t *testing.T, dev tun.Device, name, log string) {
 	t.Helper()
 	want := gso.Kinds{TCP: true, UDP: udpOffload(t)}
-	if got := tundev.PortOf(dev).Joins(); got != want {
+	if got := tundev.QueueOf(dev).Joins(); got != want {
 		t.Errorf("packets are joined of %+v, the kernel grants %+v", got, want)
 	}
 	logged, granted := "", "checksum, TCP, UDP"
@@ -216,7 +197,7 @@ func TestCreateEachStepFails(t *testing.T) {
 		{"control", broken, true, ""},
 		{"device", broken, true, ""},
 		{"offload", broken, false, "trying without offloads"},
-		{"notices", broken, false, "link changes are polled for: broken"},
+		{"notifications", broken, false, "link changes are polled for: broken"},
 		{"mtu", syscall.EPERM, false, "MTU 1280 not set, going on: operation not permitted"},
 		{"queue", syscall.EPERM, false, "transmit queue length 500 not set, going on: operation not permitted"},
 		{"speed", broken, false, "link speed stays the kernel's 10 Mb/s: broken"},
@@ -230,10 +211,10 @@ func TestCreateEachStepFails(t *testing.T) {
 		for _, tt := range tests {
 			runIn(t, ns, tt.step, func(t *testing.T) {
 				before := descriptors(t)
-				var log record
+				var log queuetest.Log
 				k := tundev.NewKernel()
 				k.Fail(tt.step, tt.err)
-				dev, err := k.Create(log.logf, "step0", 1280)
+				dev, err := k.Create(log.Logf, "step0", 1280)
 				if (err != nil) != tt.fatal || tt.fatal && !errors.Is(err, tt.err) {
 					t.Fatalf("error %v, want fatal %v", err, tt.fatal)
 				}

@@ -1,7 +1,6 @@
 package tundev
 
 import (
-	"errors"
 	"fmt"
 	"net"
 	"os"
@@ -10,15 +9,16 @@ import (
 	"golang.org/x/sys/unix"
 	"golang.zx2c4.com/wireguard/tun"
 
+	"tstun/internal/deverr"
 	"tstun/logger"
 )
 
-// maxUnits is how many units are tried for a free one.
+// maxUnits is how many units create tries to find a free one.
 const maxUnits = 256
 
-// create opens the device itself where wireguard-go would, to know whether the
-// interface was there before: one that was not is destroyed, on failure and
-// after Close. wireguard-go leaves it.
+// create opens the device itself instead of wireguard-go, to know whether the
+// interface existed before. An interface that did not is destroyed on failure and
+// after Close; wireguard-go would leave it.
 func create(_ logger.Logf, name string, mtu int) (tun.Device, error) {
 	if err := checkName("openbsd", name); err != nil {
 		return nil, err
@@ -33,7 +33,7 @@ func create(_ logger.Logf, name string, mtu int) (tun.Device, error) {
 		}
 		// Newer kernels do it when the descriptor is closed.
 		err := destroy(name)
-		if errors.Is(err, unix.ENXIO) || errors.Is(err, unix.EINVAL) {
+		if deverr.NoInterface(err) {
 			return nil
 		}
 		return err
@@ -43,11 +43,11 @@ func create(_ logger.Logf, name string, mtu int) (tun.Device, error) {
 		remove()
 		return nil, err
 	}
-	return newGuard(native, nil, remove), nil
+	return newCloseGuard(native, nil, remove), nil
 }
 
-// openUnit opens the device node called name, which makes the interface, or
-// for "tun" that of the first unit that is free.
+// openUnit opens the device node called name, or for "tun" that of the first free
+// unit. Opening a node makes its interface.
 func openUnit(name string) (f *os.File, real string, existed bool, err error) {
 	open := func(name string) (*os.File, string, bool, error) {
 		existed := interfaceExists(name)
@@ -59,7 +59,7 @@ func openUnit(name string) (f *os.File, real string, existed bool, err error) {
 	}
 	for unit := range maxUnits {
 		f, real, existed, err = open(fmt.Sprintf("tun%d", unit))
-		if !errors.Is(err, unix.EBUSY) {
+		if !deverr.Busy(err) {
 			break
 		}
 	}

@@ -18,7 +18,7 @@ const (
 	upEvery    = 250 * time.Millisecond
 	upLogEvery = 5 * time.Second
 
-	leftoverPause = time.Second // for the leftover of an unclean stop to go
+	leftoverPause = time.Second // until the adapter of an unclean stop is removed
 )
 
 func create(logf logger.Logf, name string, mtu int) (tun.Device, error) {
@@ -36,11 +36,11 @@ func create(logf logger.Logf, name string, mtu int) (tun.Device, error) {
 		return nil, err
 	}
 	adoptMTU(logf, native, name, mtu)
-	return newGuard(native, nil, nil), nil
+	return newCloseGuard(native, nil, nil), nil
 }
 
-// createAdapter tries a second time when an adapter of that name is left from
-// an unclean stop: Wintun removes such orphans in the first attempt.
+// createAdapter tries a second time if an adapter of that name is left from an
+// unclean stop. Wintun removes such an adapter in the first attempt.
 func createAdapter(logf logger.Logf, name string, mtu int, clk clock) (*tun.NativeTun, error) {
 	dev, err := tun.CreateTUN(name, mtu)
 	if errors.Is(err, windows.ERROR_ALREADY_EXISTS) || errors.Is(err, windows.ERROR_FILE_EXISTS) {
@@ -66,11 +66,11 @@ func operational(luid uint64) (up bool, condition string, err error) {
 	return row.OperStatus == windows.IfOperStatusUp, operStatus(row.OperStatus), nil
 }
 
-// adoptMTU sets the MTU of the interface, which Wintun makes with one of 65535
-// bytes, and of which wireguard-go's device only keeps a number of its own:
-// without it the system sends packets of any size, and Read cuts off what does
-// not fit the reader's buffer. With an mtu of 0 the device takes over the
-// interface's. Failure is a warning.
+// adoptMTU sets the MTU of the interface. Wintun makes interfaces with an MTU of
+// 65535 bytes, and wireguard-go's device changes only a number of its own: without
+// adoptMTU the system would send packets that Read cuts to the reader's buffer.
+// With an mtu of 0 the device takes over the MTU of the interface. Failure is a
+// warning.
 func adoptMTU(logf logger.Logf, native *tun.NativeTun, name string, mtu int) {
 	for _, family := range []uint16{windows.AF_INET, windows.AF_INET6} {
 		now, err := interfaceMTU(native.LUID(), family, mtu)
@@ -93,8 +93,8 @@ func familyName(family uint16) string {
 
 var setIPInterfaceEntry = windows.NewLazySystemDLL("iphlpapi.dll").NewProc("SetIpInterfaceEntry")
 
-// interfaceMTU sets the MTU of one address family, unless mtu is 0, and
-// returns what it then is.
+// interfaceMTU sets the MTU of one address family, unless mtu is 0. It returns the
+// MTU that the interface then has.
 func interfaceMTU(luid uint64, family uint16, mtu int) (int, error) {
 	row := windows.MibIpInterfaceRow{Family: family, InterfaceLuid: luid}
 	if err := windows.GetIpInterfaceEntry(&row); err != nil {
@@ -123,9 +123,9 @@ func operStatus(s uint32) string {
 	return "operational status " + names[s]
 }
 
-// LUID identifies the interface to the functions of iphlpapi.dll that set
-// addresses and routes. After Close it is 0.
-func (g *guard) LUID() uint64 {
+// LUID returns the number by which the functions of iphlpapi.dll that set
+// addresses and routes know the interface, or 0 after Close.
+func (g *closeGuard) LUID() uint64 {
 	g.mu.Lock()
 	defer g.mu.Unlock()
 	if n, ok := g.inner.(*tun.NativeTun); ok {
@@ -134,9 +134,9 @@ func (g *guard) LUID() uint64 {
 	return 0
 }
 
-// ForceMTU sets no MTU of the interface. It tells the device that the MTU of the interface is now mtu bytes,
-// which Windows does not announce to it.
-func (g *guard) ForceMTU(mtu int) {
+// ForceMTU tells the device that the MTU of the interface is now mtu bytes, which
+// Windows does not announce. It does not change the interface.
+func (g *closeGuard) ForceMTU(mtu int) {
 	g.mu.Lock()
 	defer g.mu.Unlock()
 	if n, ok := g.inner.(*tun.NativeTun); ok && !g.closed() {

@@ -2,90 +2,83 @@ package tundev
 
 import (
 	"errors"
-	"io/fs"
 	"os"
 	"sync/atomic"
 
-	"golang.org/x/sys/unix"
 	"golang.zx2c4.com/wireguard/tun"
+
+	"tstun/internal/deverr"
+	"tstun/internal/tunqueue"
 )
 
-// linuxDevice is a TUN of which it owns everything: the descriptor, through
-// which its port moves packets, and the sockets for MTU and events.
+// linuxDevice is a TUN that owns its descriptor, through which the queue moves
+// packets, and the sockets for MTU and events.
 type linuxDevice struct {
-	*port
+	*tunqueue.Queue
 	control *control
 	monitor *monitor
 	lastMTU atomic.Int64 // last known
 	sockets func(fd int) (*control, *os.File, error)
 }
 
-// link is what a device is made of.
-type link struct {
-	attachment
-	control *control
-	notice  *os.File // rtnetlink socket, nil for none
-	mtu     int      // last known, 0 for none
-	notes   *notes
-	// sockets opens new ones when the interface has been moved, which fails
-	// without rights.
+// deviceParts is what a linuxDevice is made of.
+type deviceParts struct {
+	tunqueue.Attachment
+	control       *control
+	notifications *os.File // rtnetlink socket, or nil if there is none
+	mtu           int      // last known, or 0 if it is not known
+	log           *tunqueue.DeferredLog
+	// sockets opens the sockets anew when the interface has been moved. It
+	// fails without rights.
 	sockets func(fd int) (*control, *os.File, error)
 }
 
-// newLinuxDevice makes a device of l, whose descriptor is non-blocking, and
-// takes over what is in it, also on error.
-func newLinuxDevice(l link) (tun.Device, error) {
+// newLinuxDevice makes a device of p, whose descriptor is non-blocking. It takes
+// over what is in p, also on error.
+func newLinuxDevice(p deviceParts) (tun.Device, error) {
 	// From here the file owns the descriptor.
-	file := os.NewFile(uintptr(l.fd), l.name)
+	file := os.NewFile(uintptr(p.FD), p.Name)
 	fail := func(err error) (tun.Device, error) {
 		file.Close()
-		l.control.close()
-		if l.notice != nil {
-			l.notice.Close()
+		p.control.close()
+		if p.notifications != nil {
+			p.notifications.Close()
 		}
 		return nil, err
 	}
-	name, _, err := tunInterface(l.fd)
+	name, _, err := tunqueue.Interface(p.FD)
 	if err != nil {
 		return fail(err)
 	}
-	p, err := newPort(file, l.attachment, l.notes)
+	q, err := tunqueue.New(file, p.Attachment, p.log)
 	if err != nil {
 		return fail(err)
 	}
-	index, err := l.control.find(name)
-	if err != nil && l.notice != nil { // moved away already
-		l.notice.Close()
-		l.notice = nil
+	index, err := p.control.find(name)
+	if err != nil && p.notifications != nil { // moved away already
+		p.notifications.Close()
+		p.notifications = nil
 	}
-	// What is known from now on, also after Close: what was asked for may have
-	// been refused.
-	if mtu, err := l.control.mtu(name); err == nil {
-		l.mtu = mtu
+	// The system may have refused the MTU that was asked for.
+	if mtu, err := p.control.mtu(name); err == nil {
+		p.mtu = mtu
 	}
-	d := &linuxDevice{port: p, control: l.control, sockets: l.sockets}
-	d.lastMTU.Store(int64(l.mtu))
-	d.monitor = newMonitor(l.notice, index, d)
-	return newDirect(d, p), nil
+	d := &linuxDevice{Queue: q, control: p.control, sockets: p.sockets}
+	d.lastMTU.Store(int64(p.mtu))
+	d.monitor = newMonitor(p.notifications, index, d)
+	return newDirect(d, q), nil
 }
 
-func (d *linuxDevice) File() *os.File { return d.file }
+func (d *linuxDevice) BatchSize() int { return tunqueue.BatchSize }
 
-func (d *linuxDevice) BatchSize() int { return batchSize }
-
-// Name asks the descriptor: it knows of renaming and of other namespaces.
+// Name asks the descriptor, which knows the present name in any namespace.
 func (d *linuxDevice) Name() (name string, err error) {
-	ctlErr := d.descriptor(func(fd int) { name, _, err = tunInterface(fd) })
+	ctlErr := d.WithDescriptor(func(fd int) { name, _, err = tunqueue.Interface(fd) })
 	return name, errors.Join(ctlErr, err)
 }
 
-// descriptor runs f while the descriptor is sure to be open.
-func (d *linuxDevice) descriptor(f func(fd int)) error {
-	return d.reader.conn.Control(func(fd uintptr) { f(int(fd)) })
-}
-
-// MTU asks the namespace that the interface is in. When that cannot be
-// reached, or the system does not tell (Android), the last known MTU stands.
+// MTU returns the MTU in the namespace that the interface is in, or the last
+// known one if the system does not tell.
 func (d *linuxDevice) MTU() (int, error) {
 	name, err := d.Name()
 	if err != nil {
@@ -96,13 +89,13 @@ func (d *linuxDevice) MTU() (int, error) {
 	case err == nil:
 		d.lastMTU.Store(int64(mtu))
 		return mtu, nil
-	case known > 0 && (errors.Is(err, unix.ENODEV) || errors.Is(err, fs.ErrPermission) || errors.Is(err, os.ErrClosed)):
+	case known > 0 && deverr.MTUUnknown(err):
 		return known, nil
 	}
 	return 0, err
 }
 
-// state is for the monitor.
+// state queries the state of the link, for the monitor.
 func (d *linuxDevice) state() (s linkState, err error) {
 	name, err := d.Name()
 	if err != nil {
@@ -115,13 +108,14 @@ func (d *linuxDevice) state() (s linkState, err error) {
 	return s, err
 }
 
-// follow is for the monitor. When it fails, nothing is asked of the old
-// namespace any more: what has the interface's name there is another one.
-func (d *linuxDevice) follow() (*os.File, int, error) {
+// reopen opens the sockets in the namespace that the interface has been moved to,
+// for the monitor. On an error it closes the old ones: an interface of the same
+// name in the old namespace is another one.
+func (d *linuxDevice) reopen() (*os.File, int, error) {
 	var ctl *control
-	var notice *os.File
+	var notifications *os.File
 	var err error
-	if ctlErr := d.descriptor(func(fd int) { ctl, notice, err = d.sockets(fd) }); ctlErr != nil || err != nil {
+	if ctlErr := d.WithDescriptor(func(fd int) { ctl, notifications, err = d.sockets(fd) }); ctlErr != nil || err != nil {
 		d.control.close()
 		return nil, 0, errors.Join(ctlErr, err)
 	}
@@ -133,19 +127,19 @@ func (d *linuxDevice) follow() (*os.File, int, error) {
 	d.control.replace(ctl)
 	if err != nil {
 		d.control.close()
-		if notice != nil {
-			notice.Close()
+		if notifications != nil {
+			notifications.Close()
 		}
 		return nil, 0, err
 	}
-	return notice, index, nil
+	return notifications, index, nil
 }
 
 func (d *linuxDevice) Events() <-chan tun.Event { return d.monitor.events }
 
-// Close is called once, by the guard.
+// Close closes the descriptor and the sockets. The closeGuard calls it once.
 func (d *linuxDevice) Close() error {
-	err := d.file.Close()
+	err := d.File().Close()
 	d.monitor.stop()
 	d.control.close()
 	return err

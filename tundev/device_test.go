@@ -5,31 +5,22 @@ import (
 	"os"
 	"sync"
 	"testing"
-	"time"
 
 	"golang.zx2c4.com/wireguard/tun"
 
+	"tstun/internal/tunqueue/queuetest"
 	"tstun/tundev"
 )
 
-// soon fails the test when f does not return at once.
-func soon(t *testing.T, what string, f func()) {
-	t.Helper()
-	done := make(chan struct{})
-	go func() {
-		defer close(done)
-		f()
-	}()
-	select {
-	case <-done:
-	case <-time.After(10 * time.Second):
-		t.Fatalf("%s hangs", what)
-	}
-}
+// Short names of what queuetest has.
+const (
+	room     = queuetest.Room
+	patience = queuetest.Patience
+)
 
-// packet is an IPv4 header, behind room for a link header.
-const room = 32
+var soon = queuetest.Soon
 
+// ipv4Packet is an IPv4 header, behind room bytes.
 func ipv4Packet() []byte {
 	b := make([]byte, room+20)
 	copy(b[room:], []byte{0x45, 0, 0, 20, 0, 0, 0, 0, 64, 17, 0, 0, 10, 0, 0, 1, 10, 0, 0, 2})

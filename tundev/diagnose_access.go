@@ -1,10 +1,10 @@
 package tundev
 
 import (
-	"io/fs"
 	"strconv"
 	"strings"
-	"syscall"
+
+	"tstun/internal/deverr"
 )
 
 const (
@@ -15,8 +15,8 @@ const (
 	capNetAdmin = 12 // CAP_NET_ADMIN, linux/capability.h
 )
 
-// linux goes from the outside in: can the node be opened, is the driver there,
-// may the process make interfaces, is the name free.
+// linux asks in this order whether the driver is there, whether the node can be
+// opened, whether the process may make interfaces, and whether the name is free.
 func (s system) linux(name string, err error) []Finding {
 	if !s.driver() && !s.attached(err) {
 		return s.modules(name, err)
@@ -25,14 +25,14 @@ func (s system) linux(name string, err error) []Finding {
 	if usable {
 		found = append(found, s.rights(name, err)...)
 	}
-	return append(found, s.taken(name, err)...)
+	return append(found, s.nameTaken(name, err)...)
 }
 
-// attached reports whether err comes from behind the opening of the node, which
-// takes a driver. Where neither /proc nor /sys is mounted, it is all there is.
+// attached reports whether err shows that the node was opened, which takes a
+// driver. If neither /proc nor /sys is mounted, nothing else shows a driver.
 func (s system) attached(err error) bool {
 	return err != nil && strings.Contains(err.Error(), "TUNSETIFF") ||
-		!s.exists("proc/misc") && !s.exists("sys/class/misc") && !isAny(err, fs.ErrNotExist, syscall.ENODEV, syscall.ENXIO)
+		!s.exists("proc/misc") && !s.exists("sys/class/misc") && !deverr.NoDriver(err)
 }
 
 // driver reports whether the running kernel has the TUN driver, built in or
@@ -49,8 +49,8 @@ func (s system) driver() bool {
 	return false
 }
 
-// deviceCgroup explains EPERM on open: no mode gives that, the device cgroup
-// does.
+// deviceCgroup explains EPERM on open, which comes of the device cgroup and not of
+// a mode.
 func (s system) deviceCgroup(name string, err error) Finding {
 	f := Finding{
 		Code:     "device-cgroup",
@@ -72,8 +72,9 @@ func (s system) deviceCgroup(name string, err error) Finding {
 	return f
 }
 
-// deviceList finds the device list of cgroup version 1, and whether it leaves
-// the TUN out. Version 2 has a program in its place, which cannot be read.
+// deviceList returns the file with the device list of cgroup version 1, and
+// reports whether that forbids the TUN. Version 2 has a program instead, which
+// cannot be read.
 func (s system) deviceList() (file string, forbids bool) {
 	for line := range strings.Lines(s.read("proc/self/cgroup")) {
 		part := strings.SplitN(strings.TrimSpace(line), ":", 3)

@@ -8,7 +8,8 @@ import (
 	"slices"
 	"strconv"
 	"strings"
-	"syscall"
+
+	"tstun/internal/deverr"
 )
 
 // Flags of linux/if_tun.h, as /sys/class/net/*/tun_flags shows them.
@@ -18,10 +19,10 @@ const (
 	tunFlagPersist    = 0x0800 // IFF_PERSIST
 )
 
-// taken explains EBUSY and EINVAL of TUNSETIFF: who has the name, and what is
-// it.
-func (s system) taken(name string, err error) []Finding {
-	busy, invalid := errors.Is(err, syscall.EBUSY), errors.Is(err, syscall.EINVAL)
+// nameTaken explains EBUSY and EINVAL of TUNSETIFF: which interface has the name,
+// and which process uses that.
+func (s system) nameTaken(name string, err error) []Finding {
+	busy, invalid := deverr.Busy(err), deverr.Unsupported(err)
 	if !busy && !invalid || name == "" || strings.Contains(name, "%") {
 		return nil
 	}
@@ -54,16 +55,16 @@ func (s system) taken(name string, err error) []Finding {
 	return found
 }
 
-// linkFacts is what is known of an interface. The zero value is that of none.
+// linkFacts describes an interface. The zero value says that there is none.
 type linkFacts struct {
 	exists   bool
-	hardware bool   // nobody can or wants to delete it: the loopback, a network card
-	isTUN    bool   // or a TAP
-	flags    uint64 // of linux/if_tun.h, as far as they matter here
+	hardware bool   // the loopback or a network card, which no advice tells to delete
+	isTUN    bool   // a TUN or a TAP
+	flags    uint64 // those of linux/if_tun.h that this file names
 	seen     string // evidence
 }
 
-// linkNamed looks an interface up.
+// linkNamed looks up the interface called name.
 func (s system) linkNamed(name string) linkFacts {
 	if s.links != nil {
 		if l, known := s.links(name); known {
@@ -84,7 +85,7 @@ func (s system) linkNamed(name string) linkFacts {
 	}
 }
 
-// otherKind recognises an interface of that name which no TUN can attach to.
+// otherKind reports whether the interface is one that no TUN can attach to.
 func otherKind(name string, l linkFacts) (Finding, bool) {
 	kind := ""
 	switch {
@@ -115,7 +116,7 @@ func otherKind(name string, l linkFacts) (Finding, bool) {
 type holder struct {
 	pid, fd   string
 	program   string
-	namespace string // of its process, when it is another than ours
+	namespace string // of its process, or "" if it is ours
 	self      bool
 }
 
@@ -147,8 +148,8 @@ func (s system) holders(name string) (found []holder, hidden int) {
 	return found, hidden
 }
 
-// likeliest leaves out the processes of other network namespaces if there are
-// others: each namespace has names of its own, so that theirs is most often
+// likeliest leaves out the processes of other network namespaces, unless there are
+// no others. Each namespace has names of its own, so that theirs is most often
 // another interface.
 func likeliest(holders []holder) []holder {
 	near := slices.DeleteFunc(slices.Clone(holders), func(h holder) bool { return h.namespace != "" && !h.self })

@@ -39,7 +39,7 @@ func (s system) modules(name string, err error) []Finding {
 	return []Finding{s.noModules()}
 }
 
-// formatError recognises ENOEXEC, which comes as text when modprobe met it.
+// formatError reports whether err is ENOEXEC, which modprobe returns as text.
 func formatError(err error) bool {
 	if err == nil {
 		return false
@@ -49,7 +49,8 @@ func formatError(err error) bool {
 		strings.Contains(text, "exec format error") || strings.Contains(text, "invalid module format")
 }
 
-// hasModule looks into the indexes that depmod and the kernel's build leave.
+// hasModule reports whether an index that depmod or the build of the kernel wrote
+// names the module.
 func (s system) hasModule(dir string) bool {
 	for _, index := range []string{"modules.dep", "modules.builtin"} {
 		for line := range strings.Lines(s.read(dir + "/" + index)) {
@@ -77,8 +78,8 @@ func (s system) notLoaded(name, dir string) Finding {
 	return f
 }
 
-// noModules is for a kernel that has no modules directory: replaced by an
-// upgrade, or that of the host of a container.
+// noModules explains a kernel without a directory of modules: an upgrade has
+// replaced it, or it is the kernel of a container's host.
 func (s system) noModules() Finding {
 	evidence := "the running kernel is " + s.release + ", /lib/modules has "
 	others := append(s.entries("lib/modules"), s.entries("usr/lib/modules")...)
@@ -110,8 +111,9 @@ func (s system) openWrt() bool {
 	return s.exists("etc/openwrt_release") || field(s.read("etc/os-release"), "ID=") == "openwrt"
 }
 
-// openWrtModule names the package manager that is there: OpenWrt has apk
-// since 25.12 and had opkg before; some vendors' builds have neither.
+// openWrtModule explains that OpenWrt lacks a package, and names the package
+// manager that is there: apk since 25.12, opkg before, neither in builds of some
+// vendors.
 func (s system) openWrtModule() Finding {
 	version := field(s.read("etc/openwrt_release"), "DISTRIB_RELEASE=")
 	if version == "" {

@@ -7,11 +7,13 @@ import (
 	"slices"
 	"strings"
 	"syscall"
+
+	"tstun/internal/deverr"
 )
 
 const makeNode = "mkdir -p /dev/net && mknod /dev/net/tun c 10 200 && chmod 666 /dev/net/tun"
 
-// node looks at /dev/net/tun, which the driver is there for.
+// node reports what is wrong with /dev/net/tun, when the kernel has the driver.
 func (s system) node(name string) (found []Finding, usable bool) {
 	info, err := fs.Stat(s.root, tunNode)
 	switch {
@@ -35,7 +37,7 @@ func (s system) node(name string) (found []Finding, usable bool) {
 		return []Finding{s.nodeMode(name, info, err)}, false
 	case errors.Is(err, syscall.EPERM):
 		return []Finding{s.deviceCgroup(name, err)}, false
-	case isAny(err, syscall.EMFILE, syscall.ENFILE):
+	case deverr.ProcessFileLimit(err), deverr.SystemFileLimit(err):
 		return []Finding{s.descriptorLimit(err)}, false
 	default:
 		return []Finding{{
@@ -66,7 +68,7 @@ func (s system) noNode(name string, err error) Finding {
 	return f
 }
 
-// closedDirectory explains a node that cannot even be looked at.
+// closedDirectory explains a node that a directory hides.
 func (s system) closedDirectory(name string, err error) Finding {
 	return Finding{
 		Code:     "node-directory",
@@ -76,8 +78,8 @@ func (s system) closedDirectory(name string, err error) Finding {
 	}
 }
 
-// nodeMode explains EACCES: the file system forbids devices, the mode forbids it,
-// or root within an unprivileged container is not the owner.
+// nodeMode explains EACCES: the file system or the mode of the node forbids to
+// open it, or root of an unprivileged container is not its owner.
 func (s system) nodeMode(name string, info fs.FileInfo, err error) Finding {
 	uid, gid, _ := s.owner(info)
 	evidence := fmt.Sprintf("%v; mode %v, owner %d:%d", err, info.Mode().Perm(), uid, gid)
@@ -115,7 +117,7 @@ func (s system) nodeMode(name string, info fs.FileInfo, err error) Finding {
 	}
 }
 
-// policy is for what is refused although modes and capabilities allow it.
+// policy explains a refusal that neither modes nor capabilities explain.
 func (s system) policy(evidence string) Finding {
 	status := s.read("proc/thread-self/status")
 	return Finding{
@@ -127,8 +129,8 @@ func (s system) policy(evidence string) Finding {
 	}
 }
 
-// alsoNode says what to do about the node once the driver is there, which on a
-// system without udev or devtmpfs does not come with it.
+// alsoNode returns the advice that makes the node once the driver is there, or ""
+// if there is a node. Without udev or devtmpfs the driver makes none.
 func (s system) alsoNode() string {
 	if s.exists(tunNode) {
 		return ""
@@ -151,7 +153,7 @@ func (m mount) String() string {
 	return m.kind + " on " + m.point + " with " + strings.Join(m.options, ",")
 }
 
-// mountOf returns the mount that holds the absolute path, the zero mount if that
+// mountOf returns the mount that holds the absolute path, or the zero mount if it
 // is not known (proc_pid_mountinfo(5)).
 func (s system) mountOf(path string) (found mount) {
 	for line := range strings.Lines(s.read("proc/thread-self/mountinfo")) {
@@ -171,8 +173,8 @@ func within(path, dir string) bool {
 	return path == dir || strings.HasPrefix(path, strings.TrimSuffix(dir, "/")+"/")
 }
 
-// remount makes the place of the node writable if it is not, before anything
-// that follows, and lets devices work there.
+// remount returns the command that makes the file system of the node writable and
+// lets devices work there, or "" if both are so. Other commands may follow it.
 func (s system) remount() string {
 	m := s.mountOf("/" + tunNode)
 	switch {

@@ -7,8 +7,8 @@ import (
 	"strings"
 )
 
-// credentials are what /proc says of the calling thread. The zero value knows
-// nothing.
+// credentials are those of the calling thread in /proc. The zero value stands for
+// unknown ones.
 type credentials struct {
 	known               bool
 	uid                 string // effective
@@ -62,12 +62,12 @@ func (s system) rights(name string, err error) []Finding {
 	return nil
 }
 
-// ownNamespace keeps the capabilities: without the mapping, the program would
-// lose them as soon as it is started.
+// ownNamespace starts a program in a network namespace of its own. Without the
+// mapping the program would lose its capabilities when it starts.
 const ownNamespace = "start it with a network namespace of its own: unshare --user --map-root-user --net PROGRAM"
 
-// isForeign reports whether the network namespace is none in which the
-// capabilities of this process count.
+// isForeign reports whether the capabilities of this process do not count in the
+// network namespace.
 func (s system) isForeign() bool {
 	if s.foreign != nil {
 		if foreign, known := s.foreign(); known {
@@ -90,8 +90,8 @@ func (s system) noNetAdmin(name string, c credentials) Finding {
 	return f
 }
 
-// alsoGrant is what has to be done beside all else if the process cannot make
-// interfaces, "" if it can.
+// alsoGrant returns the advice that lets the process make interfaces, to be added
+// to another one, or "" if it can make them.
 func (s system) alsoGrant(name string) string {
 	switch c := s.credentials(); {
 	case !c.known:
@@ -104,11 +104,11 @@ func (s system) alsoGrant(name string) string {
 	return ""
 }
 
-// grant says how this process can make interfaces, in a way that works here.
+// grant returns the advice that lets the process make interfaces on this system.
 func (s system) grant(name string, c credentials) string {
 	program := s.link("proc/self/exe")
 	handOver := "have root make the interface for this user, and use its name: ip tuntap add dev " +
-		concrete(name) + " mode tun user " + c.uid
+		exampleName(name) + " mode tun user " + c.uid
 	switch {
 	case c.permitted&netAdmin != 0:
 		return "make the capability effective again (capset), which this process itself gave up"
@@ -130,7 +130,8 @@ func (s system) grant(name string, c credentials) string {
 	return "run it as root, or with AmbientCapabilities=CAP_NET_ADMIN in systemd, or as root: setcap cap_net_admin+ep " + program
 }
 
-// container says what shows that this is one, "" for none.
+// container returns what shows that the process is in a container, or "" if
+// nothing does.
 func (s system) container() string {
 	for _, name := range []string{".dockerenv", "run/.containerenv", "run/systemd/container"} {
 		if s.exists(name) {
@@ -145,7 +146,8 @@ func (s system) container() string {
 	return ""
 }
 
-// userNamespace says what shows that the process is not in the first one.
+// userNamespace returns what shows that the process is not in the first user
+// namespace, or "" if nothing does.
 func (s system) userNamespace() string {
 	text := s.read("proc/thread-self/uid_map")
 	f := strings.Fields(text)

@@ -5,6 +5,8 @@ import (
 	"io/fs"
 	"strings"
 	"syscall"
+
+	"tstun/internal/deverr"
 )
 
 // Windows error codes (winerror.h), as numbers so that the rules can be
@@ -30,7 +32,7 @@ func isAny(err error, targets ...error) bool {
 
 func (s system) darwin(err error) []Finding {
 	switch {
-	case errors.Is(err, syscall.EBUSY):
+	case deverr.Busy(err):
 		return []Finding{{
 			Code:     "utun-busy",
 			Cause:    "another program has this utun, or an old one lingers after sleep or a quick restart",
@@ -76,8 +78,8 @@ func (s system) windows(err error) []Finding {
 	return nil
 }
 
-// wintunMissing says where the loader looks: it takes the library from these
-// two directories only, never from the working directory.
+// wintunMissing explains that the loader found no library. It looks in two
+// directories, and never in the working directory.
 func (s system) wintunMissing(err error) Finding {
 	var evidence []string
 	for _, d := range s.dllDirs {
@@ -120,7 +122,7 @@ func (s system) bsd(name string, err error) []Finding {
 		}}
 	case errors.Is(err, fs.ErrPermission):
 		return []Finding{notRoot("run as root (doas, su); in a jail, give it vnet", err)}
-	case errors.Is(err, syscall.EBUSY) || err != nil && strings.Contains(err.Error(), "already exists"):
+	case deverr.Busy(err) || err != nil && strings.Contains(err.Error(), "already exists"):
 		return []Finding{{
 			Code:     "interface-left",
 			Cause:    "the interface outlived the process that made it, or another process has it",
@@ -131,7 +133,7 @@ func (s system) bsd(name string, err error) []Finding {
 	return nil
 }
 
-// unitOf is name, or an example of one where name stands for any.
+// unitOf returns name, or an example if name stands for any unit.
 func unitOf(name string) string {
 	if name == "" || name == "tun" {
 		return "tun0"

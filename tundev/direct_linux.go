@@ -1,25 +1,26 @@
 package tundev
 
 import (
-	"errors"
 	"os"
+	"time"
 
-	"golang.org/x/sys/unix"
 	"golang.zx2c4.com/wireguard/tun"
 
+	"tstun/internal/deverr"
+	"tstun/internal/tunqueue"
 	"tstun/logger"
 )
 
-// direct is what Create, FromFile and AsDirect return: the guard's promises
-// about Close around a port.
+// direct is what Create, FromFile and AsDirect return: a queue that keeps the
+// closeGuard's promises about Close.
 type direct struct {
-	*guard
-	port *port
+	*closeGuard
+	queue *tunqueue.Queue
 }
 
-// newDirect takes over inner, whose Read and Write are the port's.
-func newDirect(inner tun.Device, p *port) *direct {
-	return &direct{guard: newGuard(inner, nil, nil), port: p}
+// newDirect takes over inner, whose Read and Write are the queue's.
+func newDirect(inner tun.Device, q *tunqueue.Queue) *direct {
+	return &direct{closeGuard: newCloseGuard(inner, nil, nil), queue: q}
 }
 
 func (d *direct) ReadReady(bufs [][]byte, sizes []int, offset int, wait bool) (int, error) {
@@ -29,17 +30,18 @@ func (d *direct) ReadReady(bufs [][]byte, sizes []int, offset int, wait bool) (i
 	if err := d.checkOffset(offset); err != nil {
 		return 0, err
 	}
-	n, err := d.port.readReady(bufs, sizes, offset, wait)
+	n, err := d.queue.ReadReady(bufs, sizes, offset, wait)
 	if err != nil {
 		err = d.closedError(err)
 	}
 	return n, err
 }
 
-func (d *direct) Interrupt()   { d.port.interrupt() }
-func (d *direct) Abandon() int { return d.port.abandon() }
+func (d *direct) Interrupt()   { d.queue.Interrupt() }
+func (d *direct) Abandon() int { return d.queue.Discard() }
 
-// Write is not the guard's: the indices in an error are those of bufs.
+// Write bypasses the closeGuard's, which would leave empty packets out: the
+// indices in an error are those of bufs.
 func (d *direct) Write(bufs [][]byte, offset int) (int, error) {
 	if d.closed() {
 		return 0, os.ErrClosed
@@ -47,104 +49,78 @@ func (d *direct) Write(bufs [][]byte, offset int) (int, error) {
 	if err := d.checkOffset(offset); err != nil {
 		return 0, err
 	}
-	n, err := d.port.Write(bufs, offset)
+	n, err := d.queue.Write(bufs, offset)
 	if err != nil {
-		err = d.closedError(err)
+		err = d.closedError(writeError(err))
 	}
 	return n, err
 }
 
+// writeError returns the public form of an error of a queue.
+func writeError(err error) error {
+	if lost, ok := err.(*tunqueue.LostError); ok {
+		return &WriteError{Lost: lost.Lost, Err: lost.Err}
+	}
+	return err
+}
+
+// This does not compile unless a queue's Malformed is the public one.
+var _ = [1]struct{}{}[Malformed-tunqueue.Malformed]
+
 func asDirect(logf logger.Logf, dev tun.Device) (Direct, bool) {
 	switch d := dev.(type) {
 	case *direct:
-		d.port.notes.to(logf)
+		d.queue.LogTo(logf)
 		return d, true
 	case *tun.NativeTun:
-		return adopt(logf, d)
+		return directOfNative(logf, d)
 	}
 	return nil, false
 }
 
-// native is wireguard-go's device with this package's reading and writing.
+// native is wireguard-go's device with a queue for reading and writing.
 type native struct {
 	*tun.NativeTun // owns the descriptor
-	port           *port
+	queue          *tunqueue.Queue
 }
 
 func (n native) Read(bufs [][]byte, sizes []int, offset int) (int, error) {
-	return n.port.Read(bufs, sizes, offset)
+	return n.queue.Read(bufs, sizes, offset)
 }
 
-func (n native) Write(bufs [][]byte, offset int) (int, error) { return n.port.Write(bufs, offset) }
+func (n native) Write(bufs [][]byte, offset int) (int, error) { return n.queue.Write(bufs, offset) }
 
-func (n native) BatchSize() int { return batchSize }
+func (n native) BatchSize() int { return tunqueue.BatchSize }
 
-// Close leaves out what wireguard-go says when its listener has ended before it
-// could be told to: the file is closed all the same.
+// Close ignores an error of wireguard-go's listener, which may have ended
+// before it was told to: the file is closed all the same.
 func (n native) Close() error {
 	err := n.NativeTun.Close()
-	if errors.Is(err, os.ErrClosed) || errors.Is(err, unix.EPIPE) {
+	if deverr.ClosedBefore(err) {
 		return nil
 	}
 	return err
 }
 
-// adopt makes a direct device of dev, unless its file is not registered with
-// the poller, or frames come with virtio headers.
-func adopt(logf logger.Logf, dev *tun.NativeTun) (Direct, bool) {
+// directOfNative makes a direct device of dev, unless its file is not
+// registered with the poller, or it carries frames with virtio headers.
+func directOfNative(logf logger.Logf, dev *tun.NativeTun) (Direct, bool) {
 	conn, err := dev.File().SyscallConn()
-	if err != nil || dev.File().SetReadDeadline(noDeadline) != nil {
+	if err != nil || dev.File().SetReadDeadline(time.Time{}) != nil {
 		return nil, false
 	}
-	notes := new(notes)
-	notes.to(logf)
-	var a attachment
-	if ctlErr := conn.Control(func(fd uintptr) { a, err = inspect(int(fd), notes) }); ctlErr != nil || err != nil {
+	log := new(tunqueue.DeferredLog)
+	log.SendTo(logf)
+	var a tunqueue.Attachment
+	if ctlErr := conn.Control(func(fd uintptr) { a, err = tunqueue.Inspect(int(fd), log) }); ctlErr != nil || err != nil {
 		return nil, false
 	}
-	if a.frames {
+	if a.Frames {
 		return nil, false
 	}
-	p, err := newPort(dev.File(), a, notes)
+	q, err := tunqueue.New(dev.File(), a, log)
 	if err != nil {
 		return nil, false
 	}
-	return newDirect(native{dev, p}, p), true
-}
-
-// batchSize is how many packets a read or write takes: IdealBatchSize of
-// wireguard-go's package conn, which sizes its batches by the larger of that
-// of its socket and of its device.
-const batchSize = 128
-
-// attachment is what is known of a descriptor that is attached to an
-// interface.
-type attachment struct {
-	fd       int
-	name     string
-	virtio   bool // IFF_VNET_HDR
-	frames   bool // IFF_TAP
-	offloads uint // TUN_F_*, granted
-}
-
-// inspect asks the descriptor what it is and switches on the offloads that
-// the kernel has.
-func inspect(fd int, n *notes) (attachment, error) {
-	name, flags, err := tunInterface(fd)
-	if err != nil {
-		return attachment{}, err
-	}
-	a := attachment{
-		fd:     fd,
-		name:   name,
-		virtio: flags&unix.IFF_VNET_HDR != 0,
-		frames: flags&unix.IFF_TAP != 0,
-	}
-	if a.virtio && !a.frames {
-		// Refused altogether, the super-packets that may come are cut all
-		// the same.
-		a.offloads, _ = negotiate(n.logf, name, fd, setOffloads)
-		err = setVirtioSize(fd)
-	}
-	return a, err
+	return newDirect(native{dev, q}, q), true
 }

@@ -353,7 +353,7 @@ func TestDirectDoesNotAllocate(t *testing.T) {
 			supers = append(supers, super)
 		}
 		for i := range 40 {
-			if err := errors.Join(to.send(gso.Virtio{}, udp(uint32(i), 1000)), to.sendFramed(4, supers[i%len(supers)])); err != nil {
+			if err := errors.Join(to.send(gso.Virtio{}, udp(uint32(i), 1000)), to.sendEncoded(4, supers[i%len(supers)])); err != nil {
 				t.Fatal(err)
 			}
 		}
@@ -380,6 +380,30 @@ func TestDirectDoesNotAllocate(t *testing.T) {
 		}
 		if read < 1000 {
 			t.Errorf("only %d packets were read", read)
+		}
+	})
+}
+
+// A reader that mixes packets from elsewhere into those of the device is woken
+// for them.
+func TestInterruptOnATUN(t *testing.T) {
+	inNamespace(t, func(*netns.NS) {
+		dev, _, err := tundev.Create(t.Logf, "wake0", 1280)
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer dev.Close()
+		direct, ok := tundev.AsDirect(t.Logf, dev)
+		if !ok {
+			t.Fatal("not direct")
+		}
+		bufs, sizes := [][]byte{make([]byte, 2048)}, []int{0}
+		for range 3 {
+			direct.Interrupt()
+			direct.Interrupt() // counts for the same return
+			if n, err := direct.ReadReady(bufs, sizes, room, true); n != 0 || err != nil {
+				t.Errorf("ReadReady: %d, %v", n, err)
+			}
 		}
 	})
 }

@@ -30,7 +30,7 @@ func (m mac) put(b []byte) {
 	binary.BigEndian.PutUint32(b[2:], uint32(m))
 }
 
-// multicast also covers broadcast.
+// multicast reports whether m is a group's address or the broadcast address.
 func (m mac) multicast() bool { return m>>40&1 != 0 }
 
 func putEther(b []byte, dst, src mac, kind uint16) {
@@ -39,8 +39,8 @@ func putEther(b []byte, dst, src mac, kind uint16) {
 	binary.BigEndian.PutUint16(b[12:], kind)
 }
 
-// etherType is that of a packet which begins with the byte first, 0 for what
-// is not IP.
+// etherType returns the EtherType of a packet that begins with the byte first, or
+// 0 if it is not IP.
 func etherType(first byte) uint16 {
 	switch first >> 4 {
 	case 4:
@@ -51,14 +51,15 @@ func etherType(first byte) uint16 {
 	return 0
 }
 
-// holdsIP reports whether the frame says that it holds IP, and does.
+// holdsIP reports whether the EtherType of the frame is that of the IP packet in
+// it.
 func holdsIP(frame []byte) bool {
 	kind := binary.BigEndian.Uint16(frame[12:])
 	return len(frame) > etherSize && kind == etherType(frame[etherSize])
 }
 
-// destination is the MAC address for an IP packet to the host: a group's own
-// for multicast (RFC 1112 §6.4, RFC 2464 §7), else host.
+// destination returns the MAC address for an IP packet: that of the group for
+// multicast (RFC 1112 §6.4, RFC 2464 §7), or host if it is not multicast.
 func destination(packet []byte, host mac) mac {
 	switch {
 	case packet[0]>>4 == 4 && len(packet) >= 20:

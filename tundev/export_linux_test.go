@@ -5,14 +5,11 @@ package tundev
 import (
 	"errors"
 	"os"
-	"syscall"
 	"time"
-	"unsafe"
 
-	"golang.org/x/sys/unix"
 	"golang.zx2c4.com/wireguard/tun"
 
-	"tstun/internal/gso"
+	"tstun/internal/tunqueue"
 	"tstun/logger"
 )
 
@@ -73,8 +70,8 @@ func (k *Kernel) Fail(name string, err error) {
 		k.k.nonblock = func(int) error { return err }
 	case "control":
 		k.k.control = func() (*control, error) { return nil, err }
-	case "notices":
-		k.k.notices = func() (*os.File, error) { return nil, err }
+	case "notifications":
+		k.k.notifications = func() (*os.File, error) { return nil, err }
 	case "mtu":
 		k.k.setMTU = func(*control, string, int) error { return err }
 	case "queue":
@@ -84,7 +81,7 @@ func (k *Kernel) Fail(name string, err error) {
 	case "device":
 		// A descriptor that is no TUN makes the real function fail.
 		real := k.k.device
-		k.k.device = func(l link) (tun.Device, error) {
+		k.k.device = func(p deviceParts) (tun.Device, error) {
 			null, openErr := os.Open(os.DevNull)
 			if openErr != nil {
 				return nil, openErr
@@ -94,9 +91,9 @@ func (k *Kernel) Fail(name string, err error) {
 			if dupErr != nil {
 				return nil, dupErr
 			}
-			closeDescriptor(l.fd)
-			l.fd = other
-			dev, realErr := real(l)
+			closeDescriptor(p.FD)
+			p.FD = other
+			dev, realErr := real(p)
 			if realErr == nil {
 				return dev, nil
 			}
@@ -109,98 +106,21 @@ func (k *Kernel) Fail(name string, err error) {
 
 // NoFollowing makes devices lose an interface that is moved.
 func (k *Kernel) NoFollowing() {
-	k.k.device = func(l link) (tun.Device, error) {
-		l.sockets = func(int) (*control, *os.File, error) { return nil, nil, errForeign }
-		return newLinuxDevice(l)
+	k.k.device = func(p deviceParts) (tun.Device, error) {
+		p.sockets = func(int) (*control, *os.File, error) { return nil, nil, errOtherNamespace }
+		return newLinuxDevice(p)
 	}
 }
 
-// Framed is the reading and writing side of FreeBSD's held device.
-type Framed = framed
+// FamilyHeader is the reading and writing side of FreeBSD's held device.
+type FamilyHeader = familyHeader
 
-func NewFramed(f *os.File) Framed { return Framed{f} }
+func NewFamilyHeader(f *os.File) FamilyHeader { return FamilyHeader{f} }
 
 func closeDescriptor(fd int) { os.NewFile(uintptr(fd), "").Close() }
 
-// Port is the reading and writing side of a device, on any file that keeps
-// packets apart.
-type Port = port
+// QueueOf is that of a device of the package.
+func QueueOf(d tun.Device) *tunqueue.Queue { return d.(*direct).queue }
 
-// PortOf is that of a device of the package.
-func PortOf(d tun.Device) *Port { return d.(*direct).port }
-
-// NewPort takes offloads for granted if virtio headers are on.
-func NewPort(f *os.File, virtio bool, logf logger.Logf) (*Port, error) {
-	if virtio {
-		return NewPortGranted(f, offloadChecksum|offloadTCP|offloadUDP, logf)
-	}
-	n := new(notes)
-	n.to(logf)
-	return newPort(f, attachment{name: "test0"}, n)
-}
-
-// NewPortGranted has virtio headers, and these offloads.
-func NewPortGranted(f *os.File, offloads uint, logf logger.Logf) (*Port, error) {
-	n := new(notes)
-	n.to(logf)
-	return newPort(f, attachment{name: "test0", virtio: true, offloads: offloads}, n)
-}
-
-func (p *port) ReadReady(bufs [][]byte, sizes []int, offset int, wait bool) (int, error) {
-	return p.readReady(bufs, sizes, offset, wait)
-}
-
-// Joins says of which protocols packets are joined.
-func (p *port) Joins() gso.Kinds { return p.kinds }
-
-func (p *port) Interrupt()   { p.interrupt() }
-func (p *port) Abandon() int { return p.abandon() }
-
-// RefuseWrites asks refuse for an error of each system call that writes, by
-// the bytes that it would write; 0 lets it happen.
-func RefuseWrites(p *Port, refuse func(packet []byte) syscall.Errno) {
-	p.writev = func(fd uintptr, iov []unix.Iovec) (int, syscall.Errno) {
-		var b []byte
-		for _, v := range iov {
-			b = append(b, unsafe.Slice(v.Base, v.Len)...)
-		}
-		if errno := refuse(b); errno != 0 {
-			return 0, errno
-		}
-		return writeVector(fd, iov)
-	}
-}
-
-// Notes is a log that may be given its reader later.
-type Notes struct{ n notes }
-
-func (n *Notes) Logf(format string, args ...any) { n.n.logf(format, args...) }
-func (n *Notes) To(dest logger.Logf)             { n.n.to(dest) }
-
-// Negotiate is the package's, against a kernel that knows only some offloads.
-func Negotiate(logf logger.Logf, known uint) (granted uint, err error) {
-	return negotiate(logf, "test0", -1, func(_ int, flags uint) error {
-		if flags&^known != 0 || known == 0 {
-			return unix.EINVAL
-		}
-		return nil
-	})
-}
-
-// Offloads by name.
-const (
-	OffloadChecksum = offloadChecksum
-	OffloadTCP      = offloadTCP
-	OffloadUDP      = offloadUDP
-)
-
-// FailReads makes each system call that reads fail with what fail says; 0
-// lets it happen.
-func FailReads(p *Port, fail func() syscall.Errno) {
-	p.readv = func(fd uintptr, iov []unix.Iovec) (int, syscall.Errno) {
-		if errno := fail(); errno != 0 {
-			return 0, errno
-		}
-		return readVector(fd, iov)
-	}
-}
+// NewDirect is a device without an interface that reads and writes by q.
+func NewDirect(q *tunqueue.Queue) Direct { return newDirect(NewFake(), q) }

@@ -16,10 +16,10 @@ var (
 	ErrNotUp  = errNotUp
 )
 
-// NewGuard is the package's around a device that needs room bytes of headroom.
-func NewGuard(inner tun.Device, room int) tun.Device {
-	g := newGuard(inner, nil, nil)
-	g.room = room
+// NewCloseGuard is the package's around a device that takes no offset below need.
+func NewCloseGuard(inner tun.Device, need int) tun.Device {
+	g := newCloseGuard(inner, nil, nil)
+	g.need = need
 	return g
 }
 

@@ -8,8 +8,8 @@ import (
 	"golang.zx2c4.com/wireguard/tun"
 )
 
-// fromFile does without wireguard-go's device, whose Close destroys the
-// interface, and waits until nobody has it open.
+// fromFile does not use wireguard-go's device, whose Close destroys the interface
+// and waits until nobody has it open.
 func fromFile(f *os.File, mtu int) (tun.Device, error) {
 	fd, err := duplicate(f)
 	if err != nil {
@@ -26,25 +26,25 @@ func fromFile(f *os.File, mtu int) (tun.Device, error) {
 		unix.Close(fd)
 		return nil, err
 	}
-	d := &heldDevice{framed: framed{os.NewFile(uintptr(fd), f.Name())}, changes: newChanges(), ended: make(chan struct{})}
+	d := &borrowedDevice{familyHeader: familyHeader{os.NewFile(uintptr(fd), f.Name())}, linkEvents: newLinkEvents(), ended: make(chan struct{})}
 	go d.run()
-	return newGuard(d, nil, nil), nil
+	return newCloseGuard(d, nil, nil), nil
 }
 
-// heldDevice is a TUN whose interface is somebody else's.
-type heldDevice struct {
-	framed
-	changes
+// borrowedDevice is a TUN whose interface belongs to another program.
+type borrowedDevice struct {
+	familyHeader
+	linkEvents
 	ended chan struct{} // closed by run
 }
 
-func (d *heldDevice) run() {
+func (d *borrowedDevice) run() {
 	defer close(d.ended)
 	defer close(d.events)
 	d.poll(d.state)
 }
 
-func (d *heldDevice) state() (linkState, error) {
+func (d *borrowedDevice) state() (linkState, error) {
 	name, err := d.Name()
 	if err != nil {
 		return linkState{}, err
@@ -57,7 +57,7 @@ func (d *heldDevice) state() (linkState, error) {
 	return linkState{up: r.value&unix.IFF_UP != 0, mtu: mtu}, err
 }
 
-func (d *heldDevice) Name() (name string, err error) {
+func (d *borrowedDevice) Name() (name string, err error) {
 	err = withDescriptor(d.file, func(fd int) (err error) {
 		name, err = tunName(fd)
 		return err
@@ -65,7 +65,7 @@ func (d *heldDevice) Name() (name string, err error) {
 	return name, err
 }
 
-func (d *heldDevice) MTU() (int, error) {
+func (d *borrowedDevice) MTU() (int, error) {
 	name, err := d.Name()
 	if err != nil {
 		return 0, err
@@ -73,14 +73,15 @@ func (d *heldDevice) MTU() (int, error) {
 	return interfaceMTU(name)
 }
 
-// Close is called once, by the guard.
-func (d *heldDevice) Close() error {
+// Close closes the descriptor and leaves the interface. The closeGuard calls it
+// once.
+func (d *borrowedDevice) Close() error {
 	close(d.done)
 	err := d.file.Close()
 	<-d.ended
 	return err
 }
 
-func (d *heldDevice) File() *os.File           { return d.file }
-func (d *heldDevice) Events() <-chan tun.Event { return d.events }
-func (d *heldDevice) BatchSize() int           { return 1 }
+func (d *borrowedDevice) File() *os.File           { return d.file }
+func (d *borrowedDevice) Events() <-chan tun.Event { return d.events }
+func (d *borrowedDevice) BatchSize() int           { return 1 }

@@ -22,5 +22,5 @@ func fromFile(f *os.File, mtu int) (tun.Device, error) {
 	if err != nil {
 		return nil, err
 	}
-	return newGuard(native, nil, nil), nil
+	return newCloseGuard(native, nil, nil), nil
 }

@@ -24,6 +24,7 @@ import (
 
 	"tstun/internal/gso"
 	"tstun/internal/netns"
+	"tstun/internal/tunqueue/queuetest"
 	"tstun/tundev"
 )
 
@@ -45,7 +46,7 @@ func newCable(t *testing.T) *cable {
 			t.Fatal("not direct")
 		}
 		c.dev[i] = dev
-		tundev.RefuseWrites(tundev.PortOf(dev), func(p []byte) syscall.Errno {
+		queuetest.RefuseWrites(tundev.QueueOf(dev), func(p []byte) syscall.Errno {
 			var v gso.Virtio
 			if v.Decode(p); v.Super() {
 				c.joined.Add(1)

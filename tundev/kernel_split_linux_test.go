@@ -20,6 +20,7 @@ import (
 
 	"tstun/internal/gso"
 	"tstun/internal/netns"
+	"tstun/internal/tunqueue/queuetest"
 	"tstun/ipproto"
 	"tstun/packet"
 	"tstun/tundev"
@@ -55,11 +56,11 @@ func newInjector(t testing.TB, name string) injector {
 }
 
 func (i injector) send(v gso.Virtio, p []byte) error {
-	return i.sendFramed(p[0]>>4, framedBy(v, p))
+	return i.sendEncoded(p[0]>>4, withVirtio(v, p))
 }
 
-// sendFramed sends what has its virtio header already.
-func (i injector) sendFramed(version byte, frame []byte) error {
+// sendEncoded sends what has its virtio header already.
+func (i injector) sendEncoded(version byte, frame []byte) error {
 	kind := uint16(unix.ETH_P_IP)
 	if version == 6 {
 		kind = unix.ETH_P_IPV6
@@ -242,7 +243,7 @@ func TestSplitAsTheKernelDoes(t *testing.T) {
 		kinds := make(map[string]int)
 		reads, packets := 0, 0
 		udp := udpOffload(t)
-		tundev.FailReads(tundev.PortOf(ours), func() syscall.Errno { reads++; return 0 })
+		queuetest.FailReads(tundev.QueueOf(ours), func() syscall.Errno { reads++; return 0 })
 		for i := range *supers {
 			v, p := superPacket(r)
 			if v.Type == superUDPType && !udp {

@@ -9,42 +9,44 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// linkUp are the flags of an interface that carries packets (netdevice(7)).
+// linkUp has the flags of an interface that carries packets (netdevice(7)).
 const linkUp = unix.IFF_UP | unix.IFF_RUNNING
 
-// monitor turns the kernel's notices about one interface into events. Its
+// monitor turns the kernel's notifications about one interface into events. Its
 // goroutine ends with stop. wireguard-go's own listener blocks when nobody
 // reads the events.
 type monitor struct {
-	changes
-	watched watched
-	ended   chan struct{} // closed by run
-	index   int32
+	linkEvents
+	device monitored
+	ended  chan struct{} // closed by run
+	index  int32
 
-	mu     sync.Mutex // guards notice between run, which replaces it, and stop
-	notice *os.File   // rtnetlink socket, nil where the system has none
+	mu            sync.Mutex // guards notifications between run, which replaces it, and stop
+	notifications *os.File   // rtnetlink socket, or nil if the system has none
 }
 
-// watched is what a monitor asks of the device whose interface it follows.
-type watched interface {
-	// state asks the kernel, where it sends no notices.
+// monitored is the device whose interface a monitor watches.
+type monitored interface {
+	// state queries the state, where the kernel sends no notifications.
 	state() (linkState, error)
-	// follow finds the interface in the network namespace that it has been
-	// moved to, and hands over a socket there as newMonitor takes it.
-	follow() (notice *os.File, index int, err error)
+	// reopen finds the interface in the network namespace that it has been
+	// moved to. The caller owns the socket there, which is nil where the
+	// system has none.
+	reopen() (notifications *os.File, index int, err error)
 }
 
 // newMonitor watches the interface with the given index in the network
-// namespace of notice, which it takes over and which may be nil.
-func newMonitor(notice *os.File, index int, w watched) *monitor {
+// namespace of the socket notifications. It takes the socket over, which may be
+// nil.
+func newMonitor(notifications *os.File, index int, device monitored) *monitor {
 	m := &monitor{
-		changes: newChanges(),
-		watched: w,
-		ended:   make(chan struct{}),
-		index:   int32(index),
-		notice:  notice,
+		linkEvents:    newLinkEvents(),
+		device:        device,
+		ended:         make(chan struct{}),
+		index:         int32(index),
+		notifications: notifications,
 	}
-	go m.run(notice)
+	go m.run(notifications)
 	return m
 }
 
@@ -52,85 +54,86 @@ func newMonitor(notice *os.File, index int, w watched) *monitor {
 func (m *monitor) stop() {
 	close(m.done)
 	m.mu.Lock()
-	if m.notice != nil {
-		m.notice.Close()
+	if m.notifications != nil {
+		m.notifications.Close()
 	}
 	m.mu.Unlock()
 	<-m.ended
 }
 
-// run follows the interface from one network namespace to the next. When it
-// is lost, by deletion or for want of rights, there are no further events.
-func (m *monitor) run(notice *os.File) {
+// run watches the interface in one network namespace after the other. When the
+// interface is deleted, or the rights to watch it are missing, run sends no
+// further events.
+func (m *monitor) run(notifications *os.File) {
 	defer close(m.ended)
 	defer close(m.events)
-	for notice != nil {
-		if gone := m.listen(notice); !gone {
+	for notifications != nil {
+		if gone := m.listen(notifications); !gone {
 			break
 		}
-		m.update(linkState{}) // moving takes it down
+		m.update(linkState{}) // moving an interface takes it down
 		var err error
-		if notice, err = m.move(); err != nil {
+		if notifications, err = m.move(); err != nil {
 			<-m.done
 			return
 		}
 	}
-	m.poll(m.watched.state)
+	m.poll(m.device.state)
 }
 
-// move exchanges the socket for one in the interface's new namespace.
+// move replaces the socket by one in the interface's new namespace.
 func (m *monitor) move() (*os.File, error) {
-	notice, index, err := m.watched.follow()
+	notifications, index, err := m.device.reopen()
 	if err != nil {
 		return nil, err
 	}
 	m.mu.Lock()
 	defer m.mu.Unlock()
-	m.notice.Close()
-	m.notice, m.index = notice, int32(index)
+	m.notifications.Close()
+	m.notifications, m.index = notifications, int32(index)
 	select {
-	case <-m.done: // stop may have closed the old one only
-		if notice != nil {
-			notice.Close()
+	case <-m.done: // stop may have closed only the old socket
+		if notifications != nil {
+			notifications.Close()
 		}
 	default:
 	}
-	return notice, nil
+	return notifications, nil
 }
 
-// listen follows rtnetlink until the interface is gone from this namespace
-// (true), or until stop or a failure.
-func (m *monitor) listen(notice *os.File) (gone bool) {
-	m.ask(notice)
+// listen reads notifications until the interface has left this namespace, when
+// it reports true, or until stop or a failure.
+func (m *monitor) listen(notifications *os.File) (gone bool) {
+	m.ask(notifications)
 	buf := make([]byte, 1<<16)
 	for {
-		n, err := notice.Read(buf)
+		n, err := notifications.Read(buf)
 		switch {
 		case err == nil:
 			if gone := m.messages(buf[:n]); gone {
 				return true
 			}
-		case errors.Is(err, unix.ENOBUFS): // notices were lost: ask anew
-			m.ask(notice)
+		case errors.Is(err, unix.ENOBUFS): // the kernel dropped notifications
+			m.ask(notifications)
 		default:
 			return false
 		}
 	}
 }
 
-// ask requests the state of the interface; the answer looks like a notice, or
-// is an error when the interface is gone.
-func (m *monitor) ask(notice *os.File) {
+// ask requests the state of the interface. The reply looks like a notification,
+// or is an error if the interface has left this namespace.
+func (m *monitor) ask(notifications *os.File) {
 	req := make([]byte, unix.SizeofNlMsghdr+unix.SizeofIfInfomsg)
 	binary.NativeEndian.PutUint32(req[0:], uint32(len(req)))
 	binary.NativeEndian.PutUint16(req[4:], unix.RTM_GETLINK)
 	binary.NativeEndian.PutUint16(req[6:], unix.NLM_F_REQUEST)
 	binary.NativeEndian.PutUint32(req[unix.SizeofNlMsghdr+4:], uint32(m.index))
-	notice.Write(req) // a failure costs the first event only
+	notifications.Write(req) // if it fails, only the first event is missing
 }
 
-// messages reads the netlink messages in b (RFC 3549 §2.3.2) and reports
-// whether one says that the interface is gone.
+// messages reads the netlink messages in b (RFC 3549 §2.3.2). It reports whether
+// one says that the interface has left this namespace.
 func (m *monitor) messages(b []byte) (gone bool) {
 	for len(b) >= unix.SizeofNlMsghdr {
 		size := int(binary.NativeEndian.Uint32(b))
@@ -153,13 +156,14 @@ func (m *monitor) messages(b []byte) (gone bool) {
 	return false
 }
 
-// noDevice tells whether an nlmsgerr says ENODEV: the answer to ask about an
-// interface that has gone.
+// noDevice reports whether an nlmsgerr says ENODEV: the reply to ask when the
+// interface has left this namespace.
 func noDevice(b []byte) bool {
 	return len(b) >= 4 && int32(binary.NativeEndian.Uint32(b)) == -int32(unix.ENODEV)
 }
 
-// link reads an ifinfomsg with its attributes (rtnetlink(7)).
+// link reads an ifinfomsg with its attributes (rtnetlink(7)). It reports whether
+// that is about the monitor's interface.
 func (m *monitor) link(b []byte) (s linkState, mine bool) {
 	if len(b) < unix.SizeofIfInfomsg || int32(binary.NativeEndian.Uint32(b[4:])) != m.index {
 		return s, false
@@ -178,9 +182,9 @@ func (m *monitor) link(b []byte) (s linkState, mine bool) {
 	return s, true
 }
 
-// openNotices opens an rtnetlink socket that is told of links, in the network
-// namespace of the calling thread.
-func openNotices() (*os.File, error) {
+// openNotifications opens an rtnetlink socket for notifications about links, in
+// the network namespace of the calling thread.
+func openNotifications() (*os.File, error) {
 	fd, err := unix.Socket(unix.AF_NETLINK, unix.SOCK_RAW|unix.SOCK_CLOEXEC|unix.SOCK_NONBLOCK, unix.NETLINK_ROUTE)
 	if err != nil {
 		return nil, os.NewSyscallError("netlink socket", err)

@@ -16,9 +16,6 @@ import (
 	"tstun/tundev"
 )
 
-// patience is how long a test waits for something that comes at once.
-const patience = 10 * time.Second
-
 func next(t *testing.T, dev tun.Device) tun.Event {
 	t.Helper()
 	select {
@@ -271,11 +268,11 @@ func TestFromFileElsewhere(t *testing.T) {
 	})
 }
 
-// Without notices the state is asked for, and is the interface's own.
+// Without notifications the state is asked for, and is the interface's own.
 func TestPolledEvents(t *testing.T) {
 	inNamespace(t, func(ns *netns.NS) {
 		k := tundev.NewKernel()
-		k.Fail("notices", errors.New("broken"))
+		k.Fail("notifications", errors.New("broken"))
 		dev, err := k.Create(t.Logf, "poll0", 1333)
 		if err != nil {
 			t.Fatal(err)

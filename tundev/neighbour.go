@@ -24,7 +24,7 @@ const (
 )
 
 // asksNeighbour reports whether the frame is an ARP message or a neighbour
-// solicitation, answered or not.
+// solicitation, also one that gets no reply.
 func asksNeighbour(frame []byte) bool {
 	ip := frame[etherSize:]
 	switch binary.BigEndian.Uint16(frame[12:]) {
@@ -37,18 +37,20 @@ func asksNeighbour(frame []byte) bool {
 	return false
 }
 
-// neighbourReply writes the answer to a frame that asks for a neighbour to
-// reply, which has room for maxReply bytes, and returns its size, 0 for none.
+// neighbourReply writes the reply to a frame that asks for a neighbour. reply has
+// room for maxReply bytes. neighbourReply returns the length of the reply, or 0
+// if there is none.
 func neighbourReply(reply, question []byte) int {
 	if binary.BigEndian.Uint16(question[12:]) == etherARP {
-		return arpAnswer(reply, question)
+		return replyToARP(reply, question)
 	}
-	return solicitAnswer(reply, question)
+	return replyToSolicit(reply, question)
 }
 
-// arpAnswer is silent on probes (RFC 5227 §2.1.1: no sender address) and on
-// announcements (§2.3: the sender asks for itself).
-func arpAnswer(reply, frame []byte) int {
+// replyToARP replies to an ARP request. It does not reply to probes (RFC 5227
+// §2.1.1: no sender address) nor to announcements (§2.3: the sender asks for
+// itself).
+func replyToARP(reply, frame []byte) int {
 	if len(frame) < etherSize+arpSize {
 		return 0
 	}
@@ -68,10 +70,10 @@ func arpAnswer(reply, frame []byte) int {
 	return etherSize + arpSize
 }
 
-// solicitAnswer answers a neighbour solicitation (RFC 4861 §7.2.4) that is
-// valid by §7.1.1. It is silent on duplicate address detection, which has no
-// source address (RFC 4862 §5.4).
-func solicitAnswer(reply, frame []byte) int {
+// replyToSolicit replies to a neighbour solicitation (RFC 4861 §7.2.4) that is
+// valid by §7.1.1. It does not reply to duplicate address detection, which has
+// no source address (RFC 4862 §5.4).
+func replyToSolicit(reply, frame []byte) int {
 	ip := frame[etherSize:]
 	size := int(binary.BigEndian.Uint16(ip[4:]))
 	src, target := ip[8:24], ip[48:64]
@@ -96,8 +98,8 @@ func solicitAnswer(reply, frame []byte) int {
 	return maxReply
 }
 
-// icmpv6Sum is the checksum of the ICMPv6 message in the IPv6 packet
-// (RFC 4443 §2.3), taken over what is in its field: 0 for a right one.
+// icmpv6Sum returns the checksum of the ICMPv6 message in the IPv6 packet
+// (RFC 4443 §2.3) with its checksum field, or 0 if that is right.
 func icmpv6Sum(packet []byte) uint16 {
 	sum := uint32(len(packet)-ipv6Size) + protoICMPv6
 	for b := packet[8:]; len(b) > 0; b = b[min(2, len(b)):] {

@@ -32,8 +32,8 @@ func slowICMPv6Sum(packet []byte) uint16 {
 	return ^uint16(sum)
 }
 
-// slowAnswers decides by decoded values what neighbourReply decides by bytes.
-func slowAnswers(f []byte) bool {
+// slowReplies decides by decoded values what neighbourReply decides by bytes.
+func slowReplies(f []byte) bool {
 	if len(f) < 14 {
 		return false
 	}
@@ -80,7 +80,7 @@ func FuzzTAPRead(f *testing.F) {
 		}
 		dev := &script{batches: [][][]byte{{in}}}
 		got := readAll(t, tundev.TAP(dev), 16)
-		if answers := len(dev.written) == 1; answers != slowAnswers(in) {
+		if answers := len(dev.written) == 1; answers != slowReplies(in) {
 			t.Errorf("answered %v to %x", answers, in)
 		}
 		if len(got) > 1 || len(got) == 1 && !bytes.Equal(got[0], in[14:]) {

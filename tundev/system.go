@@ -7,8 +7,7 @@ import (
 	"strings"
 )
 
-// system is what Diagnose can see of a system. Tests make their own, of any
-// operating system.
+// system gives Diagnose access to a system. Tests make systems of any kind.
 type system struct {
 	goos    string
 	root    fs.FS                   // the tree under /, empty where nothing is read
@@ -50,12 +49,12 @@ func (s system) diagnose(name string, err error) []Finding {
 	return found
 }
 
-// causes are those that it knows.
+// causes returns the findings for the causes that it recognises.
 func (s system) causes(name string, err error) []Finding {
 	if bad := checkName(s.goos, name); bad != nil {
 		return []Finding{s.badName(name, bad)}
 	}
-	if f, plain := s.plain(name, err); plain {
+	if f, ok := s.anySystem(name, err); ok {
 		return []Finding{f}
 	}
 	switch s.goos {
@@ -94,8 +93,8 @@ func (s system) noCreation() []Finding {
 
 func quoted(s string) string { return `"` + s + `"` }
 
-// read returns a file without the white space around it, "" when it cannot
-// be read.
+// read returns the contents of a file without the white space around it, or "" if
+// the file cannot be read.
 func (s system) read(name string) string {
 	b, err := fs.ReadFile(s.root, name)
 	if err != nil {
@@ -120,7 +119,7 @@ func field(text, key string) string {
 	return ""
 }
 
-// entries returns the names in a directory, none when it cannot be read.
+// entries returns the names in a directory, or none if it cannot be read.
 func (s system) entries(dir string) (names []string) {
 	list, err := fs.ReadDir(s.root, dir)
 	if err != nil {
@@ -132,7 +131,7 @@ func (s system) entries(dir string) (names []string) {
 	return names
 }
 
-// link returns where a symbolic link points.
+// link returns the target of a symbolic link, or "" if it cannot be read.
 func (s system) link(elem ...string) string {
 	target, err := fs.ReadLink(s.root, path.Join(elem...))
 	if err != nil {

@@ -3,35 +3,36 @@ package tundev
 import (
 	"errors"
 	"fmt"
-	"os"
 	"sync"
 	"sync/atomic"
 	"syscall"
 
 	"golang.zx2c4.com/wireguard/tun"
+
+	"tstun/internal/deverr"
 )
 
 // TAP presents dev, an Ethernet TAP, as an IP TUN, and takes it over.
 //
-// Read strips the Ethernet header: the IP packet is at offset, as always. To
-// spare a copy it reads the frame 14 bytes earlier, over what is there; when
-// that leaves dev less headroom than it needs, the packet is moved. Frames that hold no IP, and those for other stations, are left out.
-// For the host, every neighbour is there: Read answers ARP requests and IPv6
-// neighbour solicitations for any address with the MAC address
-// 02:74:73:74:75:6e, except those by which the host looks whether an address
+// Read strips the Ethernet header, so that the IP packet is at offset. To spare a
+// copy it reads the frame into the 14 bytes before offset as well, and overwrites
+// them. If that leaves dev less headroom than it needs, Read moves the packet. It
+// drops frames that hold no IP and frames for other stations. It replies to ARP
+// requests and IPv6 neighbour solicitations for any address with the MAC address
+// 02:74:73:74:75:6e, but not to those by which the host tests whether an address
 // of its own is in use.
 //
-// Write puts an Ethernet header in front of each packet, in the 14 bytes
-// before offset, which the caller must not need; bytes further in front are
-// not touched by it. When that leaves dev less headroom than it needs, the
-// packets are copied. Frames go to the MAC address that the host was last seen
-// with, until then to the broadcast address.
+// Write puts an Ethernet header in front of each packet, in the 14 bytes before
+// offset, and leaves the bytes before these alone. If that leaves dev less
+// headroom than it needs, Write copies the packets. It sends frames to the MAC
+// address that the host last sent from, or to the broadcast address if the host
+// has sent none.
 //
-// Devices of this package say what headroom they need. Any other gets 4 bytes,
-// enough for wireguard-go's own devices of the BSDs.
+// Devices of this package report the headroom that they need. Any other gets 4
+// bytes, enough for wireguard-go's own devices of the BSDs.
 //
-// The device may be used from several goroutines as far as dev may; Write is
-// called on dev from Read, for the answers.
+// The device may be used from several goroutines if dev may. Read calls dev's
+// Write for its replies.
 func TAP(dev tun.Device) tun.Device {
 	need := familySize
 	if d, ok := dev.(interface{ headroom() int }); ok {
@@ -47,7 +48,7 @@ func TAP(dev tun.Device) tun.Device {
 type tap struct {
 	tun.Device
 	need   int           // least offset for Device
-	host   atomic.Uint64 // the host's MAC address, 0: not seen yet
+	host   atomic.Uint64 // the host's MAC address, or 0 if it has sent nothing yet
 	copies sync.Pool     // of *frames
 }
 
@@ -56,8 +57,8 @@ type frames struct {
 	bufs [][]byte
 }
 
-// tapHeadroom is what is left in front of frames that are copied or made
-// here, for devices that need some of their own.
+// tapHeadroom is how many bytes are in front of frames that are copied or made
+// here, for devices that need headroom.
 const tapHeadroom = 16
 
 func (t *tap) Read(bufs [][]byte, sizes []int, offset int) (int, error) {
@@ -79,7 +80,7 @@ func (t *tap) Read(bufs [][]byte, sizes []int, offset int) (int, error) {
 }
 
 // strip turns the frame of size bytes at buf[at:] into the packet at
-// buf[offset:] and returns its size, 0 for a frame without one.
+// buf[offset:]. It returns the packet's size, or 0 if the frame holds none for us.
 func (t *tap) strip(buf []byte, at, size, offset int) int {
 	if size < etherSize || at+size > len(buf) {
 		return 0
@@ -94,7 +95,7 @@ func (t *tap) strip(buf []byte, at, size, offset int) int {
 		return 0
 	}
 	if asksNeighbour(frame) {
-		t.answer(frame)
+		t.reply(frame)
 		return 0
 	}
 	if !holdsIP(frame) {
@@ -107,9 +108,9 @@ func (t *tap) strip(buf []byte, at, size, offset int) int {
 	return size
 }
 
-// answer sends the reply to a question for the neighbour, if it deserves one.
-// The host asks again when the device refuses the reply.
-func (t *tap) answer(question []byte) {
+// reply sends the reply to a request for a neighbour, if it gets one. If the
+// device refuses the reply, the host asks again.
+func (t *tap) reply(question []byte) {
 	var reply [tapHeadroom + maxReply]byte
 	if n := neighbourReply(reply[tapHeadroom:], question); n > 0 {
 		t.Device.Write([][]byte{reply[:tapHeadroom+n]}, tapHeadroom)
@@ -126,7 +127,8 @@ func (t *tap) Write(bufs [][]byte, offset int) (int, error) {
 	return t.write(bufs, offset)
 }
 
-// firstBad finds a buffer without an IP packet, -1 for none.
+// firstBad returns the index of the first buffer without an IP packet, or -1 if
+// all have one.
 func (t *tap) firstBad(bufs [][]byte, offset int) int {
 	for i, b := range bufs {
 		if len(b) <= offset || etherType(b[offset]) == 0 {
@@ -136,11 +138,11 @@ func (t *tap) firstBad(bufs [][]byte, offset int) int {
 	return -1
 }
 
-// writeAround writes the packets on both sides of a buffer that holds none,
-// and reports it.
+// writeAround writes the packets before and after a buffer that holds none. Its
+// error says so.
 func (t *tap) writeAround(bufs [][]byte, offset, bad int) (int, error) {
 	n, err := t.write(bufs[:bad], offset)
-	if errors.Is(err, os.ErrClosed) {
+	if deverr.Closed(err) {
 		return n, err
 	}
 	m, restErr := t.Write(bufs[bad+1:], offset)

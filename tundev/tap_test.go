@@ -268,7 +268,7 @@ func TestTAPHeadroom(t *testing.T) {
 		room, offset, want int
 	}{{0, 16, 2}, {0, 14, 0}, {0, 3, 0}, {4, 18, 4}, {4, 16, 4}, {4, 0, 4}} {
 		dev := &script{Device: newFrail(0), batches: [][][]byte{{frame(tapMAC, hostMAC, "0800", ip4)}}}
-		guarded := tundev.NewGuard(dev, tt.room)
+		guarded := tundev.NewCloseGuard(dev, tt.room)
 		bufs := [][]byte{make([]byte, 64)}
 		n, err := tundev.TAP(guarded).Read(bufs, []int{0}, tt.offset)
 		if n != 1 || err != nil || dev.offset != tt.want || !bytes.Equal(bufs[0][tt.offset:][:len(ip4)], ip4) {

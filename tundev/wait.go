@@ -8,7 +8,7 @@ import (
 	"tstun/logger"
 )
 
-// clock is the passing of time, which tests replace.
+// clock reads the time and sleeps. Tests replace both.
 type clock struct {
 	now   func() time.Time
 	sleep func(time.Duration)
@@ -46,7 +46,7 @@ func (r retry) do(logf logger.Logf, again func(error) bool, f func() error) erro
 }
 
 // waitUp polls state until it reports up or limit has gone by, and logs the
-// progress. What state calls the condition goes into the log and the error.
+// progress. The log and the error have the condition that state returned.
 type waitUp struct {
 	clock    clock
 	limit    time.Duration

@@ -14,7 +14,7 @@
 set -euo pipefail
 cd "$(dirname "$0")/../.."
 
-read -ra pkgs <<<"${PKGS:-tundev internal/netns internal/e2e internal/e2e/attack}"
+read -ra pkgs <<<"${PKGS:-tundev internal/tunqueue internal/netns internal/e2e internal/e2e/attack}"
 limit=${LIMIT:-1200}
 # The programs that tests call, where busybox has none or another. Its unshare
 # would run its own shell, and that its own ip. Tests that need nmap or scapy are

@@ -147,7 +147,7 @@ func (j *Joiner) join(into int32, pkts [][]byte, offset int, i int32) bool {
 // takes reports whether any packet p may join g, whose first packet is first.
 func (g *group) takes(first, p []byte) bool {
 	size := int32(len(p)) - g.header
-	if size <= 0 || size > g.size || g.total+size > maxPacket || g.n == maxMembers ||
+	if size <= 0 || size > g.size || g.total+size > packet.MaxLen || g.n == maxMembers ||
 		g.proto == ipproto.UDP && g.n == maxUDPSegments {
 		return false
 	}

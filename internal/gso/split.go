@@ -87,7 +87,7 @@ func measure(pkt []byte, opts Options) (int, error) {
 		return 0, err
 	}
 	header := opts.Transport + length
-	if segment := header + min(len(pkt)-header, opts.Size); segment > maxPacket {
+	if segment := header + min(len(pkt)-header, opts.Size); segment > packet.MaxLen {
 		return 0, fmt.Errorf("gso: segments of %d bytes", segment)
 	}
 	return header, nil

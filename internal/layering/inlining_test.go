@@ -17,30 +17,34 @@ var processors = flag.String("processors", runtime.GOARCH, "comma-separated `GOA
 // costs nothing.
 var hot = map[string][]string{
 	"tstun": {
-		// judge
-		"(*batch).hook", "(*batch).hooked", "(*batch).leaseUntil", "(*batch).renewLease", "drop",
-		"(*peer).destinationNAT", "(*peer).flags", "(*peerTable).find", "(*peerTable).whose",
-		"(*Wrapper).isClosed", "(*Wrapper).seenIn", "(*Wrapper).seenOut", "Reject.reply",
-		// count
-		"(*activity).note", "(*amount).add", "(*amount).addAll", "(*amount).sub", "(*batch).countLeased",
-		"(*batch).leased", "(*drops).add", "(*drops).reset", "(*Wrapper).noteHeard",
-		// send
-		"(*batch).end", "(*batch).send", "(*lanes).list",
+		"(*Wrapper).isClosed", "(*Wrapper).noteHeard",
+		"(*batch).end", "(*batch).send", "(*pool).list",
 	},
-	"clock": {"Now"},
+	"pipeline": {
+		"(*Config).RunsIn", "(*Config).RunsOut", "(*Frame).cacheExpiry", "(*Frame).hook", "(*Frame).resume",
+		"(*Hooks).SeeIn", "(*Hooks).SeeOut", "(*Peer).destinationNAT", "(*Peer).flags", "(*Peer).translates",
+		"(*Peers).find", "(*Peers).forFilter", "(*VerdictCache).Revalidate", "Reject.reply", "accept", "drop", "handled",
+	},
+	"accounting": {
+		"(*Activity).Note", "(*Call).Begin", "(*Call).Cached", "(*Call).CountCached", "(*Call).Uncount",
+		"(*Drops).Add", "(*Drops).reset", "(*Traffic).Add", "(*Traffic).AddAll", "(*Traffic).Sub",
+	},
+	"fragqueue": {"(*Queue).IsDue"},
+	"clock":     {"Now"},
 	"filter": {
 		"Response.IsDrop", "formReason", "verdictFor",
-		"(*Filter).stale", "(*Filter).tookOver",
-		"(*conn).exchange", "(*conn).has", "(*conn).judged", "(*conn).judgedBy", "(*Limits).idle", "phase.over", "resolve", "closing",
-		"segment.answers", "segment.kind", "segment.opens", "segment.resets",
+		"(*Filter).isStale",
+		"(*conn).has", "(*conn).nextPhaseConnectionless", "(*conn).pickUp", "(*conn).setGen", "(*conn).subjectToRules",
+		"(*Limits).idleTimeout", "afterFIN", "afterUncertain", "phase.ended",
+		"segment.controlBits", "segment.isRST", "segment.isSYN", "segment.isSYNACK",
 		// new flows
 		"classOf", "hash4", "hash6", "mix", "(*hostTable).find", "(*hostTable).slot",
-		"(*node).list", "(*pairTable).slot", "(*dense).crowdsOf", "intersect", "flipSpan",
+		"(*node).list", "(*pairTable).slot", "(*dense).prefixes", "intersect", "flipSpan",
 	},
 	"flow": {
 		"(*ID).Equal", "(*ID).IsZero", "(*ID).Key", "(*Key).equal", "Key.Proto", "Key.untagged", "protoAndFamily", "tag", "tickOf",
 		"Stamp.Expires", "Stamp.Holds",
-		"(*Entry).Key", "(*Entry).class", "(*Entry).listed", "(*Entry).live", "(*Entry).moves", "(*Entry).relists", "listOf",
+		"(*Entry).Key", "(*Entry).changesList", "(*Entry).class", "(*Entry).live", "(*Entry).needsUpdate", "(*Entry).targetList", "listOf",
 		"(*Table).shardOf", "(*shard).stamp",
 		"(*store).after", "(*store).at", "(*store).homeOf", "(*store).link", "(*store).pairs",
 	},
@@ -67,12 +71,16 @@ var needsMerging = map[string][]string{
 	"gso":    {"(*Splitter).fixTCP", "(*segment).classifyUDP", "flowHash"},
 }
 
-// asked are the packages of hot, and tundev, which calls gso. The last ones
-// come with devices: to compile these for another processor takes a minute, so
+// asked are the packages of hot, and tunqueue, which calls gso. The last one
+// comes with devices: to compile it for another processor takes a minute, so
 // that there only the others are asked, and not where they are called.
-var asked = []string{module + "/filter", module + "/flow", module + "/packet", module + "/internal/clock", module + "/internal/gso", module, module + "/tundev"}
+var asked = []string{
+	module + "/filter", module + "/flow", module + "/packet", module + "/internal/clock", module + "/internal/gso",
+	module + "/internal/pipeline", module + "/internal/accounting", module + "/internal/fragqueue",
+	module + "/internal/tunqueue", module,
+}
 
-const withDevices = 2
+const withDevices = 1
 
 // TestHotFunctionsAreInlined holds the compiler to hot, as net/netip's test
 // does. A function that is small enough, but that no caller inlines, is as bad.
@@ -195,17 +203,17 @@ func TestInliningIsRead(t *testing.T) {
 flow/store.go:32:6: can inline flow.(*store[go.shape.struct { a [2]uint16; b uint8 }]).at with cost 8 as: method(*store) func(ref) { }
 flow/store.go:53:6: cannot inline flow.(*store[go.shape.struct { a [2]uint16 }]).find: function too complex: cost 180 exceeds budget 80
 flow/store.go:53:6: can inline flow.(*store[tstun/filter.conn]).find with cost 64 as: method(*store) func(ref) { }
-filter/conn.go:105:6: can inline segment.opens with cost 10 as: method(segment) func() bool { return x }
-filter/conn.go:106:6: inlining call to segment.opens
+filter/segment.go:32:6: can inline segment.isSYN with cost 10 as: method(segment) func() bool { return x }
+filter/segment.go:33:6: inlining call to segment.isSYN
 filter/in.go:46:16: inlining call to flow.In
 flow/table.go:2:2: inlining call to flow.Stamp.Holds
 `)
-	for _, name := range []string{"flow.(*store).at", "filter.segment.opens"} {
+	for _, name := range []string{"flow.(*store).at", "filter.segment.isSYN"} {
 		if !in.small[name] {
 			t.Errorf("%s is not small", name)
 		}
 	}
-	for _, name := range []string{"filter.segment.opens", "flow.In", "flow.Stamp.Holds"} {
+	for _, name := range []string{"filter.segment.isSYN", "flow.In", "flow.Stamp.Holds"} {
 		if !in.inlined[name] {
 			t.Errorf("%s is not inlined", name)
 		}

@@ -7,9 +7,8 @@ import (
 	"github.com/gaissmai/bart"
 )
 
-// hashedTable is a bart.Table that is asked for addresses by hash. The zero
-// hashedTable is empty. It knows of what Insert brings alone: nothing is
-// deleted.
+// hashedTable is a bart.Table that looks addresses up in hash tables. The zero
+// hashedTable is empty. Prefixes come by Insert only, and cannot be deleted.
 type hashedTable[V any] struct {
 	bart.Table[V]
 	lengths lengths[V]
@@ -21,10 +20,12 @@ func (t *hashedTable[V]) Insert(p netip.Prefix, v V) {
 	t.lengths.insert(p, v)
 }
 
-// Lookup returns the value of the longest prefix that holds a.
+// Lookup returns the value of the longest prefix that contains a. ok is false if none
+// does.
 func (t *hashedTable[V]) Lookup(a netip.Addr) (v V, ok bool) { return t.lengths.lookup(a) }
 
-// hashedSet is a bart.Lite, as hashedTable is a bart.Table.
+// hashedSet is a bart.Lite that looks addresses up in hash tables, with the rules of
+// hashedTable.
 type hashedSet struct {
 	bart.Lite
 	lengths lengths[struct{}]
@@ -36,7 +37,7 @@ func (s *hashedSet) Insert(p netip.Prefix) {
 	s.lengths.insert(p, struct{}{})
 }
 
-// Contains reports whether a prefix holds a.
+// Contains reports whether a prefix of s contains a.
 func (s *hashedSet) Contains(a netip.Addr) bool {
 	_, ok := s.lengths.lookup(a)
 	return ok
@@ -52,7 +53,7 @@ type length[V any] struct {
 	values map[netip.Prefix]V // by masked prefix
 }
 
-// of returns the list for addresses like a.
+// of returns the list for a's address family.
 func (l *lengths[V]) of(a netip.Addr) *[]length[V] {
 	if a.Is4() {
 		return &l.v4
@@ -73,7 +74,7 @@ func (l *lengths[V]) lookup(a netip.Addr) (v V, ok bool) {
 	for _, at := range *l.of(a) {
 		p, err := a.Prefix(at.bits) // without a zone
 		if err != nil || !p.IsValid() {
-			break // the zero address, which nothing holds
+			break // the zero address, which no prefix contains
 		}
 		if v, ok := at.values[p]; ok {
 			return v, true

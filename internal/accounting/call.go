@@ -1,0 +1,80 @@
+package accounting
+
+import "tstun/flow"
+
+// Run is what consecutive packets of one flow add up to.
+type Run struct {
+	ID flow.ID
+	Traffic
+}
+
+// NoRun stands for a run where flows are not counted.
+const NoRun = -1
+
+// Call is what one call of Read or Write adds up. One goroutine at a time uses
+// it, from Begin on.
+type Call struct {
+	Passed  Traffic
+	Drops   Drops
+	runs    []Run
+	cached  int // index in runs of the flow of the verdict cache, or NoRun
+	byFlows bool
+}
+
+// Begin forgets the call before. byFlows says whether flows are counted.
+func (c *Call) Begin(byFlows bool) {
+	c.Passed, c.runs, c.cached, c.byFlows = Traffic{}, c.runs[:0], NoRun, byFlows
+}
+
+// Count counts a packet of size bytes that passed, and returns the index of its
+// run, or NoRun.
+func (c *Call) Count(id *flow.ID, size int) int {
+	c.Passed.Add(size)
+	if !c.byFlows {
+		return NoRun
+	}
+	last := len(c.runs) - 1
+	if last < 0 || !c.runs[last].ID.Equal(id) {
+		last = c.newRun(id)
+	}
+	c.runs[last].Add(size)
+	return last
+}
+
+// CountCached counts a packet of the verdict cache's flow, whose packets need
+// not follow each other, and returns the index of its run, or NoRun.
+func (c *Call) CountCached(id *flow.ID, size int) int {
+	c.Passed.Add(size)
+	if !c.byFlows {
+		return NoRun
+	}
+	if c.cached < 0 {
+		c.cached = c.newRun(id)
+	}
+	c.runs[c.cached].Add(size)
+	return c.cached
+}
+
+func (c *Call) newRun(id *flow.ID) int {
+	c.runs = append(c.runs, Run{ID: *id})
+	return len(c.runs) - 1
+}
+
+// Cache makes the run the one of the verdict cache's flow.
+func (c *Call) Cache(run int) { c.cached = run }
+
+// Uncount uncounts a packet of size bytes, which was counted in run, or in none.
+func (c *Call) Uncount(run, size int) {
+	c.Passed.Sub(size)
+	if run >= 0 {
+		c.runs[run].Sub(size)
+	}
+}
+
+// Cached returns what the call has carried of the verdict cache's flow.
+func (c *Call) Cached() Traffic {
+	if c.cached < 0 {
+		return Traffic{}
+	}
+	return c.runs[c.cached].Traffic
+}

@@ -1,0 +1,243 @@
+package tunqueue
+
+import (
+	"errors"
+	"math"
+	"os"
+	"sync"
+	"syscall"
+
+	"golang.org/x/sys/unix"
+
+	"tstun/internal/deverr"
+	"tstun/internal/gso"
+)
+
+// Malformed is the size of a packet that came with an impossible virtio header.
+// The bytes in its buffer mean nothing.
+const Malformed = -1
+
+const (
+	// directLen is how many bytes of a packet the kernel writes straight into
+	// the caller's buffer when there are virtio headers. A packet of any usual
+	// MTU is no longer. Of a super-packet they are copied to the rest of it.
+	directLen = 2048
+
+	// maxSuper is the length of the longest packet that a TUN sends: an IPv6
+	// header, which the 16 bits of the payload length do not count, and the
+	// payload (RFC 8200 §3).
+	maxSuper = 40 + math.MaxUint16
+)
+
+// reader is the receiving side of a Queue.
+type reader struct {
+	conn   syscall.RawConn
+	waker  waker
+	virtio bool
+	readv  Call
+
+	mu        sync.Mutex // guards what follows: one read at a time
+	whenReady func(fd uintptr) bool
+	call      readCall
+	splitter  gso.Splitter // of the super-packet in overflow
+	header    [gso.VirtioLen]byte
+	iov       [3]unix.Iovec
+	// overflow holds the bytes of a packet that are not in the caller's
+	// buffer, at the places where they are in the packet.
+	overflow []byte
+}
+
+// readCall is the state of one read.
+type readCall struct {
+	bufs   [][]byte
+	sizes  []int
+	offset int
+	wait   bool
+	n      int // number of bufs that are filled
+	err    error
+}
+
+func (r *reader) init(file *os.File, conn syscall.RawConn, virtio bool) {
+	r.conn, r.virtio = conn, virtio
+	r.waker.file = file
+	r.readv = readv
+	r.whenReady = r.readAvailable // here, because a method value allocates
+	r.overflow = make([]byte, maxSuper+directLen)
+}
+
+// discard is Queue's Discard.
+func (r *reader) discard() int {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	n := r.splitter.Remaining()
+	r.splitter = gso.Splitter{}
+	return n
+}
+
+// read is Queue's ReadReady.
+func (r *reader) read(bufs [][]byte, sizes []int, offset int, wait bool) (int, error) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	bufs = bufs[:min(len(bufs), len(sizes))]
+	r.call = readCall{bufs: bufs, sizes: sizes, offset: offset, wait: wait}
+	r.split()
+	err := r.fill()
+	n := r.call.n
+	r.call, r.iov = readCall{}, [3]unix.Iovec{} // keep nothing of the caller's
+	if n > 0 {
+		return n, nil // an error that ends the device comes again
+	}
+	return 0, err
+}
+
+// fill reads the packets that are ready. It waits only if there is none and the
+// caller wants to wait.
+func (r *reader) fill() error {
+	switch c := &r.call; {
+	case c.n == len(c.bufs):
+		return nil
+	case !c.wait || c.n > 0:
+		return r.poll()
+	}
+	return r.await()
+}
+
+// await reads the packets that are ready, and waits for one unless it is
+// interrupted.
+func (r *reader) await() error {
+	if !r.waker.begin() {
+		return nil
+	}
+	err := r.conn.Read(r.whenReady)
+	r.waker.end()
+	if errors.Is(err, os.ErrDeadlineExceeded) {
+		r.waker.clearDeadline()
+		return nil
+	}
+	return r.failure(err)
+}
+
+// poll reads the packets that are ready.
+func (r *reader) poll() error {
+	r.call.wait = false
+	err := r.conn.Read(r.whenReady)
+	for errors.Is(err, os.ErrDeadlineExceeded) { // meant for an earlier read
+		r.waker.clearDeadline()
+		err = r.conn.Read(r.whenReady)
+	}
+	return r.failure(err)
+}
+
+// failure returns the error of a read for which the poller returned err, or nil
+// if it succeeded. The poller fails when the file is closed or its interface
+// deleted.
+func (r *reader) failure(err error) error {
+	if err != nil {
+		return errDeleted
+	}
+	return r.call.err
+}
+
+// readAvailable reads until nothing is left, the buffers are full, or reading
+// fails. It reports false for the poller to call it again when a packet comes.
+func (r *reader) readAvailable(fd uintptr) bool {
+	c := &r.call
+	for c.n < len(c.bufs) {
+		n, errno := r.readv(fd, r.nextVector())
+		switch deverr.ResultOf(errno) {
+		case deverr.OK:
+			r.accept(n)
+		case deverr.Interrupted:
+		case deverr.NotReady:
+			return c.n > 0 || !c.wait
+		case deverr.Deleted:
+			c.err = errDeleted
+			return true
+		default:
+			c.err = os.NewSyscallError("readv", errno)
+			return true
+		}
+	}
+	return true
+}
+
+// space returns the memory in the caller's buffer for the next packet, and its
+// head, which the kernel writes to.
+func (r *reader) space() (all, head []byte) {
+	b := r.call.bufs[r.call.n]
+	all = b[min(r.call.offset, len(b)):]
+	if r.virtio {
+		return all, all[:min(len(all), directLen)]
+	}
+	return all, all
+}
+
+// nextVector returns the memory that the next packet is read to.
+func (r *reader) nextVector() []unix.Iovec {
+	_, head := r.space()
+	if !r.virtio {
+		r.iov[1], r.iov[2] = iovec(head), iovec(r.overflow)
+		return r.iov[1:]
+	}
+	r.iov[0], r.iov[1], r.iov[2] = iovec(r.header[:]), iovec(head), iovec(r.overflow[len(head):])
+	return r.iov[:]
+}
+
+// accept returns to the caller what the last readv of n bytes read: a packet, or
+// the segments of a super-packet.
+func (r *reader) accept(n int) {
+	if !r.virtio {
+		r.put(n)
+		return
+	}
+	if n -= gso.VirtioLen; n <= 0 {
+		r.put(0)
+		return
+	}
+	var v gso.Virtio
+	v.Decode(r.header[:])
+	all, head := r.space()
+	if v.Super() {
+		copy(r.overflow[:n], head)
+		r.acceptSuper(v, r.overflow[:n])
+		return
+	}
+	if n > len(head) {
+		copy(all[len(head):], r.overflow[len(head):n])
+	}
+	if n <= len(all) && v.Complete(all[:n]) != nil {
+		n = Malformed
+	}
+	r.put(n)
+}
+
+// acceptSuper begins to cut a super-packet.
+func (r *reader) acceptSuper(v gso.Virtio, pkt []byte) {
+	opts, err := v.Options(pkt)
+	if err == nil {
+		err = r.splitter.Reset(pkt, opts)
+	}
+	if err != nil {
+		r.put(Malformed)
+		return
+	}
+	r.split()
+}
+
+// split cuts segments into the buffers while there are both.
+func (r *reader) split() {
+	for r.call.n < len(r.call.bufs) && r.splitter.More() {
+		all, _ := r.space()
+		size := r.splitter.Size()
+		if _, err := r.splitter.Next(all); err != nil {
+			r.splitter.Skip() // too long for the buffer, as size shows the caller
+		}
+		r.put(size)
+	}
+}
+
+// put records that the next buffer holds a packet of size bytes.
+func (r *reader) put(size int) {
+	r.call.sizes[r.call.n] = size
+	r.call.n++
+}
