@@ -68,6 +68,7 @@ func wrongTests(document string, tests map[string][]string) (wrong []string, nam
 
 // Each test that LESSONS.md names is there, in the package that it names.
 func TestLessonsNameTests(t *testing.T) {
+	inRoot(t)
 	wrong, named := wrongTests(readFile(t, "LESSONS.md"), testsInTree(t))
 	for _, name := range wrong {
 		t.Errorf("LESSONS.md names %s, which is not there", name)
@@ -79,6 +80,7 @@ func TestLessonsNameTests(t *testing.T) {
 
 // The other documents name no test that is not there.
 func TestDocumentsNameTests(t *testing.T) {
+	inRoot(t)
 	documents, err := filepath.Glob("docs/*.md")
 	if err != nil {
 		t.Fatal(err)
@@ -122,6 +124,7 @@ func TestWrongTestsAreNoticed(t *testing.T) {
 
 // ARCHITECTURE.md says of each file of the root what it holds.
 func TestArchitectureNamesFiles(t *testing.T) {
+	inRoot(t)
 	house := readFile(t, "ARCHITECTURE.md")
 	files, err := filepath.Glob("*.go")
 	if err != nil {

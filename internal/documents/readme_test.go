@@ -31,6 +31,7 @@ func block(t *testing.T, document, language string) string {
 
 // README.md's program is the Example, which is compiled and run.
 func TestReadmeProgram(t *testing.T) {
+	inRoot(t)
 	want := strings.NewReplacer("package tstun_test", "package main", "func Example_readme()", "func main()").
 		Replace(readFile(t, "example_readme_test.go"))
 	if got := block(t, readFile(t, "README.md"), "go"); got != want {
@@ -43,6 +44,7 @@ func TestReadmeProgram(t *testing.T) {
 // says then what it is to say. Of the vendored one it is only asked whether all
 // packages are there without the clone: compiling all of them anew takes minutes.
 func TestReadmeImports(t *testing.T) {
+	inRoot(t)
 	if testing.Short() {
 		t.Skip("it links two programs")
 	}
@@ -91,6 +93,7 @@ var link = regexp.MustCompile(`\]\(([^)#:]+)(#[^)]*)?\)`)
 
 // What the documents link to is there.
 func TestDocumentLinks(t *testing.T) {
+	inRoot(t)
 	documents, err := filepath.Glob("docs/*.md")
 	if err != nil {
 		t.Fatal(err)
