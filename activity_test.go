@@ -9,22 +9,28 @@ import (
 	"testing/synctest"
 	"time"
 
+	"golang.zx2c4.com/wireguard/tun"
+
 	"tstun"
 	"tstun/filter"
-	"tstun/internal/testdev"
+	"tstun/internal/rig"
+	"tstun/internal/rig/craft"
+	"tstun/internal/rig/testdev"
 	"tstun/ipproto"
 	"tstun/packet"
 )
 
 // idleRig is a rig with rules that allow everything, on a device that is read
 // directly or by the pump.
-func idleRig(t *testing.T, direct bool) *rig {
-	r := &rig{t: t, dev: testdev.New(4), bufs: makeBufs(4), sizes: make([]int, 4)}
-	r.w = tstun.Wrap(t.Logf, r.dev)
+func idleRig(t *testing.T, direct bool) *rig.Rig {
+	device := testdev.New(4)
+	var dev tun.Device = device
 	if direct {
-		r.w = tstun.Wrap(t.Logf, readyDevice{r.dev})
+		dev = readyDevice{device}
 	}
-	r.allow(everything())
+	r := rig.Of(t, tstun.Wrap(t.Logf, dev), 4)
+	r.Dev = device
+	r.Allow(rig.Everything())
 	return r
 }
 
@@ -52,95 +58,95 @@ func must(t *testing.T, err error) {
 // TestIdleDuration: what passes or is taken ends idleness, whichever way it
 // came. What is dropped, or is no packet, does not.
 func TestIdleDuration(t *testing.T) {
-	in, out := udp(peer4, 1, host4, 2, "x"), udp(host4, 2, peer4, 1, "x")
+	in, out := craft.UDP(peer4, 1, host4, 2, "x"), craft.UDP(host4, 2, peer4, 1, "x")
 	tsmp := func(payload string) []byte {
 		return packet.Generate(packet.IPHeader{Src: peer4, Dst: host4, Proto: ipproto.TSMP, TTL: 64}, []byte(payload))
 	}
 	headroom := func(b []byte) []byte { return append(make([]byte, offset), b...) }
 	for name, tt := range map[string]struct {
-		set    func(r *rig) // before the first packet
-		f      func(t *testing.T, r *rig)
+		set    func(r *rig.Rig) // before the first packet
+		f      func(t *testing.T, r *rig.Rig)
 		active bool
 	}{
-		"read":           {active: true, f: func(t *testing.T, r *rig) { r.fromHost(out) }},
-		"read, of a run": {active: true, f: func(t *testing.T, r *rig) { r.fromHost(out, out, out, out) }},
-		"written":        {active: true, f: func(t *testing.T, r *rig) { r.fromPeer(in) }},
-		"written, of a run": {active: true, f: func(t *testing.T, r *rig) {
+		"read":           {active: true, f: func(t *testing.T, r *rig.Rig) { r.FromHost(out) }},
+		"read, of a run": {active: true, f: func(t *testing.T, r *rig.Rig) { r.FromHost(out, out, out, out) }},
+		"written":        {active: true, f: func(t *testing.T, r *rig.Rig) { r.FromPeer(in) }},
+		"written, of a run": {active: true, f: func(t *testing.T, r *rig.Rig) {
 			for range 4 {
-				r.fromPeer(in)
+				r.FromPeer(in)
 			}
 		}},
-		"read unbatched": {active: true, f: func(t *testing.T, r *rig) {
-			r.dev.Send(out)
-			_, err := r.w.Unbatched().Read(make([]byte, 2000), offset)
+		"read unbatched": {active: true, f: func(t *testing.T, r *rig.Rig) {
+			r.Dev.Send(out)
+			_, err := r.W.Unbatched().Read(make([]byte, 2000), offset)
 			must(t, err)
 		}},
-		"written unbatched": {active: true, f: func(t *testing.T, r *rig) {
-			_, err := r.w.Unbatched().Write(headroom(in), offset)
+		"written unbatched": {active: true, f: func(t *testing.T, r *rig.Rig) {
+			_, err := r.W.Unbatched().Write(headroom(in), offset)
 			must(t, err)
 		}},
-		"injected outbound": {active: true, f: func(t *testing.T, r *rig) {
-			must(t, r.w.InjectOutbound(bytes.Clone(out)))
-			r.read(1)
+		"injected outbound": {active: true, f: func(t *testing.T, r *rig.Rig) {
+			must(t, r.W.InjectOutbound(bytes.Clone(out)))
+			r.Read(1)
 		}},
-		"injected outbound, PacketBuffer": {active: true, f: func(t *testing.T, r *rig) {
-			must(t, r.w.InjectOutboundPacketBuffer(packetBuffer(out, new(int))))
-			r.read(1)
+		"injected outbound, PacketBuffer": {active: true, f: func(t *testing.T, r *rig.Rig) {
+			must(t, r.W.InjectOutboundPacketBuffer(rig.PacketBuffer(out, new(int))))
+			r.Read(1)
 		}},
-		"injected outbound, not yet read": {f: func(t *testing.T, r *rig) { must(t, r.w.InjectOutbound(bytes.Clone(out))) }},
-		"injected inbound, copy":          {active: true, f: func(t *testing.T, r *rig) { must(t, r.w.InjectInboundCopy(in)) }},
-		"injected inbound, direct": {active: true, f: func(t *testing.T, r *rig) {
-			must(t, r.w.InjectInboundDirect(headroom(in), offset))
+		"injected outbound, not yet read": {f: func(t *testing.T, r *rig.Rig) { must(t, r.W.InjectOutbound(bytes.Clone(out))) }},
+		"injected inbound, copy":          {active: true, f: func(t *testing.T, r *rig.Rig) { must(t, r.W.InjectInboundCopy(in)) }},
+		"injected inbound, direct": {active: true, f: func(t *testing.T, r *rig.Rig) {
+			must(t, r.W.InjectInboundDirect(headroom(in), offset))
 		}},
-		"injected inbound, PacketBuffer": {active: true, f: func(t *testing.T, r *rig) {
-			must(t, r.w.InjectInboundPacketBuffer(packetBuffer(in, new(int))))
+		"injected inbound, PacketBuffer": {active: true, f: func(t *testing.T, r *rig.Rig) {
+			must(t, r.W.InjectInboundPacketBuffer(rig.PacketBuffer(in, new(int))))
 		}},
 
 		"handled by PreFilterIn": {active: true,
-			set: func(r *rig) { r.w.PreFilterIn = always(filter.Handled) },
-			f:   func(t *testing.T, r *rig) { r.fromPeer(in) }},
+			set: func(r *rig.Rig) { r.W.PreFilterIn = always(filter.Handled) },
+			f:   func(t *testing.T, r *rig.Rig) { r.FromPeer(in) }},
 		"handled by PostFilterIn": {active: true,
-			set: func(r *rig) { r.w.PostFilterIn = always(filter.Handled) },
-			f:   func(t *testing.T, r *rig) { r.fromPeer(in) }},
+			set: func(r *rig.Rig) { r.W.PostFilterIn = always(filter.Handled) },
+			f:   func(t *testing.T, r *rig.Rig) { r.FromPeer(in) }},
 		"handled by PreFilterFromTunToNetstack": {active: true,
-			set: func(r *rig) { r.w.PreFilterFromTunToNetstack = always(filter.Handled) },
-			f:   func(t *testing.T, r *rig) { r.fromHost(out) }},
+			set: func(r *rig.Rig) { r.W.PreFilterFromTunToNetstack = always(filter.Handled) },
+			f:   func(t *testing.T, r *rig.Rig) { r.FromHost(out) }},
 		"handled by PreFilterFromTunToEngine": {active: true,
-			set: func(r *rig) { r.w.PreFilterFromTunToEngine = always(filter.Handled) },
-			f:   func(t *testing.T, r *rig) { r.fromHost(out) }},
+			set: func(r *rig.Rig) { r.W.PreFilterFromTunToEngine = always(filter.Handled) },
+			f:   func(t *testing.T, r *rig.Rig) { r.FromHost(out) }},
 		"handled by PostFilterOut": {active: true,
-			set: func(r *rig) { r.w.PostFilterOut = always(filter.Handled) },
-			f:   func(t *testing.T, r *rig) { r.fromHost(out) }},
-		"TSMP ping": {active: true, f: func(t *testing.T, r *rig) { r.fromPeer(tsmp("p12345678")) }},
-		"TSMP pong": {active: true, f: func(t *testing.T, r *rig) { r.fromPeer(tsmp("o1234567801")) }},
+			set: func(r *rig.Rig) { r.W.PostFilterOut = always(filter.Handled) },
+			f:   func(t *testing.T, r *rig.Rig) { r.FromHost(out) }},
+		"TSMP ping": {active: true, f: func(t *testing.T, r *rig.Rig) { r.FromPeer(tsmp("p12345678")) }},
+		"TSMP pong": {active: true, f: func(t *testing.T, r *rig.Rig) { r.FromPeer(tsmp("o1234567801")) }},
 		"echo reply, consumed": {active: true,
-			set: func(r *rig) { r.w.OnICMPEchoResponseReceived = func(*packet.Parsed) bool { return true } },
-			f:   func(t *testing.T, r *rig) { r.fromPeer(echo(peer4, host4, 1, true)) }},
+			set: func(r *rig.Rig) { r.W.OnICMPEchoResponseReceived = func(*packet.Parsed) bool { return true } },
+			f:   func(t *testing.T, r *rig.Rig) { r.FromPeer(craft.Echo(peer4, host4, 1, true)) }},
 
-		"one of a batch that passes": {active: true, f: func(t *testing.T, r *rig) { r.fromPeer([]byte{1}, in) }},
+		"one of a batch that passes": {active: true, f: func(t *testing.T, r *rig.Rig) { r.FromPeer([]byte{1}, in) }},
 
-		"refused inbound": {f: func(t *testing.T, r *rig) {
-			r.allow()
-			r.fromPeer(in)
+		"refused inbound": {f: func(t *testing.T, r *rig.Rig) {
+			r.Allow()
+			r.FromPeer(in)
 		}},
 		"refused inbound by a hook": {
-			set: func(r *rig) { r.w.PreFilterIn = always(filter.Drop) },
-			f:   func(t *testing.T, r *rig) { r.fromPeer(in) }},
+			set: func(r *rig.Rig) { r.W.PreFilterIn = always(filter.Drop) },
+			f:   func(t *testing.T, r *rig.Rig) { r.FromPeer(in) }},
 		"refused outbound by a hook": {
-			set: func(r *rig) { r.w.PostFilterOut = always(filter.Drop) },
-			f:   func(t *testing.T, r *rig) { r.fromHost(out) }},
-		"refused by the device": {f: func(t *testing.T, r *rig) {
-			r.dev.OnWrite(func([][]byte, int) (int, error) { return 0, errors.New("full") })
-			if _, err := r.w.Write([][]byte{headroom(in)}, offset); err == nil {
+			set: func(r *rig.Rig) { r.W.PostFilterOut = always(filter.Drop) },
+			f:   func(t *testing.T, r *rig.Rig) { r.FromHost(out) }},
+		"refused by the device": {f: func(t *testing.T, r *rig.Rig) {
+			r.Dev.OnWrite(func([][]byte, int) (int, error) { return 0, errors.New("full") })
+			if _, err := r.W.Write([][]byte{headroom(in)}, offset); err == nil {
 				t.Error("no error")
 			}
 		}},
-		"malformed":    {f: func(t *testing.T, r *rig) { r.fromPeer([]byte{1}); r.fromHost([]byte{1}) }},
-		"nothing":      {f: func(t *testing.T, r *rig) { r.fromPeer() }},
-		"an idle read": {f: func(t *testing.T, r *rig) { r.fromHost(nil) }},
-		"after Close": {f: func(t *testing.T, r *rig) {
-			r.w.Close()
-			if _, err := r.w.Write([][]byte{headroom(in)}, offset); !errors.Is(err, os.ErrClosed) {
+		"malformed":    {f: func(t *testing.T, r *rig.Rig) { r.FromPeer([]byte{1}); r.FromHost([]byte{1}) }},
+		"nothing":      {f: func(t *testing.T, r *rig.Rig) { r.FromPeer() }},
+		"an idle read": {f: func(t *testing.T, r *rig.Rig) { r.FromHost(nil) }},
+		"after Close": {f: func(t *testing.T, r *rig.Rig) {
+			r.W.Close()
+			if _, err := r.W.Write([][]byte{headroom(in)}, offset); !errors.Is(err, os.ErrClosed) {
 				t.Error(err)
 			}
 		}},
@@ -149,14 +155,14 @@ func TestIdleDuration(t *testing.T) {
 			t.Run(name+"/"+source, func(t *testing.T) {
 				synctest.Test(t, func(t *testing.T) {
 					r := idleRig(t, direct)
-					defer r.w.Close()
+					defer r.W.Close()
 					if tt.set != nil {
 						tt.set(r)
 					}
 					for n := range 3 {
-						before := r.w.IdleDuration()
+						before := r.W.IdleDuration()
 						time.Sleep(time.Minute)
-						if got, want := r.w.IdleDuration(), before+time.Minute; got != want {
+						if got, want := r.W.IdleDuration(), before+time.Minute; got != want {
 							t.Errorf("idle for %v, want %v", got, want)
 						}
 						tt.f(t, r)
@@ -164,7 +170,7 @@ func TestIdleDuration(t *testing.T) {
 						if !tt.active {
 							want = time.Duration(n+1) * time.Minute
 						}
-						if got := r.w.IdleDuration(); got != want {
+						if got := r.W.IdleDuration(); got != want {
 							t.Errorf("idle for %v afterwards, want %v", got, want)
 						}
 					}
@@ -180,11 +186,11 @@ func TestIdleDurationIsAccurate(t *testing.T) {
 	for _, gap := range []time.Duration{time.Microsecond, time.Millisecond, 4 * time.Millisecond, 5 * time.Millisecond, 7 * time.Millisecond, time.Hour} {
 		synctest.Test(t, func(t *testing.T) {
 			r := idleRig(t, true)
-			defer r.w.Close()
+			defer r.W.Close()
 			for range 100 {
 				time.Sleep(gap)
-				r.fromPeer(udp(peer4, 1, host4, 2, "x"))
-				got := r.w.IdleDuration()
+				r.FromPeer(craft.UDP(peer4, 1, host4, 2, "x"))
+				got := r.W.IdleDuration()
 				if got < 0 || got >= 5*time.Millisecond || gap >= 5*time.Millisecond && got != 0 {
 					t.Fatalf("packets %v apart: idle for %v right after one", gap, got)
 				}
@@ -202,22 +208,22 @@ func TestActivityIsWhenItWas(t *testing.T) {
 	}
 	for name, tt := range map[string]struct {
 		set func(w *tstun.Wrapper)
-		f   func(r *rig)
+		f   func(r *rig.Rig)
 	}{
-		"PreFilterIn":  {func(w *tstun.Wrapper) { w.PreFilterIn = slow }, func(r *rig) { r.fromPeer(udp(peer4, 1, host4, 2, "x")) }},
-		"PostFilterIn": {func(w *tstun.Wrapper) { w.PostFilterIn = slow }, func(r *rig) { r.fromPeer(udp(peer4, 1, host4, 2, "x")) }},
+		"PreFilterIn":  {func(w *tstun.Wrapper) { w.PreFilterIn = slow }, func(r *rig.Rig) { r.FromPeer(craft.UDP(peer4, 1, host4, 2, "x")) }},
+		"PostFilterIn": {func(w *tstun.Wrapper) { w.PostFilterIn = slow }, func(r *rig.Rig) { r.FromPeer(craft.UDP(peer4, 1, host4, 2, "x")) }},
 		"OnICMPEchoResponseReceived": {func(w *tstun.Wrapper) {
 			w.OnICMPEchoResponseReceived = func(*packet.Parsed) bool { time.Sleep(time.Second); return true }
-		}, func(r *rig) { r.fromPeer(echo(peer4, host4, 1, true)) }},
-		"PostFilterOut": {func(w *tstun.Wrapper) { w.PostFilterOut = slow }, func(r *rig) { r.fromHost(udp(host4, 2, peer4, 1, "x")) }},
+		}, func(r *rig.Rig) { r.FromPeer(craft.Echo(peer4, host4, 1, true)) }},
+		"PostFilterOut": {func(w *tstun.Wrapper) { w.PostFilterOut = slow }, func(r *rig.Rig) { r.FromHost(craft.UDP(host4, 2, peer4, 1, "x")) }},
 	} {
 		t.Run(name, func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
 				r := idleRig(t, true)
-				defer r.w.Close()
-				tt.set(r.w)
+				defer r.W.Close()
+				tt.set(r.W)
 				tt.f(r)
-				if got := r.w.IdleDuration(); got != 0 {
+				if got := r.W.IdleDuration(); got != 0 {
 					t.Errorf("idle for %v", got)
 				}
 			})
@@ -228,18 +234,18 @@ func TestActivityIsWhenItWas(t *testing.T) {
 // TestIdleDurationUnderLoad: it is never negative and hardly more than nothing
 // while several receivers are at work. The race detector looks on.
 func TestIdleDurationUnderLoad(t *testing.T) {
-	r := newRig(t, 1)
-	r.dev.OnWrite(func(bufs [][]byte, _ int) (int, error) { return len(bufs), nil })
-	r.allow(everything())
+	r := rig.New(t, 1)
+	r.Dev.OnWrite(func(bufs [][]byte, _ int) (int, error) { return len(bufs), nil })
+	r.Allow(rig.Everything())
 	var receivers sync.WaitGroup
 	for i := range 4 {
 		receivers.Go(func() {
-			buf := append(make([]byte, offset), udp(peer4, uint16(i), host4, 2, "x")...)
+			buf := append(make([]byte, offset), craft.UDP(peer4, uint16(i), host4, 2, "x")...)
 			for range 2000 {
-				if _, err := r.w.Write([][]byte{buf}, offset); err != nil {
+				if _, err := r.W.Write([][]byte{buf}, offset); err != nil {
 					t.Error(err)
 				}
-				if idle := r.w.IdleDuration(); idle < 0 {
+				if idle := r.W.IdleDuration(); idle < 0 {
 					t.Errorf("idle for %v", idle)
 				}
 			}

@@ -6,6 +6,8 @@ import (
 	"testing"
 
 	"tstun"
+	"tstun/internal/rig"
+	"tstun/internal/rig/craft"
 	"tstun/packet"
 )
 
@@ -14,25 +16,25 @@ import (
 // Wrapper: what they take, the loop itself and the device take of the others.
 // ReadPump's device is one that cannot be interrupted, and copies whole packets.
 
-func BenchmarkWrite(b *testing.B)     { benchmark(b, newDirectLoad, (*load).write) }
-func BenchmarkWriteBare(b *testing.B) { benchmark(b, newDirectLoad, (*load).writeBare) }
+func BenchmarkWrite(b *testing.B)     { benchmark(b, rig.NewDirectLoad, (*rig.Load).Write) }
+func BenchmarkWriteBare(b *testing.B) { benchmark(b, rig.NewDirectLoad, (*rig.Load).WriteBare) }
 
-func BenchmarkRead(b *testing.B)     { benchmark(b, newDirectLoad, (*load).read) }
-func BenchmarkReadBare(b *testing.B) { benchmark(b, newDirectLoad, (*load).readBare) }
+func BenchmarkRead(b *testing.B)     { benchmark(b, rig.NewDirectLoad, (*rig.Load).Read) }
+func BenchmarkReadBare(b *testing.B) { benchmark(b, rig.NewDirectLoad, (*rig.Load).ReadBare) }
 
-func BenchmarkReadPump(b *testing.B)     { benchmark(b, newLoad, (*load).read) }
-func BenchmarkReadPumpBare(b *testing.B) { benchmark(b, newLoad, (*load).readBare) }
+func BenchmarkReadPump(b *testing.B)     { benchmark(b, rig.NewLoad, (*rig.Load).Read) }
+func BenchmarkReadPumpBare(b *testing.B) { benchmark(b, rig.NewLoad, (*rig.Load).ReadBare) }
 
-type newLoadFunc func(t testing.TB, batch int, packets [][]byte, statistics bool) *load
+type newLoadFunc func(t testing.TB, batch int, packets [][]byte, statistics bool) *rig.Load
 
-func benchmark(b *testing.B, newLoad newLoadFunc, op func(*load)) {
+func benchmark(b *testing.B, newLoad newLoadFunc, op func(*rig.Load)) {
 	for _, batch := range []int{1, 128} {
 		for _, flows := range []int{1, 1000} {
-			traffic := loads(batch, flows)
+			traffic := rig.Loads(batch, flows)
 			for _, kind := range []string{"udp", "tcp"} {
 				b.Run(fmt.Sprintf("%s/batch=%d/flows=%d", kind, batch, flows), func(b *testing.B) {
 					l := newLoad(b, batch, traffic[kind], true)
-					for range len(l.packets)/batch + 10 {
+					for range l.Rounds() + 10 {
 						op(l)
 					}
 					b.ReportAllocs()
@@ -55,15 +57,15 @@ func BenchmarkReceivers(b *testing.B) {
 	for _, flows := range []int{1, 8, 500} {
 		for _, receivers := range []int{1, 2, 4} {
 			b.Run(fmt.Sprintf("flows=%d/receivers=%d", flows, receivers), func(b *testing.B) {
-				traffic := loads(1, flows*receivers)["udp"]
-				all := newDirectLoad(b, batch, traffic, true)
-				each := make([]*load, receivers)
+				traffic := rig.Loads(1, flows*receivers)["udp"]
+				all := rig.NewDirectLoad(b, batch, traffic, true)
+				each := make([]*rig.Load, receivers)
 				for i := range each {
-					l := &load{t: b, w: all.w, bufs: messageBufs(batch)}
+					var own [][]byte
 					for n := range packets {
-						l.packets = append(l.packets, traffic[i*flows+n%flows])
+						own = append(own, traffic[i*flows+n%flows])
 					}
-					each[i] = l
+					each[i] = rig.NewLoadOf(b, all.W, batch, own)
 				}
 				b.ReportAllocs()
 				b.ResetTimer()
@@ -71,7 +73,7 @@ func BenchmarkReceivers(b *testing.B) {
 				for _, l := range each {
 					wg.Go(func() {
 						for range b.N / receivers {
-							l.write()
+							l.Write()
 						}
 					})
 				}
@@ -90,18 +92,17 @@ func BenchmarkRefusal(b *testing.B) {
 			const batch = 128
 			var syns [][]byte
 			for i := range 4096 {
-				syns = append(syns, tcp(peer4, uint16(i), host4, 22, packet.TCPSyn, ""))
+				syns = append(syns, craft.TCP(peer4, uint16(i), host4, 22, packet.TCPSyn, ""))
 			}
-			l := newDirectLoad(b, batch, syns, false)
-			r := &rig{t: b, w: l.w}
-			r.allow(to(port(80)))
-			l.w.SetReject(mode)
+			l := rig.NewDirectLoad(b, batch, syns, false)
+			rig.Of(b, l.W, 1).Allow(rig.To(rig.Port(80)))
+			l.W.SetReject(mode)
 			for range 100 {
-				l.write()
+				l.Write()
 			}
 			b.ReportAllocs()
 			for b.Loop() {
-				l.write()
+				l.Write()
 			}
 			b.ReportMetric(float64(b.Elapsed().Nanoseconds())/float64(b.N*batch), "ns/packet")
 			b.ReportMetric(0, "ns/op")

@@ -6,18 +6,23 @@ import (
 	"os"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"syscall"
 	"testing"
+	"testing/synctest"
+	"time"
 
 	"tstun"
 	"tstun/filter"
-	"tstun/internal/testdev"
+	"tstun/internal/rig"
+	"tstun/internal/rig/craft"
+	"tstun/internal/rig/testdev"
 )
 
 // TestLesson15DeviceFaultsOnRead: what devices do wrong on Read ends neither
 // the reader nor the program, and loses no good packet.
 func TestLesson15DeviceFaultsOnRead(t *testing.T) {
-	good, second := udp(host4, 1, peer4, 2, "good"), udp(host4, 1, peer4, 2, "second")
+	good, second := craft.UDP(host4, 1, peer4, 2, "good"), craft.UDP(host4, 1, peer4, 2, "second")
 	odd := errors.New("odd")
 	tests := []struct {
 		name    string
@@ -38,23 +43,23 @@ func TestLesson15DeviceFaultsOnRead(t *testing.T) {
 	}
 	for _, tt := range tests {
 		t.Run(tt.name, func(t *testing.T) {
-			r := newRig(t, 4)
-			r.w.SetFilter(filter.NewAllowAll(nil))
-			r.dev.Script(tt.steps...)
+			r := rig.New(t, 4)
+			r.W.SetFilter(filter.NewAllowAll(nil))
+			r.Dev.Script(tt.steps...)
 			var got [][]byte
 			var firstErr error
 			for len(got) < len(tt.want) {
-				n, err := r.w.Read(r.bufs, r.sizes, offset)
+				n, err := r.W.Read(r.Bufs, r.Sizes, offset)
 				if err != nil && len(got) == 0 && firstErr == nil {
 					firstErr = err
 				}
 				for i := range n {
-					if r.sizes[i] > 0 {
-						got = append(got, append([]byte(nil), r.bufs[i][offset:offset+r.sizes[i]]...))
+					if r.Sizes[i] > 0 {
+						got = append(got, append([]byte(nil), r.Bufs[i][offset:offset+r.Sizes[i]]...))
 					}
 				}
 			}
-			wantPackets(t, "Read", got, tt.want...)
+			rig.WantPackets(t, "Read", got, tt.want...)
 			if !errors.Is(firstErr, tt.wantErr) {
 				t.Errorf("error %v, want %v", firstErr, tt.wantErr)
 			}
@@ -66,16 +71,16 @@ func TestLesson15DeviceFaultsOnRead(t *testing.T) {
 // previous packet in the buffer, whatever the buffer's length is.
 func TestStaleBytesAreNotSentAgain(t *testing.T) {
 	for _, length := range []int{2000, offset + 65535, 1 << 18} {
-		r := newRig(t, 1)
-		r.w.SetFilter(filter.NewAllowAll(nil))
-		r.bufs[0] = make([]byte, length)
-		old := udp(host4, 1, peer4, 2, "old")
-		wantPackets(t, "first", r.fromHost(old), old)
+		r := rig.New(t, 1)
+		r.W.SetFilter(filter.NewAllowAll(nil))
+		r.Bufs[0] = make([]byte, length)
+		old := craft.UDP(host4, 1, peer4, 2, "old")
+		rig.WantPackets(t, "first", r.FromHost(old), old)
 		for _, size := range []int{-1, 1 << 17, math.MaxInt} {
-			r.dev.Script(testdev.Step{Packets: [][]byte{old}, Sizes: []int{size}})
-			wantPackets(t, "impossible size", r.read(1))
+			r.Dev.Script(testdev.Step{Packets: [][]byte{old}, Sizes: []int{size}})
+			rig.WantPackets(t, "impossible size", r.Read(1))
 		}
-		drops := r.w.Counters().Out.Drops
+		drops := r.W.Counters().Out.Drops
 		if drops[filter.ReasonTooLarge] != 2 || drops[filter.ReasonMalformed] != 1 {
 			t.Errorf("drops %v, want 2 too large and 1 malformed", drops)
 		}
@@ -83,66 +88,54 @@ func TestStaleBytesAreNotSentAgain(t *testing.T) {
 }
 
 func TestArgumentsThatCannotBe(t *testing.T) {
-	r := newRig(t, 1)
-	r.w.SetFilter(filter.NewAllowAll(nil))
-	pkt := udp(host4, 1, peer4, 2, "x")
-	r.dev.Send(pkt)
-	soon(t, "Read without buffers", func() {
-		if n, err := r.w.Read(nil, nil, offset); n != 0 || err != nil {
+	r := rig.New(t, 1)
+	r.W.SetFilter(filter.NewAllowAll(nil))
+	pkt := craft.UDP(host4, 1, peer4, 2, "x")
+	r.Dev.Send(pkt)
+	rig.Soon(t, "Read without buffers", func() {
+		if n, err := r.W.Read(nil, nil, offset); n != 0 || err != nil {
 			t.Errorf("Read without buffers = %d, %v", n, err)
 		}
 	})
-	if _, err := r.w.Read(r.bufs, r.sizes, -1); err == nil {
+	if _, err := r.W.Read(r.Bufs, r.Sizes, -1); err == nil {
 		t.Error("Read at offset -1: no error")
 	}
-	if _, err := r.w.Read(r.bufs, nil, offset); err == nil {
+	if _, err := r.W.Read(r.Bufs, nil, offset); err == nil {
 		t.Error("Read without sizes: no error")
 	}
-	if _, err := r.w.Write([][]byte{pkt}, -1); err == nil {
+	if _, err := r.W.Write([][]byte{pkt}, -1); err == nil {
 		t.Error("Write at offset -1: no error")
 	}
-	r.wantDrop(true, filter.ReasonMalformed, func() { _, _ = r.w.Write([][]byte{pkt}, len(pkt)+1) })
-	wantPackets(t, "after all that", r.read(1), pkt)
+	r.WantDrop(true, filter.ReasonMalformed, func() { _, _ = r.W.Write([][]byte{pkt}, len(pkt)+1) })
+	rig.WantPackets(t, "after all that", r.Read(1), pkt)
 }
 
 func TestPacketsThenError(t *testing.T) {
-	r := newRig(t, 4)
-	r.w.SetFilter(filter.NewAllowAll(nil))
+	r := rig.New(t, 4)
+	r.W.SetFilter(filter.NewAllowAll(nil))
 	odd := errors.New("odd")
-	r.dev.Script(testdev.Step{Packets: [][]byte{udp(host4, 1, peer4, 2, "x")}, Err: odd})
-	if n, err := r.w.Read(r.bufs, r.sizes, offset); n != 1 || r.sizes[0] == 0 || err != odd {
-		t.Errorf("Read = %d (size %d), %v; want the packet and the error", n, r.sizes[0], err)
+	r.Dev.Script(testdev.Step{Packets: [][]byte{craft.UDP(host4, 1, peer4, 2, "x")}, Err: odd})
+	if n, err := r.W.Read(r.Bufs, r.Sizes, offset); n != 1 || r.Sizes[0] == 0 || err != odd {
+		t.Errorf("Read = %d (size %d), %v; want the packet and the error", n, r.Sizes[0], err)
 	}
 }
 
 func TestLesson15PacketLargerThanTheCallersBuffer(t *testing.T) {
-	r := newRig(t, 2)
-	r.w.SetFilter(filter.NewAllowAll(nil))
-	small, large := udp(host4, 1, peer4, 2, "x"), udp(host4, 1, peer4, 2, strings.Repeat("x", 1000))
-	r.bufs = [][]byte{make([]byte, offset+100), make([]byte, offset+100)}
-	r.wantDropWithPass(filter.ReasonTooLarge, func() {
-		wantPackets(t, "from the host", r.fromHost(large, small), small)
+	r := rig.New(t, 2)
+	r.W.SetFilter(filter.NewAllowAll(nil))
+	small, large := craft.UDP(host4, 1, peer4, 2, "x"), craft.UDP(host4, 1, peer4, 2, strings.Repeat("x", 1000))
+	r.Bufs = [][]byte{make([]byte, offset+100), make([]byte, offset+100)}
+	r.WantDropWithPass(filter.ReasonTooLarge, func() {
+		rig.WantPackets(t, "from the host", r.FromHost(large, small), small)
 	})
-	r.wantDropWithPass(filter.ReasonTooLarge, func() {
+	r.WantDropWithPass(filter.ReasonTooLarge, func() {
 		for _, p := range [][]byte{large, small} {
-			if err := r.w.InjectOutbound(p); err != nil {
+			if err := r.W.InjectOutbound(p); err != nil {
 				t.Fatal(err)
 			}
 		}
-		wantPackets(t, "injected", r.read(1), small)
+		rig.WantPackets(t, "injected", r.Read(1), small)
 	})
-}
-
-// wantDropWithPass checks that f drops exactly one outbound packet, for that
-// reason, and passes one.
-func (r *rig) wantDropWithPass(reason filter.Reason, f func()) {
-	r.t.Helper()
-	before := r.w.Counters().Out
-	f()
-	after := r.w.Counters().Out
-	if d, p := after.Drops[reason]-before.Drops[reason], after.Packets-before.Packets; d != 1 || p != 1 || after.Dropped() != before.Dropped()+1 {
-		r.t.Errorf("%d dropped as %v, %d passed; want 1 and 1", d, reason, p)
-	}
 }
 
 // TestLesson15DeviceFaultsOnWrite: packets that the device refuses are drops,
@@ -164,27 +157,23 @@ func TestLesson15DeviceFaultsOnWrite(t *testing.T) {
 	}
 	for _, tt := range tests {
 		t.Run(tt.name, func(t *testing.T) {
-			r := newRig(t, 4)
-			r.w.SetFilter(filter.NewAllowAll(nil))
-			r.w.SetStatisticsEnabled(true)
-			r.dev.OnWrite(func([][]byte, int) (int, error) { return tt.n, tt.err })
-			pkts := [][]byte{udp(peer4, 1, host4, 2, "a"), udp(peer4, 1, host4, 2, "bb"), udp(peer4, 3, host4, 2, "ccc")}
-			var bufs [][]byte
-			for _, p := range pkts {
-				bufs = append(bufs, append(make([]byte, offset), p...))
-			}
-			if _, err := r.w.Write(bufs, offset); !errors.Is(err, tt.wantErr) {
+			r := rig.New(t, 4)
+			r.W.SetFilter(filter.NewAllowAll(nil))
+			r.W.SetStatisticsEnabled(true)
+			r.Dev.OnWrite(func([][]byte, int) (int, error) { return tt.n, tt.err })
+			pkts := [][]byte{craft.UDP(peer4, 1, host4, 2, "a"), craft.UDP(peer4, 1, host4, 2, "bb"), craft.UDP(peer4, 3, host4, 2, "ccc")}
+			if _, err := r.W.Write(rig.Wire(pkts...), offset); !errors.Is(err, tt.wantErr) {
 				t.Errorf("Write: %v, want %v", err, tt.wantErr)
 			}
 			var bytes, statPackets, statBytes uint64
 			for _, p := range pkts[:tt.passed] {
 				bytes += uint64(len(p))
 			}
-			c := r.w.Counters().In
+			c := r.W.Counters().In
 			if c.Packets != tt.passed || c.Bytes != bytes || c.Drops[filter.ReasonDevice] != 3-tt.passed {
 				t.Errorf("counted %+v, want %d packets of %d bytes and the rest as device drops", c, tt.passed, bytes)
 			}
-			for _, n := range r.w.ExtractStatistics() {
+			for _, n := range r.W.ExtractStatistics() {
 				statPackets += n.RxPackets
 				statBytes += n.RxBytes
 			}
@@ -208,7 +197,7 @@ func TestLinkDownIsSaidOnce(t *testing.T) {
 	w.SetFilter(filter.NewAllowAll(nil))
 	write := func() {
 		t.Helper()
-		if _, err := w.Unbatched().Write(append(make([]byte, offset), udp(peer4, 1, host4, 2, "x")...), offset); err != nil && !errors.Is(err, tstun.ErrFiltered) {
+		if _, err := w.Unbatched().Write(append(make([]byte, offset), craft.UDP(peer4, 1, host4, 2, "x")...), offset); err != nil && !errors.Is(err, tstun.ErrFiltered) {
 			t.Errorf("Write: %v", err)
 		}
 	}
@@ -229,25 +218,25 @@ func TestLinkDownIsSaidOnce(t *testing.T) {
 // TestLesson16CallersBuffersStayDistinct: drops leave a size of 0 and never
 // move or alias a buffer.
 func TestLesson16CallersBuffersStayDistinct(t *testing.T) {
-	r := newRig(t, 8)
-	r.w.SetFilter(filter.NewAllowAll(nil))
-	first := make([]*byte, len(r.bufs))
-	for i, b := range r.bufs {
+	r := rig.New(t, 8)
+	r.W.SetFilter(filter.NewAllowAll(nil))
+	first := make([]*byte, len(r.Bufs))
+	for i, b := range r.Bufs {
 		first[i] = &b[0]
 	}
 	pkts := make([][]byte, 8)
 	for i := range pkts {
-		pkts[i] = udp(host4, uint16(i), peer4, 2, "x")
+		pkts[i] = craft.UDP(host4, uint16(i), peer4, 2, "x")
 		if i%3 == 0 {
 			pkts[i] = []byte("not an IP packet")
 		}
 	}
-	r.dev.Send(pkts...)
-	n, err := r.w.Read(r.bufs, r.sizes, offset)
+	r.Dev.Send(pkts...)
+	n, err := r.W.Read(r.Bufs, r.Sizes, offset)
 	if n != 8 || err != nil {
 		t.Fatalf("Read = %d, %v", n, err)
 	}
-	for i, b := range r.bufs {
+	for i, b := range r.Bufs {
 		if &b[0] != first[i] {
 			t.Errorf("buffer %d moved", i)
 		}
@@ -255,14 +244,14 @@ func TestLesson16CallersBuffersStayDistinct(t *testing.T) {
 		if i%3 == 0 {
 			want = 0
 		}
-		if r.sizes[i] != want {
-			t.Errorf("size %d is %d, want %d", i, r.sizes[i], want)
+		if r.Sizes[i] != want {
+			t.Errorf("size %d is %d, want %d", i, r.Sizes[i], want)
 		}
 	}
 
 	in := make([][]byte, 8)
 	for i := range in {
-		in[i] = append(make([]byte, offset), udp(peer4, uint16(i), host4, 2, "x")...)
+		in[i] = append(make([]byte, offset), craft.UDP(peer4, uint16(i), host4, 2, "x")...)
 		if i%3 == 0 {
 			in[i] = append(make([]byte, offset), "not an IP packet"...)
 		}
@@ -272,16 +261,94 @@ func TestLesson16CallersBuffersStayDistinct(t *testing.T) {
 	for i := range in {
 		lengths[i] = len(in[i])
 	}
-	r.dev.OnWrite(func(bufs [][]byte, offset int) (int, error) {
+	r.Dev.OnWrite(func(bufs [][]byte, offset int) (int, error) {
 		clear(bufs) // a device may do to its slice what it likes
 		return len(bufs), nil
 	})
-	if _, err := r.w.Write(in, offset); err != nil {
+	if _, err := r.W.Write(in, offset); err != nil {
 		t.Fatal(err)
 	}
 	for i, b := range in {
 		if &b[0] != first[i] || len(b) != lengths[i] {
 			t.Errorf("Write changed buffer %d of the caller's slice", i)
 		}
+	}
+}
+
+// failing is a device that is read directly and has nothing but errors, for a
+// number of reads.
+type failing struct {
+	rig.EndlessDirect
+	left  atomic.Int32
+	reads atomic.Int32
+	err   error
+}
+
+func newFailing(t *testing.T, times int32, err error) *failing {
+	d := &failing{EndlessDirect: rig.EndlessDirect{Endless: rig.NewEndless(t, 1, rig.Loads(1, 1)["udp"])}, err: err}
+	d.left.Store(times)
+	return d
+}
+
+func (d *failing) ReadReady(bufs [][]byte, sizes []int, offset int, wait bool) (int, error) {
+	d.reads.Add(1)
+	if d.left.Add(-1) >= 0 {
+		return 0, d.err
+	}
+	return d.EndlessDirect.ReadReady(bufs, sizes, offset, wait)
+}
+
+// TestLesson15DirectDeviceThatFails: what passes by itself is waited for,
+// patiently, with one line in the log; what does not is the reader's.
+func TestLesson15DirectDeviceThatFails(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		var lines []string
+		logf := func(format string, _ ...any) { lines = append(lines, format) }
+		dev := newFailing(t, 30, os.NewSyscallError("readv", syscall.ENOBUFS))
+		w := tstun.Wrap(logf, dev)
+		w.SetFilter(filter.NewAllowAll(nil))
+		began := time.Now()
+		n, err := w.Read(rig.Buffers(1), make([]int, 1), offset)
+		if n != 1 || err != nil || len(lines) != 1 || !strings.Contains(lines[0], "going on") {
+			t.Errorf("Read = %d, %v, logged %q; want a packet and one line", n, err, lines)
+		}
+		if waited := time.Since(began); waited < time.Second || waited > 3*time.Second {
+			t.Errorf("waited %v for 30 failures", waited)
+		}
+		w.Close()
+		wantErrClosed(t, w)
+	})
+	dev := newFailing(t, 1, syscall.EINVAL)
+	w := tstun.Wrap(nil, dev)
+	defer w.Close()
+	if _, err := w.Read(rig.Buffers(1), make([]int, 1), offset); err != syscall.EINVAL {
+		t.Errorf("Read: %v, want the device's error", err)
+	}
+}
+
+// TestCloseEndsAPatientRead: a device that fails for ever does not hold up
+// Close.
+func TestCloseEndsAPatientRead(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		dev := newFailing(t, 1<<30, syscall.ENOMEM)
+		w := tstun.Wrap(nil, dev)
+		done := make(chan struct{})
+		go func() {
+			defer close(done)
+			w.Read(rig.Buffers(1), make([]int, 1), offset)
+		}()
+		time.Sleep(10 * time.Second)
+		if n := dev.reads.Load(); n > 200 {
+			t.Errorf("asked %d times in 10 s", n)
+		}
+		w.Close()
+		<-done
+	})
+}
+
+func wantErrClosed(t *testing.T, w *tstun.Wrapper) {
+	t.Helper()
+	if _, err := w.Read(rig.Buffers(1), make([]int, 1), offset); err != tstun.ErrClosed {
+		t.Errorf("Read after Close: %v", err)
 	}
 }

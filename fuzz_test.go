@@ -6,6 +6,8 @@ import (
 
 	"tstun"
 	"tstun/filter"
+	"tstun/internal/rig"
+	"tstun/internal/rig/craft"
 	"tstun/packet"
 )
 
@@ -13,13 +15,13 @@ func fuzzSeeds(f *testing.F) {
 	for _, b := range [][]byte{
 		nil,
 		{0x45},
-		udp(peer4, 1, host4, 80, "payload"),
-		tcp(peer6, 1, host6, 80, packet.TCPSyn, ""),
-		echo(peer4, host4, 3, false),
-		fragment(udp(peer6, 1, host6, 80, "0123456789abcdef"), 0, 16, true),
+		craft.UDP(peer4, 1, host4, 80, "payload"),
+		craft.TCP(peer6, 1, host6, 80, packet.TCPSyn, ""),
+		craft.Echo(peer4, host4, 3, false),
+		craft.Fragment(craft.UDP(peer6, 1, host6, 80, "0123456789abcdef"), 0, 16, true),
 		packet.Generate(packet.TSMPPing{IPHeader: packet.IPHeader{Src: peer4, Dst: host4}}, nil),
-		fragment(udp(peer4, 1, host4, 2, "a payload to be cut"), 16, 8, false),
-		packet.Generate(packet.ICMPHeader{Src: peer4, Dst: host4, Type: 3, Code: 1}, udp(host4, 1, peer4, 2, "x")),
+		craft.Fragment(craft.UDP(peer4, 1, host4, 2, "a payload to be cut"), 16, 8, false),
+		packet.Generate(packet.ICMPHeader{Src: peer4, Dst: host4, Type: 3, Code: 1}, craft.UDP(host4, 1, peer4, 2, "x")),
 	} {
 		f.Add(b, uint8(0))
 		f.Add(b, uint8(0xff))
@@ -27,23 +29,23 @@ func fuzzSeeds(f *testing.F) {
 }
 
 // fuzzRig is a Wrapper with everything switched on that bits ask for.
-func fuzzRig(t *testing.T, bits uint8) *rig {
-	r := newRig(t, 2)
-	r.w.SetStatisticsEnabled(true)
-	r.w.SetReject(tstun.Reject(bits & 3))
+func fuzzRig(t *testing.T, bits uint8) *rig.Rig {
+	r := rig.New(t, 2)
+	r.W.SetStatisticsEnabled(true)
+	r.W.SetReject(tstun.Reject(bits & 3))
 	hook := func(p *packet.Parsed, _ *tstun.Wrapper) filter.Response {
 		_ = p.String()
 		return filter.Accept
 	}
-	r.w.PreFilterIn, r.w.PostFilterIn, r.w.PostFilterOut = hook, hook, hook
+	r.W.PreFilterIn, r.W.PostFilterIn, r.W.PostFilterOut = hook, hook, hook
 	if bits&4 != 0 {
-		r.allow(to(port(80)))
+		r.Allow(rig.To(rig.Port(80)))
 	} else {
-		r.w.SetFilter(filter.NewAllowAll(nil))
+		r.W.SetFilter(filter.NewAllowAll(nil))
 	}
 	if bits&8 != 0 {
-		p := tstun.Peer{Prefixes: local(), NAT: []tstun.NAT{{Host: host4, As: peer4}, {Host: host6, As: peer6}}, Jailed: bits&16 != 0}
-		if err := r.w.SetPeers([]tstun.Peer{p}); err != nil {
+		p := tstun.Peer{Prefixes: rig.Local(), NAT: []tstun.NAT{{Host: host4, As: peer4}, {Host: host6, As: peer6}}, Jailed: bits&16 != 0}
+		if err := r.W.SetPeers([]tstun.Peer{p}); err != nil {
 			t.Fatal(err)
 		}
 	}
@@ -64,15 +66,15 @@ func FuzzWrite(f *testing.F) {
 	fuzzSeeds(f)
 	f.Fuzz(func(t *testing.T, b []byte, bits uint8) {
 		r := fuzzRig(t, bits)
-		defer r.w.Close()
+		defer r.W.Close()
 		for range 2 {
-			for _, p := range r.fromPeer(bytes.Clone(b)) {
+			for _, p := range r.FromPeer(bytes.Clone(b)) {
 				if len(p) > len(b) || len(p) < 20 {
 					t.Fatalf("a packet of %d bytes became one of %d", len(b), len(p))
 				}
 			}
 		}
-		wantAccounted(t, "in", r.w.Counters().In, 2)
+		wantAccounted(t, "in", r.W.Counters().In, 2)
 	})
 }
 
@@ -84,23 +86,23 @@ func FuzzRead(f *testing.F) {
 			return
 		}
 		r := fuzzRig(t, bits)
-		defer r.w.Close()
-		for _, p := range r.fromHost(bytes.Clone(b), bytes.Clone(b)) {
+		defer r.W.Close()
+		for _, p := range r.FromHost(bytes.Clone(b), bytes.Clone(b)) {
 			if len(p) > len(b) || len(p) < 20 {
 				t.Fatalf("a packet of %d bytes became one of %d", len(b), len(p))
 			}
 		}
-		wantAccounted(t, "out", r.w.Counters().Out, 2)
-		if err := r.w.InjectOutbound(bytes.Clone(b)); err != nil {
+		wantAccounted(t, "out", r.W.Counters().Out, 2)
+		if err := r.W.InjectOutbound(bytes.Clone(b)); err != nil {
 			t.Fatal(err)
 		}
-		if got := r.read(1); len(got) != 1 {
+		if got := r.Read(1); len(got) != 1 {
 			t.Fatalf("%d packets came of one injected", len(got))
 		}
-		if err := r.w.InjectInboundCopy(b); err != nil {
+		if err := r.W.InjectInboundCopy(b); err != nil {
 			t.Fatal(err)
 		}
-		wantAccounted(t, "out", r.w.Counters().Out, 3)
-		wantAccounted(t, "in", r.w.Counters().In, 1)
+		wantAccounted(t, "out", r.W.Counters().Out, 3)
+		wantAccounted(t, "in", r.W.Counters().In, 1)
 	})
 }

@@ -6,11 +6,12 @@ import (
 	"net/netip"
 	"testing"
 
-	"gvisor.dev/gvisor/pkg/buffer"
 	"gvisor.dev/gvisor/pkg/tcpip/stack"
 
 	"tstun"
 	"tstun/filter"
+	"tstun/internal/rig"
+	"tstun/internal/rig/craft"
 	"tstun/ipproto"
 	"tstun/packet"
 )
@@ -22,20 +23,12 @@ func superPacket(src, dst netip.Addr, mss, size int, released *int) (*stack.Pack
 	for i := range payload {
 		payload[i] = byte(i * 31)
 	}
-	b := tcp(src, 1000, dst, 80, packet.TCPAck|packet.TCPPsh, string(payload))
+	b := craft.TCP(src, 1000, dst, 80, packet.TCPAck|packet.TCPPsh, string(payload))
 	g := stack.GSO{Type: stack.GSOTCPv4, NeedsCsum: true, CsumOffset: 16, MSS: uint16(mss), L3HdrLen: 20, MaxSize: 1 << 16}
 	if src.Is6() {
 		g.Type, g.L3HdrLen = stack.GSOTCPv6, 40
 	}
-	return gsoBuffer(b, g, func() { *released++ }), payload
-}
-
-// gsoBuffer returns a PacketBuffer of gVisor's that is to be cut as g says;
-// released is called at its end.
-func gsoBuffer(b []byte, g stack.GSO, released func()) *stack.PacketBuffer {
-	pkt := stack.NewPacketBuffer(stack.PacketBufferOptions{Payload: buffer.MakeWithData(b), OnRelease: released})
-	pkt.GSOOptions = g
-	return pkt
+	return rig.GSOBuffer(b, g, func() { *released++ }), payload
 }
 
 // wantSegments checks that the packets are right in every checksum and carry
@@ -44,11 +37,11 @@ func wantSegments(t *testing.T, segs [][]byte, src, dst netip.Addr, payload []by
 	t.Helper()
 	var got []byte
 	for i, s := range segs {
-		p := parse(t, s)
+		p := rig.Parse(t, s)
 		if p.IPProto != ipproto.TCP || p.Src.Addr() != src || p.Dst.Addr() != dst {
 			t.Fatalf("segment %d is %v", i, p)
 		}
-		wantChecksums(t, s)
+		craft.WantChecksums(t, s)
 		got = append(got, p.Payload()...)
 	}
 	if !bytes.Equal(got, payload) {
@@ -60,33 +53,33 @@ func wantSegments(t *testing.T, segs [][]byte, src, dst netip.Addr, payload []by
 // of segments fit into any number of buffers, over as many Reads as it takes.
 func TestLesson06EverySegmentCountAroundTheBuffers(t *testing.T) {
 	const mss = 111
-	as := map[bool]netip.Addr{false: randomAddr(false), true: randomAddr(true)}
-	families(t, func(t *testing.T, host, peer netip.Addr) {
+	as := map[bool]netip.Addr{false: craft.RandomAddr(false), true: craft.RandomAddr(true)}
+	rig.Families(t, func(t *testing.T, host, peer netip.Addr) {
 		for _, nat := range []bool{false, true} {
 			for _, batch := range []int{1, 2, 3, 8} {
 				for segments := 1; segments <= 2*batch+2; segments++ {
 					for _, size := range []int{segments*mss - 1, segments * mss, (segments-1)*mss + 1} {
-						r := newRig(t, batch)
-						r.w.SetFilter(filter.NewAllowAll(nil))
+						r := rig.New(t, batch)
+						r.W.SetFilter(filter.NewAllowAll(nil))
 						src := host
 						if nat {
 							src = as[host.Is6()]
 							p := tstun.Peer{Prefixes: []netip.Prefix{netip.PrefixFrom(peer, peer.BitLen())}, NAT: []tstun.NAT{{Host: host, As: src}}}
-							if err := r.w.SetPeers([]tstun.Peer{p}); err != nil {
+							if err := r.W.SetPeers([]tstun.Peer{p}); err != nil {
 								t.Fatal(err)
 							}
 						}
 						released := 0
 						pkt, payload := superPacket(host, peer, mss, size, &released)
-						if err := r.w.InjectOutboundPacketBuffer(pkt); err != nil {
+						if err := r.W.InjectOutboundPacketBuffer(pkt); err != nil {
 							t.Fatal(err)
 						}
-						segs := r.read(segments)
+						segs := r.Read(segments)
 						if len(segs) != segments || released != 1 {
 							t.Fatalf("%d segments, released %d times; want %d and once", len(segs), released, segments)
 						}
 						wantSegments(t, segs, src, peer, payload)
-						r.w.Close()
+						r.W.Close()
 					}
 				}
 			}
@@ -95,20 +88,20 @@ func TestLesson06EverySegmentCountAroundTheBuffers(t *testing.T) {
 }
 
 func TestLesson06SuperPacketToTheHost(t *testing.T) {
-	families(t, func(t *testing.T, host, peer netip.Addr) {
+	rig.Families(t, func(t *testing.T, host, peer netip.Addr) {
 		for _, size := range []int{1, 1219, 1220, 1221, 64_001} {
-			r := newRig(t, 4)
+			r := rig.New(t, 4)
 			released := 0
 			pkt, payload := superPacket(peer, host, 1220, size, &released)
-			if err := r.w.InjectInboundPacketBuffer(pkt); err != nil {
+			if err := r.W.InjectInboundPacketBuffer(pkt); err != nil {
 				t.Fatal(err)
 			}
-			wantSegments(t, r.dev.Written(), peer, host, payload)
+			wantSegments(t, r.Dev.Written(), peer, host, payload)
 			if released != 1 {
 				t.Errorf("PacketBuffer released %d times", released)
 			}
 			segments := uint64((size + 1219) / 1220)
-			if c := r.w.Counters(); c.In.Packets != segments {
+			if c := r.W.Counters(); c.In.Packets != segments {
 				t.Errorf("%d packets counted, want %d", c.In.Packets, segments)
 			}
 		}
@@ -116,8 +109,8 @@ func TestLesson06SuperPacketToTheHost(t *testing.T) {
 }
 
 func TestBadSuperPacketIsRefused(t *testing.T) {
-	r := newRig(t, 1)
-	r.w.SetFilter(filter.NewAllowAll(nil))
+	r := rig.New(t, 1)
+	r.W.SetFilter(filter.NewAllowAll(nil))
 	for i, g := range []stack.GSO{
 		{Type: stack.GSOTCPv4, MSS: 0, L3HdrLen: 20},
 		{Type: stack.GSOTCPv4, MSS: 100, L3HdrLen: 2000},
@@ -127,20 +120,20 @@ func TestBadSuperPacketIsRefused(t *testing.T) {
 			released := 0
 			in, _ := superPacket(peer4, host4, 100, 500, &released)
 			in.GSOOptions = g
-			if err := r.w.InjectInboundPacketBuffer(in); err == nil || released != 1 {
+			if err := r.W.InjectInboundPacketBuffer(in); err == nil || released != 1 {
 				t.Errorf("inbound: %v, released %d times; want an error, once", err, released)
 			}
 			out, _ := superPacket(host4, peer4, 100, 500, &released)
 			out.GSOOptions = g
 			if g.Type == stack.GSOTCPv4 && g.MSS > 0 { // only its bytes tell
-				r.wantDrop(false, filter.ReasonMalformed, func() {
-					if err := r.w.InjectOutboundPacketBuffer(out); err != nil {
+				r.WantDrop(false, filter.ReasonMalformed, func() {
+					if err := r.W.InjectOutboundPacketBuffer(out); err != nil {
 						t.Fatal(err)
 					}
-					r.dev.Send([]byte{})
-					r.read(1)
+					r.Dev.Send([]byte{})
+					r.Read(1)
 				})
-			} else if err := r.w.InjectOutboundPacketBuffer(out); err == nil {
+			} else if err := r.W.InjectOutboundPacketBuffer(out); err == nil {
 				t.Error("outbound: no error")
 			}
 			if released != 2 {
@@ -151,59 +144,59 @@ func TestBadSuperPacketIsRefused(t *testing.T) {
 }
 
 func TestPacketsThatGVisorCutItselfPass(t *testing.T) {
-	r := newRig(t, 1)
+	r := rig.New(t, 1)
 	released := 0
-	want := tcp(host4, 1, peer4, 2, packet.TCPAck, "data")
-	for _, inject := range []func(*stack.PacketBuffer) error{r.w.InjectOutboundPacketBuffer, r.w.InjectInboundPacketBuffer} {
-		pkt := packetBuffer(bytes.Clone(want), &released)
+	want := craft.TCP(host4, 1, peer4, 2, packet.TCPAck, "data")
+	for _, inject := range []func(*stack.PacketBuffer) error{r.W.InjectOutboundPacketBuffer, r.W.InjectInboundPacketBuffer} {
+		pkt := rig.PacketBuffer(bytes.Clone(want), &released)
 		pkt.GSOOptions = stack.GSO{Type: stack.GSOGvisor, MSS: 1200, L3HdrLen: 20}
 		if err := inject(pkt); err != nil {
 			t.Fatal(err)
 		}
 	}
-	wantPackets(t, "out", r.read(1), want)
-	wantPackets(t, "in", r.dev.Written(), want)
+	rig.WantPackets(t, "out", r.Read(1), want)
+	rig.WantPackets(t, "in", r.Dev.Written(), want)
 }
 
 func TestSuperPacketThatDoesNotFitIsCountedWhole(t *testing.T) {
-	r := newRig(t, 1)
-	r.bufs[0] = r.bufs[0][:offset+100]
+	r := rig.New(t, 1)
+	r.Bufs[0] = r.Bufs[0][:offset+100]
 	released := 0
 	pkt, _ := superPacket(host4, peer4, 111, 1110, &released)
-	small := udp(host4, 1, peer4, 2, "x")
-	if err := r.w.InjectOutboundPacketBuffer(pkt); err != nil {
+	small := craft.UDP(host4, 1, peer4, 2, "x")
+	if err := r.W.InjectOutboundPacketBuffer(pkt); err != nil {
 		t.Fatal(err)
 	}
-	if err := r.w.InjectOutbound(bytes.Clone(small)); err != nil {
+	if err := r.W.InjectOutbound(bytes.Clone(small)); err != nil {
 		t.Fatal(err)
 	}
-	wantPackets(t, "out", r.read(1), small)
-	if n := r.w.Counters().Out.Drops[filter.ReasonTooLarge]; n != 10 {
+	rig.WantPackets(t, "out", r.Read(1), small)
+	if n := r.W.Counters().Out.Drops[filter.ReasonTooLarge]; n != 10 {
 		t.Errorf("%d packets dropped as too large, want 10", n)
 	}
 }
 
 func TestSegmentsLongerThanAPacketAreRefused(t *testing.T) {
-	r := newRig(t, 1)
+	r := rig.New(t, 1)
 	released := 0
 	pkt, _ := superPacket(host4, peer4, 65_500, 65_490, &released)
-	if err := r.w.InjectOutboundPacketBuffer(pkt); err == nil || released != 1 {
+	if err := r.W.InjectOutboundPacketBuffer(pkt); err == nil || released != 1 {
 		t.Errorf("InjectOutboundPacketBuffer: %v, released %d times; want an error, once", err, released)
 	}
 }
 
 func TestInjectionAndHostTakeTurns(t *testing.T) {
-	r := newRig(t, 4)
-	r.w.SetFilter(filter.NewAllowAll(nil))
-	r.fromHost(udp(host4, 1, peer4, 2, "first"))
-	r.dev.Send(udp(host4, 1, peer4, 2, "host"))
+	r := rig.New(t, 4)
+	r.W.SetFilter(filter.NewAllowAll(nil))
+	r.FromHost(craft.UDP(host4, 1, peer4, 2, "first"))
+	r.Dev.Send(craft.UDP(host4, 1, peer4, 2, "host"))
 	for {
 		// Read until the pump has the host's packet ready: it comes out
 		// although there is always something injected.
-		if err := r.w.InjectOutbound(udp(host4, 3, peer4, 4, "injected")); err != nil {
+		if err := r.W.InjectOutbound(craft.UDP(host4, 3, peer4, 4, "injected")); err != nil {
 			t.Fatal(err)
 		}
-		if p := parse(t, r.read(1)[0]); p.Src.Port() == 1 {
+		if p := rig.Parse(t, r.Read(1)[0]); p.Src.Port() == 1 {
 			return
 		}
 	}

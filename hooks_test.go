@@ -8,6 +8,8 @@ import (
 
 	"tstun"
 	"tstun/filter"
+	"tstun/internal/rig"
+	"tstun/internal/rig/craft"
 	"tstun/packet"
 )
 
@@ -24,22 +26,22 @@ func record(order *[]string, name string, res filter.Response) tstun.FilterFunc 
 
 func TestHooksRunInOrder(t *testing.T) {
 	var order []string
-	r := newRig(t, 4)
-	r.w.PreFilterFromTunToEngine = record(&order, "engine", filter.Accept)
-	r.w.PreFilterFromTunToNetstack = record(&order, "netstack", filter.Accept)
-	r.w.PostFilterOut = record(&order, "post-out", filter.Accept)
-	r.w.PreFilterIn = record(&order, "pre-in", filter.Accept)
-	r.w.PostFilterIn = record(&order, "post-in", filter.Accept)
-	r.w.OnICMPEchoResponseReceived = func(*packet.Parsed) bool { order = append(order, "echo"); return false }
-	r.allow(to(port(80)))
+	r := rig.New(t, 4)
+	r.W.PreFilterFromTunToEngine = record(&order, "engine", filter.Accept)
+	r.W.PreFilterFromTunToNetstack = record(&order, "netstack", filter.Accept)
+	r.W.PostFilterOut = record(&order, "post-out", filter.Accept)
+	r.W.PreFilterIn = record(&order, "pre-in", filter.Accept)
+	r.W.PostFilterIn = record(&order, "post-in", filter.Accept)
+	r.W.OnICMPEchoResponseReceived = func(*packet.Parsed) bool { order = append(order, "echo"); return false }
+	r.Allow(rig.To(rig.Port(80)))
 
-	r.fromHost(udp(host4, 1, peer4, 1, "x"), echo(host4, peer4, 7, false))
+	r.FromHost(craft.UDP(host4, 1, peer4, 1, "x"), craft.Echo(host4, peer4, 7, false))
 	want := []string{"netstack", "engine", "post-out", "netstack", "engine", "post-out"}
 	if !slices.Equal(order, want) {
 		t.Errorf("outbound order %v, want %v", order, want)
 	}
 	order = nil
-	r.fromPeer(tcp(peer4, 1, host4, 80, packet.TCPSyn, ""), tcp(peer4, 1, host4, 81, packet.TCPSyn, ""), echo(peer4, host4, 7, true))
+	r.FromPeer(craft.TCP(peer4, 1, host4, 80, packet.TCPSyn, ""), craft.TCP(peer4, 1, host4, 81, packet.TCPSyn, ""), craft.Echo(peer4, host4, 7, true))
 	want = []string{"pre-in", "post-in", "pre-in", "echo", "pre-in", "post-in"}
 	if !slices.Equal(order, want) {
 		t.Errorf("inbound order %v, want %v", order, want)
@@ -48,17 +50,17 @@ func TestHooksRunInOrder(t *testing.T) {
 
 func TestHooksSeeEveryPacketOfARun(t *testing.T) {
 	var out, in int
-	r := newRig(t, 16)
-	r.w.PostFilterOut = func(*packet.Parsed, *tstun.Wrapper) filter.Response { out++; return filter.Accept }
-	r.w.PostFilterIn = func(*packet.Parsed, *tstun.Wrapper) filter.Response { in++; return filter.Accept }
-	r.w.SetFilter(filter.NewAllowAll(nil))
+	r := rig.New(t, 16)
+	r.W.PostFilterOut = func(*packet.Parsed, *tstun.Wrapper) filter.Response { out++; return filter.Accept }
+	r.W.PostFilterIn = func(*packet.Parsed, *tstun.Wrapper) filter.Response { in++; return filter.Accept }
+	r.W.SetFilter(filter.NewAllowAll(nil))
 	var there, back [][]byte
 	for i := range 16 {
-		there = append(there, udp(host4, 1, peer4, 1, fmt.Sprint(i)))
-		back = append(back, udp(peer4, 1, host4, 1, fmt.Sprint(i)))
+		there = append(there, craft.UDP(host4, 1, peer4, 1, fmt.Sprint(i)))
+		back = append(back, craft.UDP(peer4, 1, host4, 1, fmt.Sprint(i)))
 	}
-	wantPackets(t, "out", r.fromHost(there...), there...)
-	wantPackets(t, "in", r.fromPeer(back...), back...)
+	rig.WantPackets(t, "out", r.FromHost(there...), there...)
+	rig.WantPackets(t, "in", r.FromPeer(back...), back...)
 	if out != 16 || in != 16 {
 		t.Errorf("hooks saw %d and %d packets, want 16", out, in)
 	}
@@ -77,7 +79,7 @@ func TestLesson05HandledPacketsGoNowhereElse(t *testing.T) {
 	for name, set := range hooks {
 		for _, res := range []filter.Response{filter.Handled, filter.Drop, filter.DropSilently, filter.Response(99)} {
 			t.Run(fmt.Sprint(name, "/", res), func(t *testing.T) {
-				families(t, func(t *testing.T, host, peer netip.Addr) {
+				rig.Families(t, func(t *testing.T, host, peer netip.Addr) {
 					testHookResponse(t, set, name, res, host, peer)
 				})
 			})
@@ -86,11 +88,11 @@ func TestLesson05HandledPacketsGoNowhereElse(t *testing.T) {
 }
 
 func testHookResponse(t *testing.T, set func(*tstun.Wrapper, tstun.FilterFunc), name string, res filter.Response, host, peer netip.Addr) {
-	r := newRig(t, 2)
-	set(r.w, func(*packet.Parsed, *tstun.Wrapper) filter.Response { return res })
-	r.w.SetFilter(filter.NewAllowAll(nil))
-	r.w.SetStatisticsEnabled(true)
-	in, out := udp(peer, 5, host, 6, "in"), udp(host, 8, peer, 7, "outbound")
+	r := rig.New(t, 2)
+	set(r.W, func(*packet.Parsed, *tstun.Wrapper) filter.Response { return res })
+	r.W.SetFilter(filter.NewAllowAll(nil))
+	r.W.SetStatisticsEnabled(true)
+	in, out := craft.UDP(peer, 5, host, 6, "in"), craft.UDP(host, 8, peer, 7, "outbound")
 	inbound := name == "PreFilterIn" || name == "PostFilterIn"
 	wantIn, wantOut := [][]byte{in}, [][]byte{out}
 	if inbound {
@@ -98,14 +100,14 @@ func testHookResponse(t *testing.T, set func(*tstun.Wrapper, tstun.FilterFunc), 
 	} else {
 		wantOut = nil
 	}
-	wantPackets(t, "to the device", r.fromPeer(in), wantIn...)
-	wantPackets(t, "to WireGuard", r.fromHost(out), wantOut...)
+	rig.WantPackets(t, "to the device", r.FromPeer(in), wantIn...)
+	rig.WantPackets(t, "to WireGuard", r.FromHost(out), wantOut...)
 
 	taken := uint64(1)
 	if res != filter.Handled {
 		taken = 0
 	}
-	c := r.w.Counters()
+	c := r.W.Counters()
 	mine, size := c.Out, uint64(len(out))
 	if inbound {
 		mine, size = c.In, uint64(len(in))
@@ -114,7 +116,7 @@ func testHookResponse(t *testing.T, set func(*tstun.Wrapper, tstun.FilterFunc), 
 		t.Errorf("counted %+v, want %d taken", mine, taken)
 	}
 	var packets uint64
-	for _, n := range r.w.ExtractStatistics() {
+	for _, n := range r.W.ExtractStatistics() {
 		packets += n.RxPackets + n.TxPackets
 	}
 	if packets != 1+taken {
@@ -123,45 +125,45 @@ func testHookResponse(t *testing.T, set func(*tstun.Wrapper, tstun.FilterFunc), 
 }
 
 func TestOnICMPEchoResponseReceived(t *testing.T) {
-	families(t, func(t *testing.T, host, peer netip.Addr) {
-		r := newRig(t, 1)
-		r.allow(everything())
-		r.w.OnICMPEchoResponseReceived = func(p *packet.Parsed) bool { return p.EchoID() == 7 }
-		wantPackets(t, "consumed", r.fromPeer(echo(peer, host, 7, true)))
-		r.wantDrop(true, filter.ReasonNoFlow, func() { r.fromPeer(echo(peer, host, 8, true)) })
-		request := echo(peer, host, 7, false)
-		wantPackets(t, "request", r.fromPeer(request), request)
-		if c := r.w.Counters(); c.In.Packets != 2 {
+	rig.Families(t, func(t *testing.T, host, peer netip.Addr) {
+		r := rig.New(t, 1)
+		r.Allow(rig.Everything())
+		r.W.OnICMPEchoResponseReceived = func(p *packet.Parsed) bool { return p.EchoID() == 7 }
+		rig.WantPackets(t, "consumed", r.FromPeer(craft.Echo(peer, host, 7, true)))
+		r.WantDrop(true, filter.ReasonNoFlow, func() { r.FromPeer(craft.Echo(peer, host, 8, true)) })
+		request := craft.Echo(peer, host, 7, false)
+		rig.WantPackets(t, "request", r.FromPeer(request), request)
+		if c := r.W.Counters(); c.In.Packets != 2 {
 			t.Errorf("%d packets counted, want 2", c.In.Packets)
 		}
 	})
 }
 
 func TestTSMP(t *testing.T) {
-	families(t, func(t *testing.T, host, peer netip.Addr) {
+	rig.Families(t, func(t *testing.T, host, peer netip.Addr) {
 		var pongs []packet.TSMPPongReply
-		r := newRig(t, 2)
-		r.w.OnTSMPPongReceived = func(p packet.TSMPPongReply) { pongs = append(pongs, p) }
-		r.w.PeerAPIPort = func(a netip.Addr) (uint16, bool) { return 4242, a == host }
+		r := rig.New(t, 2)
+		r.W.OnTSMPPongReceived = func(p packet.TSMPPongReply) { pongs = append(pongs, p) }
+		r.W.PeerAPIPort = func(a netip.Addr) (uint16, bool) { return 4242, a == host }
 		ping := packet.Generate(packet.TSMPPing{IPHeader: packet.IPHeader{Src: peer, Dst: host}, Data: [8]byte{1, 2, 3}}, nil)
-		wantPackets(t, "ping", r.fromPeer(ping))
-		got := r.read(1)
+		rig.WantPackets(t, "ping", r.FromPeer(ping))
+		got := r.Read(1)
 		if len(got) != 1 {
 			t.Fatal("no pong")
 		}
-		pong, ok := parse(t, got[0]).AsTSMPPong()
+		pong, ok := rig.Parse(t, got[0]).AsTSMPPong()
 		if !ok || pong.Data != [8]byte{1, 2, 3} || pong.PeerAPIPort != 4242 {
 			t.Errorf("pong is %+v, %v", pong, ok)
 		}
-		if p := parse(t, got[0]); p.Src.Addr() != host || p.Dst.Addr() != peer {
+		if p := rig.Parse(t, got[0]); p.Src.Addr() != host || p.Dst.Addr() != peer {
 			t.Errorf("pong goes from %v to %v", p.Src, p.Dst)
 		}
 		back := packet.Generate(packet.TSMPPongReply{IPHeader: packet.IPHeader{Src: peer, Dst: host}, Data: [8]byte{9}, PeerAPIPort: 5}, nil)
-		wantPackets(t, "pong", r.fromPeer(back))
+		rig.WantPackets(t, "pong", r.FromPeer(back))
 		if len(pongs) != 1 || pongs[0].Data != [8]byte{9} || pongs[0].PeerAPIPort != 5 {
 			t.Errorf("OnTSMPPongReceived got %+v", pongs)
 		}
-		if c := r.w.Counters(); c.In.Packets != 2 || c.In.Dropped() != 0 {
+		if c := r.W.Counters(); c.In.Packets != 2 || c.In.Dropped() != 0 {
 			t.Errorf("counted %+v, want 2 packets and no drops", c.In)
 		}
 	})
@@ -170,21 +172,21 @@ func TestTSMP(t *testing.T) {
 // TestLesson14HostCannotForgeControlPackets: the host must not be able to
 // speak TSMP in the node's name, in no form.
 func TestLesson14HostCannotForgeControlPackets(t *testing.T) {
-	families(t, func(t *testing.T, host, peer netip.Addr) {
-		r := newRig(t, 1)
-		r.w.SetFilter(filter.NewAllowAll(nil))
+	rig.Families(t, func(t *testing.T, host, peer netip.Addr) {
+		r := rig.New(t, 1)
+		r.W.SetFilter(filter.NewAllowAll(nil))
 		header := packet.IPHeader{Src: host, Dst: peer}
 		whole := packet.Generate(packet.TSMPPing{IPHeader: header}, nil)
 		for name, pkt := range map[string][]byte{
 			"ping":           whole,
 			"pong":           packet.Generate(packet.TSMPPongReply{IPHeader: header}, nil),
 			"rejected":       packet.Generate(packet.TSMPRejected{Src: netip.AddrPortFrom(peer, 1), Dst: netip.AddrPortFrom(host, 2), Proto: 6, Reason: 'A'}, nil),
-			"first fragment": fragment(whole, 0, 8, true),
-			"later fragment": fragment(whole, 8, 1, false),
+			"first fragment": craft.Fragment(whole, 0, 8, true),
+			"later fragment": craft.Fragment(whole, 8, 1, false),
 			"no type":        packet.Generate(packet.IPHeader{Src: host, Dst: peer, Proto: 99}, nil),
 		} {
 			t.Run(name, func(t *testing.T) {
-				r.wantDrop(false, filter.ReasonHostTSMP, func() { wantPackets(t, "out", r.fromHost(pkt)) })
+				r.WantDrop(false, filter.ReasonHostTSMP, func() { rig.WantPackets(t, "out", r.FromHost(pkt)) })
 			})
 		}
 	})
@@ -193,7 +195,7 @@ func TestLesson14HostCannotForgeControlPackets(t *testing.T) {
 // TestPingOfNoHostIsNotAnswered: nobody can make the Wrapper speak in the name
 // of an address that is no host's.
 func TestPingOfNoHostIsNotAnswered(t *testing.T) {
-	r := newRig(t, 1)
+	r := rig.New(t, 1)
 	for _, h := range []packet.IPHeader{
 		{Src: peer4, Dst: netip.MustParseAddr("255.255.255.255")},
 		{Src: peer4, Dst: netip.MustParseAddr("224.0.0.1")},
@@ -201,26 +203,26 @@ func TestPingOfNoHostIsNotAnswered(t *testing.T) {
 		{Src: netip.MustParseAddr("ff02::1"), Dst: host6},
 	} {
 		ping := packet.Generate(packet.TSMPPing{IPHeader: h}, nil)
-		r.wantDrop(true, filter.ReasonBadTSMP, func() { wantPackets(t, "in", r.fromPeer(ping)) })
+		r.WantDrop(true, filter.ReasonBadTSMP, func() { rig.WantPackets(t, "in", r.FromPeer(ping)) })
 	}
-	if c := r.w.Counters(); c.Out.Packets != 0 {
+	if c := r.W.Counters(); c.Out.Packets != 0 {
 		t.Errorf("%d answers", c.Out.Packets)
 	}
 }
 
 func TestBadTSMPFromPeer(t *testing.T) {
-	families(t, func(t *testing.T, host, peer netip.Addr) {
-		r := newRig(t, 1)
-		r.w.SetFilter(filter.NewAllowAll(nil))
+	rig.Families(t, func(t *testing.T, host, peer netip.Addr) {
+		r := rig.New(t, 1)
+		r.W.SetFilter(filter.NewAllowAll(nil))
 		whole := packet.Generate(packet.TSMPPing{IPHeader: packet.IPHeader{Src: peer, Dst: host}}, nil)
 		for name, pkt := range map[string][]byte{
-			"first fragment": fragment(whole, 0, 8, true),
-			"later fragment": fragment(whole, 8, 1, false),
+			"first fragment": craft.Fragment(whole, 0, 8, true),
+			"later fragment": craft.Fragment(whole, 8, 1, false),
 			"unknown type":   packet.Generate(packet.IPHeader{Src: peer, Dst: host, Proto: 99}, []byte("zzzzzzzz")),
 			"too short":      packet.Generate(packet.IPHeader{Src: peer, Dst: host, Proto: 99}, []byte("p12345")),
 		} {
 			t.Run(name, func(t *testing.T) {
-				r.wantDrop(true, filter.ReasonBadTSMP, func() { wantPackets(t, "in", r.fromPeer(pkt)) })
+				r.WantDrop(true, filter.ReasonBadTSMP, func() { rig.WantPackets(t, "in", r.FromPeer(pkt)) })
 			})
 		}
 	})

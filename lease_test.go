@@ -14,6 +14,8 @@ import (
 
 	"tstun"
 	"tstun/filter"
+	"tstun/internal/rig"
+	"tstun/internal/rig/craft"
 	"tstun/key"
 	"tstun/packet"
 	"tstun/tundev"
@@ -41,18 +43,18 @@ var (
 
 // fickleRig is a rig on a device that loses packets.
 type fickleRig struct {
-	*rig
+	*rig.Rig
 	written [][]byte
 }
 
 func newTwins(t *testing.T, seed uint64) *twins {
 	s := &twins{
-		fickleRig: &fickleRig{rig: newRig(t, 40)}, plain: &fickleRig{rig: newRig(t, 1)}, rng: rand.New(rand.NewPCG(seed, 2)),
+		fickleRig: &fickleRig{Rig: rig.New(t, 40)}, plain: &fickleRig{Rig: rig.New(t, 1)}, rng: rand.New(rand.NewPCG(seed, 2)),
 		own: key.DiscoPublicFromRaw32([32]byte{1}),
 	}
 	s.both(func(r *fickleRig) {
-		r.dev.OnWrite(r.fickle)
-		r.w.PeerAPIPort = func(netip.Addr) (uint16, bool) { return 81, true }
+		r.Dev.OnWrite(r.fickle)
+		r.W.PeerAPIPort = func(netip.Addr) (uint16, bool) { return 81, true }
 	})
 	s.swap()
 	return s
@@ -85,39 +87,39 @@ var errFickle = errors.New("fickle")
 func (s *twins) swap() {
 	fresh := s.rng.IntN(4) == 0
 	c := filter.Config{
-		Matches:   []filter.Match{to(port(uint16(80 + s.rng.IntN(2))))},
-		Local:     local(host4, host6, second4),
+		Matches:   []filter.Match{rig.To(rig.Port(uint16(80 + s.rng.IntN(2))))},
+		Local:     rig.Local(host4, host6, second4),
 		Keep:      s.rng.IntN(3) == 0,
 		ShieldsUp: s.rng.IntN(6) == 0,
 		LooseTCP:  s.rng.IntN(6) == 0,
 	}
 	if s.rng.IntN(3) == 0 {
-		c.Local = local(host6)
+		c.Local = rig.Local(host6)
 	}
 	s.both(func(r *fickleRig) {
 		c := c
-		if old := r.w.GetFilter(); old != nil && !fresh {
+		if old := r.W.GetFilter(); old != nil && !fresh {
 			c.State = old.State()
 		}
 		f, err := filter.New(c)
 		if err != nil {
-			s.t.Fatal(err)
+			s.T.Fatal(err)
 		}
-		r.w.SetFilter(f)
+		r.W.SetFilter(f)
 	})
 }
 
 func (s *twins) setPeers() {
 	var peers []tstun.Peer
 	if s.rng.IntN(3) > 0 {
-		peers = append(peers, tstun.Peer{Prefixes: local(jailedPeer), Jailed: true})
+		peers = append(peers, tstun.Peer{Prefixes: rig.Local(jailedPeer), Jailed: true})
 	}
 	if s.rng.IntN(3) > 0 {
-		peers = append(peers, tstun.Peer{Prefixes: local(natPeer), NAT: []tstun.NAT{{Host: host4, As: second4}, {Host: second4, As: alias}}})
+		peers = append(peers, tstun.Peer{Prefixes: rig.Local(natPeer), NAT: []tstun.NAT{{Host: host4, As: second4}, {Host: second4, As: alias}}})
 	}
 	s.both(func(r *fickleRig) {
-		if err := r.w.SetPeers(peers); err != nil {
-			s.t.Fatal(err)
+		if err := r.W.SetPeers(peers); err != nil {
+			s.T.Fatal(err)
 		}
 	})
 }
@@ -129,10 +131,10 @@ func (s *twins) packet(inbound bool, host, peer netip.Addr, isTCP bool) []byte {
 	}
 	if !isTCP {
 		if s.rng.IntN(10) == 0 {
-			p := parse(s.t, disco(src.Addr(), dst.Addr(), s.own))
-			return udp(src.Addr(), src.Port(), dst.Addr(), dst.Port(), string(p.Payload()))
+			p := rig.Parse(s.T, disco(src.Addr(), dst.Addr(), s.own))
+			return craft.UDP(src.Addr(), src.Port(), dst.Addr(), dst.Port(), string(p.Payload()))
 		}
-		return udp(src.Addr(), src.Port(), dst.Addr(), dst.Port(), fmt.Sprintf("%020d", s.rng.IntN(1000)))
+		return craft.UDP(src.Addr(), src.Port(), dst.Addr(), dst.Port(), fmt.Sprintf("%020d", s.rng.IntN(1000)))
 	}
 	flags := packet.TCPAck
 	switch s.rng.IntN(25) {
@@ -147,7 +149,7 @@ func (s *twins) packet(inbound bool, host, peer netip.Addr, isTCP bool) []byte {
 	case 4, 5:
 		flags |= packet.TCPPsh
 	}
-	return tcp(src.Addr(), src.Port(), dst.Addr(), dst.Port(), flags, fmt.Sprintf("%020d", s.rng.IntN(1000)))
+	return craft.TCP(src.Addr(), src.Port(), dst.Addr(), dst.Port(), flags, fmt.Sprintf("%020d", s.rng.IntN(1000)))
 }
 
 // traffic is runs of few flows of one direction.
@@ -164,7 +166,7 @@ func (s *twins) traffic(inbound bool) (pkts [][]byte) {
 		for range min(n-len(pkts), 1+s.rng.IntN(8)) {
 			b := s.packet(inbound, host, peer, isTCP)
 			if s.rng.IntN(20) == 0 {
-				b = fragment(b, 0, 24, true)
+				b = craft.Fragment(b, 0, 24, true)
 			}
 			pkts = append(pkts, b)
 		}
@@ -174,48 +176,41 @@ func (s *twins) traffic(inbound bool) (pkts [][]byte) {
 
 // alone has f called without leases.
 func (s *twins) alone(f func(w *tstun.Wrapper)) {
-	s.plain.w.SetDiscoKey(s.disco)
-	f(s.plain.w)
-}
-
-func clones(pkts [][]byte) (bufs [][]byte) {
-	for _, p := range pkts {
-		bufs = append(bufs, append(make([]byte, offset), p...))
-	}
-	return bufs
+	s.plain.W.SetDiscoKey(s.disco)
+	f(s.plain.W)
 }
 
 func (s *twins) in() {
 	pkts := s.traffic(true)
-	if _, err := s.w.Write(clones(pkts), offset); err != nil && !errors.Is(err, errFickle) {
-		s.t.Fatal(err)
+	if _, err := s.W.Write(rig.Wire(pkts...), offset); err != nil && !errors.Is(err, errFickle) {
+		s.T.Fatal(err)
 	}
-	for _, b := range clones(pkts) {
+	for _, b := range rig.Wire(pkts...) {
 		s.alone(func(w *tstun.Wrapper) { w.Write([][]byte{b}, offset) })
 	}
-	wantPackets(s.t, "in", s.written, s.plain.written...)
+	rig.WantPackets(s.T, "in", s.written, s.plain.written...)
 	s.written, s.plain.written = nil, nil
 }
 
 func (s *twins) out() {
 	pkts := s.traffic(false)
-	got := s.fromHost(pkts...)
+	got := s.FromHost(pkts...)
 	var want [][]byte
 	for _, b := range pkts {
-		s.alone(func(*tstun.Wrapper) { want = append(want, s.plain.fromHost(b)...) })
+		s.alone(func(*tstun.Wrapper) { want = append(want, s.plain.FromHost(b)...) })
 	}
-	wantPackets(s.t, "out", got, want...)
+	rig.WantPackets(s.T, "out", got, want...)
 }
 
 func (s *twins) inject() {
 	out, in := s.traffic(false)[0], s.traffic(true)[0]
 	s.both(func(r *fickleRig) {
-		if err := r.w.InjectOutbound(bytes.Clone(out)); err != nil {
-			s.t.Fatal(err)
+		if err := r.W.InjectOutbound(bytes.Clone(out)); err != nil {
+			s.T.Fatal(err)
 		}
-		r.read(1)
-		if err := r.w.InjectInboundCopy(in); err != nil && !errors.Is(err, errFickle) {
-			s.t.Fatal(err)
+		r.Read(1)
+		if err := r.W.InjectInboundCopy(in); err != nil && !errors.Is(err, errFickle) {
+			s.T.Fatal(err)
 		}
 	})
 }
@@ -228,10 +223,10 @@ func (s *twins) step() {
 		s.setPeers()
 	case 2:
 		s.disco = []key.DiscoPublic{{}, s.own}[s.rng.IntN(2)]
-		s.both(func(r *fickleRig) { r.w.SetDiscoKey(s.disco) })
+		s.both(func(r *fickleRig) { r.W.SetDiscoKey(s.disco) })
 	case 3, 4:
 		on := s.rng.IntN(3) > 0
-		s.both(func(r *fickleRig) { r.w.SetStatisticsEnabled(on) })
+		s.both(func(r *fickleRig) { r.W.SetStatisticsEnabled(on) })
 	case 5:
 		s.compare()
 	case 6, 7:
@@ -246,12 +241,12 @@ func (s *twins) step() {
 }
 
 func (s *twins) compare() {
-	s.t.Helper()
-	if got, want := s.w.ExtractStatistics(), s.plain.w.ExtractStatistics(); !maps.Equal(got, want) {
-		s.t.Errorf("statistics\n%v\nwant\n%v", got, want)
+	s.T.Helper()
+	if got, want := s.W.ExtractStatistics(), s.plain.W.ExtractStatistics(); !maps.Equal(got, want) {
+		s.T.Errorf("statistics\n%v\nwant\n%v", got, want)
 	}
-	if got, want := fmt.Sprint(s.w.Counters()), fmt.Sprint(s.plain.w.Counters()); got != want {
-		s.t.Errorf("counters\n%v\nwant\n%v", got, want)
+	if got, want := fmt.Sprint(s.W.Counters()), fmt.Sprint(s.plain.W.Counters()); got != want {
+		s.T.Errorf("counters\n%v\nwant\n%v", got, want)
 	}
 }
 
@@ -292,23 +287,23 @@ func TestLeasesPassWithTime(t *testing.T) {
 // apart, for long, and then late.
 func wantOpen(t *testing.T, timeout, gap, slack time.Duration) {
 	r := idleRig(t, true)
-	defer r.w.Close()
-	f, err := filter.New(filter.Config{Local: local(), Limits: filter.Limits{UDPUnreplied: timeout, UDPReplied: timeout}})
+	defer r.W.Close()
+	f, err := filter.New(filter.Config{Local: rig.Local(), Limits: filter.Limits{UDPUnreplied: timeout, UDPReplied: timeout}})
 	must(t, err)
-	r.w.SetFilter(f)
-	r.fromHost(udp(host4, 2, peer4, 1, "x"))
-	answer := udp(peer4, 1, host4, 2, "x")
-	wantPackets(t, "the first", r.fromPeer(answer), answer)
+	r.W.SetFilter(f)
+	r.FromHost(craft.UDP(host4, 2, peer4, 1, "x"))
+	answer := craft.UDP(peer4, 1, host4, 2, "x")
+	rig.WantPackets(t, "the first", r.FromPeer(answer), answer)
 	for since := time.Duration(0); since < 3*timeout; since += gap {
 		time.Sleep(gap)
-		if got := r.fromPeer(answer); len(got) != 1 {
+		if got := r.FromPeer(answer); len(got) != 1 {
 			t.Fatalf("timeout %v, packets %v apart: one was refused after %v", timeout, gap, since)
 		}
 	}
 	time.Sleep(timeout - slack - 1)
-	wantPackets(t, "in time", r.fromPeer(answer), answer)
+	rig.WantPackets(t, "in time", r.FromPeer(answer), answer)
 	time.Sleep(timeout)
-	r.wantDrop(true, filter.ReasonNoRule, func() { r.fromPeer(answer) })
+	r.WantDrop(true, filter.ReasonNoRule, func() { r.FromPeer(answer) })
 	if t.Failed() {
 		t.Logf("timeout %v, packets %v apart", timeout, gap)
 	}

@@ -14,7 +14,9 @@ import (
 
 	"tstun"
 	"tstun/filter"
-	"tstun/internal/testdev"
+	"tstun/internal/rig"
+	"tstun/internal/rig/craft"
+	"tstun/internal/rig/testdev"
 	"tstun/packet"
 )
 
@@ -42,12 +44,13 @@ func (l *logLines) with(text string) (found []string) {
 	return found
 }
 
-// loggingRig is newRig whose log can be read.
-func loggingRig(t testing.TB) (*rig, *logLines) {
+// loggingRig returns a Rig whose log can be read.
+func loggingRig(t testing.TB) (*rig.Rig, *logLines) {
 	log := new(logLines)
-	r := &rig{t: t, dev: testdev.New(4), bufs: makeBufs(4), sizes: make([]int, 4)}
-	r.w = tstun.Wrap(log.logf, r.dev)
-	t.Cleanup(func() { r.w.Close() })
+	dev := testdev.New(4)
+	r := rig.Of(t, tstun.Wrap(log.logf, dev), 4)
+	r.Dev = dev
+	t.Cleanup(func() { r.W.Close() })
 	return r, log
 }
 
@@ -58,14 +61,14 @@ func wantLines(t *testing.T, log *logLines, text string, want int) {
 	}
 }
 
-var out4, in4 = udp(host4, 1, peer4, 2, "x"), udp(peer4, 2, host4, 1, "x")
+var out4, in4 = craft.UDP(host4, 1, peer4, 2, "x"), craft.UDP(peer4, 2, host4, 1, "x")
 
 func TestMistakeNoFilter(t *testing.T) {
 	const line = "no filter is set, so every packet is dropped: call SetFilter"
 	t.Run("inbound", func(t *testing.T) {
 		r, log := loggingRig(t)
 		for range 3 {
-			r.fromPeer(in4, in4)
+			r.FromPeer(in4, in4)
 			wantLines(t, log, line, 1)
 		}
 	})
@@ -73,55 +76,55 @@ func TestMistakeNoFilter(t *testing.T) {
 		r, log := loggingRig(t)
 		wantLines(t, log, line, 0)
 		for range 3 {
-			r.fromHost(out4)
+			r.FromHost(out4)
 			wantLines(t, log, line, 1)
 		}
-		r.fromPeer(in4)
+		r.FromPeer(in4)
 		wantLines(t, log, line, 1)
 	})
 	t.Run("taken away on purpose", func(t *testing.T) {
 		r, log := loggingRig(t)
-		r.w.SetFilter(nil)
-		r.fromHost(out4)
-		r.fromPeer(in4)
+		r.W.SetFilter(nil)
+		r.FromHost(out4)
+		r.FromPeer(in4)
 		wantLines(t, log, line, 0)
 	})
 	t.Run("nothing lost", func(t *testing.T) {
 		r, log := loggingRig(t)
-		r.w.PreFilterIn = func(*packet.Parsed, *tstun.Wrapper) filter.Response { return filter.Handled }
-		r.fromPeer(in4)
+		r.W.PreFilterIn = func(*packet.Parsed, *tstun.Wrapper) filter.Response { return filter.Handled }
+		r.FromPeer(in4)
 		wantLines(t, log, line, 0)
 	})
 }
 
 func TestMistakeNothingLocal(t *testing.T) {
 	const line = "set Local in filter.Config to the host's addresses"
-	set := func(r *rig, c filter.Config) {
+	set := func(r *rig.Rig, c filter.Config) {
 		f, err := filter.New(c)
 		if err != nil {
 			t.Fatal(err)
 		}
-		r.w.SetFilter(f)
+		r.W.SetFilter(f)
 	}
 	t.Run("forgotten", func(t *testing.T) {
 		r, log := loggingRig(t)
-		set(r, filter.Config{Matches: []filter.Match{everything()}})
-		r.fromHost(out4)
+		set(r, filter.Config{Matches: []filter.Match{rig.Everything()}})
+		r.FromHost(out4)
 		wantLines(t, log, line, 0) // it goes out
 		for range 3 {
-			r.fromPeer(in4)
+			r.FromPeer(in4)
 			wantLines(t, log, line, 1)
 		}
 		set(r, filter.Config{})
-		r.fromPeer(in4)
+		r.FromPeer(in4)
 		wantLines(t, log, line, 1)
 	})
 	t.Run("another address", func(t *testing.T) {
 		r, log := loggingRig(t)
-		set(r, filter.Config{Matches: []filter.Match{everything()}, Local: local(peer4)})
-		r.fromPeer(in4)
+		set(r, filter.Config{Matches: []filter.Match{rig.Everything()}, Local: rig.Local(peer4)})
+		r.FromPeer(in4)
 		wantLines(t, log, line, 0)
-		if n := r.w.Counters().In.Drops[filter.ReasonNotLocal]; n != 1 {
+		if n := r.W.Counters().In.Drops[filter.ReasonNotLocal]; n != 1 {
 			t.Errorf("%d drops as not local, want 1", n)
 		}
 	})
@@ -129,9 +132,9 @@ func TestMistakeNothingLocal(t *testing.T) {
 
 func TestMistakeNobodyReads(t *testing.T) {
 	const line = "Read was never called"
-	inject := func(r *rig, n int) {
+	inject := func(r *rig.Rig, n int) {
 		for range n {
-			_ = r.w.InjectOutbound(udp(host4, 1, peer4, 2, "x"))
+			_ = r.W.InjectOutbound(craft.UDP(host4, 1, peer4, 2, "x"))
 		}
 	}
 	t.Run("never", func(t *testing.T) {
@@ -144,21 +147,21 @@ func TestMistakeNobodyReads(t *testing.T) {
 	t.Run("once", func(t *testing.T) {
 		r, log := loggingRig(t)
 		inject(r, 1)
-		r.read(1)
+		r.Read(1)
 		inject(r, 1034)
-		if n := r.w.Counters().QueueOverflows; n != 10 {
+		if n := r.W.Counters().QueueOverflows; n != 10 {
 			t.Errorf("%d overflows, want 10", n)
 		}
 		wantLines(t, log, line, 0)
 	})
 	t.Run("from a hook of the first Read", func(t *testing.T) {
 		r, log := loggingRig(t)
-		r.w.SetFilter(filter.NewAllowAll(nil))
-		r.w.PostFilterOut = func(*packet.Parsed, *tstun.Wrapper) filter.Response {
+		r.W.SetFilter(filter.NewAllowAll(nil))
+		r.W.PostFilterOut = func(*packet.Parsed, *tstun.Wrapper) filter.Response {
 			inject(r, 1034)
 			return filter.Accept
 		}
-		r.fromHost(out4)
+		r.FromHost(out4)
 		wantLines(t, log, line, 0)
 	})
 }
@@ -169,23 +172,23 @@ const neverUp = "call Up of wireguard-go's device"
 func TestMistakeSilence(t *testing.T) {
 	tests := []struct {
 		name string
-		each func(r *rig) // once a second
+		each func(r *rig.Rig) // once a second
 		want int
 	}{
-		{"from the host", func(r *rig) { r.fromHost(out4) }, 1},
-		{"injected", func(r *rig) {
-			_ = r.w.InjectOutbound(udp(host4, 1, peer4, 2, "x"))
-			r.read(1)
+		{"from the host", func(r *rig.Rig) { r.FromHost(out4) }, 1},
+		{"injected", func(r *rig.Rig) {
+			_ = r.W.InjectOutbound(craft.UDP(host4, 1, peer4, 2, "x"))
+			r.Read(1)
 		}, 1},
-		{"answered", func(r *rig) { r.fromHost(out4); r.fromPeer(in4) }, 0},
-		{"only inbound", func(r *rig) { r.fromPeer(in4) }, 0},
-		{"dropped", func(r *rig) { r.fromHost(udp(host4, 1, host4, 2, "x")[:10]) }, 0},
+		{"answered", func(r *rig.Rig) { r.FromHost(out4); r.FromPeer(in4) }, 0},
+		{"only inbound", func(r *rig.Rig) { r.FromPeer(in4) }, 0},
+		{"dropped", func(r *rig.Rig) { r.FromHost(craft.UDP(host4, 1, host4, 2, "x")[:10]) }, 0},
 	}
 	for _, tt := range tests {
 		t.Run(tt.name, func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
 				r, log := loggingRig(t)
-				r.w.SetFilter(filter.NewAllowAll(nil))
+				r.W.SetFilter(filter.NewAllowAll(nil))
 				for second := range 20 {
 					tt.each(r)
 					if second < 5 {
@@ -200,12 +203,12 @@ func TestMistakeSilence(t *testing.T) {
 	t.Run("answered late", func(t *testing.T) {
 		synctest.Test(t, func(t *testing.T) {
 			r, log := loggingRig(t)
-			r.w.SetFilter(filter.NewAllowAll(nil))
-			r.fromHost(out4)
-			r.fromPeer(in4)
+			r.W.SetFilter(filter.NewAllowAll(nil))
+			r.FromHost(out4)
+			r.FromPeer(in4)
 			for range 20 {
 				time.Sleep(time.Second)
-				r.fromHost(out4)
+				r.FromHost(out4)
 			}
 			wantLines(t, log, neverUp, 0)
 		})
@@ -217,25 +220,25 @@ func TestMistakeSilence(t *testing.T) {
 // reach it. That is what the line about silence is for.
 func TestMistakeNeverUp(t *testing.T) {
 	r, _ := loggingRig(t)
-	r.w.SetFilter(filter.NewAllowAll(nil))
+	r.W.SetFilter(filter.NewAllowAll(nil))
 	passed := make(chan struct{})
-	r.w.PostFilterOut = func(*packet.Parsed, *tstun.Wrapper) filter.Response {
+	r.W.PostFilterOut = func(*packet.Parsed, *tstun.Wrapper) filter.Response {
 		passed <- struct{}{}
 		return filter.Accept
 	}
 	var wgLog logLines
-	wg := device.NewDevice(r.w, conn.NewDefaultBind(), &device.Logger{Verbosef: wgLog.logf, Errorf: wgLog.logf})
+	wg := device.NewDevice(r.W, conn.NewDefaultBind(), &device.Logger{Verbosef: wgLog.logf, Errorf: wgLog.logf})
 	defer wg.Close()
 	const peer = "public_key=00000000000000000000000000000000000000000000000000000000000000aa\nallowed_ip=0.0.0.0/0\n"
 	if err := wg.IpcSet("private_key=" + strings.Repeat("00", 31) + "40\n" + peer); err != nil {
 		t.Fatal(err)
 	}
-	r.dev.Event(tun.EventUp)
-	if e := <-r.w.EventsUpDown(); e != tun.EventUp {
+	r.Dev.Event(tun.EventUp)
+	if e := <-r.W.EventsUpDown(); e != tun.EventUp {
 		t.Errorf("event %v, want up", e)
 	}
 	for range 3 {
-		r.dev.Send(out4)
+		r.Dev.Send(out4)
 		<-passed
 	}
 	wg.Close() // after which its routines have logged all that they do

@@ -1,6 +1,7 @@
 package tstun_test
 
 import (
+	"bytes"
 	"errors"
 	"fmt"
 	"os"
@@ -8,7 +9,13 @@ import (
 	"syscall"
 	"testing"
 
+	"golang.zx2c4.com/wireguard/tun"
+
 	"tstun"
+	"tstun/filter"
+	"tstun/internal/rig"
+	"tstun/internal/rig/craft"
+	"tstun/internal/rig/testdev"
 	"tstun/tundev"
 )
 
@@ -43,5 +50,74 @@ func TestNewSaysWhatFailed(t *testing.T) {
 	dev, name, err := tstun.New(nil, "a name that cannot be")
 	if err == nil || dev != nil || name != "" || !strings.HasPrefix(err.Error(), "tstun: ") || !strings.Contains(err.Error(), "a name that cannot be") {
 		t.Errorf("New = %v, %q, %v; want an error that names the device", dev, name, err)
+	}
+}
+
+var (
+	hostMAC = []byte{2, 0, 0, 0, 0, 1}
+	peerMAC = []byte{2, 't', 's', 't', 'u', 'n'} // of all that is beyond the TAP
+)
+
+// frame is an Ethernet frame from the host.
+func frame(typ uint16, payload []byte) []byte {
+	f := append(bytes.Clone(peerMAC), hostMAC...)
+	return append(append(f, byte(typ>>8), byte(typ)), payload...)
+}
+
+// TestWrapTAP: the Wrapper of an Ethernet device carries IP packets, filters
+// them, and finds the host's address by itself.
+func TestWrapTAP(t *testing.T) {
+	for _, tt := range []struct {
+		name string
+		typ  uint16
+		out  []byte
+		in   []byte
+		bad  []byte
+	}{
+		{"IPv4", 0x0800, craft.UDP(host4, 1, peer4, 2, "out"), craft.UDP(peer4, 2, host4, 1, "in"), craft.UDP(peer4, 3, host4, 1, "in")},
+		{"IPv6", 0x86dd, craft.UDP(host6, 1, peer6, 2, "out"), craft.UDP(peer6, 2, host6, 1, "in"), craft.UDP(peer6, 3, host6, 1, "in")},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			dev := testdev.New(1)
+			w := tstun.WrapTAP(t.Logf, dev)
+			defer w.Close()
+			r := rig.Of(t, w, 1)
+			r.Dev = dev
+			r.Allow()
+			if w.Unwrap() != tun.Device(dev) {
+				t.Error("Unwrap is not the device that WrapTAP got")
+			}
+			dev.Send(frame(tt.typ, tt.out))
+			rig.WantPackets(t, "out", r.Read(1), tt.out)
+			got := r.FromPeer(tt.in)
+			if len(got) != 1 || !bytes.Equal(got[0][:6], hostMAC) || !bytes.Equal(got[0][14:], tt.in) || got[0][12] != byte(tt.typ>>8) {
+				t.Errorf("the host got %x, want its own MAC and %x", got, tt.in)
+			}
+			r.WantDrop(true, filter.ReasonNoRule, func() { rig.WantPackets(t, "refused", r.FromPeer(tt.bad)) })
+		})
+	}
+}
+
+func TestWrapTAPAnswersARP(t *testing.T) {
+	dev := testdev.New(1)
+	w := tstun.WrapTAP(t.Logf, dev)
+	w.SetFilter(filter.NewAllowAll(nil))
+	ended := make(chan error)
+	go func() {
+		_, err := w.Unbatched().Read(make([]byte, 2000), offset)
+		ended <- err
+	}()
+	request := []byte{0, 1, 8, 0, 6, 4, 0, 1} // Ethernet, IPv4, request: RFC 826
+	request = append(append(request, hostMAC...), host4.AsSlice()...)
+	request = append(append(request, make([]byte, 6)...), peer4.AsSlice()...)
+	dev.Send(frame(0x0806, request))
+	reply := dev.Next()
+	if len(reply) < 42 || !bytes.Equal(reply[:6], hostMAC) || reply[21] != 2 || !bytes.Equal(reply[22:28], peerMAC) || !bytes.Equal(reply[28:32], peer4.AsSlice()) {
+		t.Errorf("ARP reply %x, want one that says where %v is", reply, peer4)
+	}
+	w.Close()
+	rig.WantClosed(t, "Read", <-ended)
+	if c := w.Counters(); c.Out.Packets != 0 || c.In.Packets != 0 {
+		t.Errorf("counted %+v, want no packets", c)
 	}
 }

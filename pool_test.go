@@ -9,8 +9,8 @@ import (
 	"weak"
 
 	"tstun/filter"
-	"tstun/internal/testdev"
-	"tstun/packet"
+	"tstun/internal/rig/craft"
+	"tstun/internal/rig/testdev"
 )
 
 // meeting is a device whose Write waits until so many are going on at once.
@@ -38,9 +38,9 @@ func (m *meeting) write(bufs [][]byte, _ int) (int, error) {
 // poolTraffic is a batch of one peer: a run of one flow, another flow and a
 // packet that is refused.
 func poolTraffic(peer byte) [][]byte {
-	src, dst := netip.AddrFrom4([4]byte{100, 64, 1, peer}), netip.MustParseAddr("100.64.0.1")
+	src, dst := netip.AddrFrom4([4]byte{100, 64, 1, peer}), craft.Host4
 	one := func(sport, dport uint16, payload string) []byte {
-		return packet.Generate(packet.UDPHeader{Src: netip.AddrPortFrom(src, sport), Dst: netip.AddrPortFrom(dst, dport)}, []byte(payload))
+		return craft.UDP(src, sport, dst, dport, payload)
 	}
 	return [][]byte{one(1, 80, "x"), one(1, 80, "xy"), one(1, 80, "xyz"), one(2, 80, ""), one(1, 81, "refused"), one(1, 80, "x")}
 }

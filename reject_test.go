@@ -9,23 +9,26 @@ import (
 
 	"tstun"
 	"tstun/filter"
+	"tstun/internal/rig"
+	"tstun/internal/rig/craft"
+	"tstun/internal/rig/race"
 	"tstun/ipproto"
 	"tstun/packet"
 )
 
 func TestRejectReset(t *testing.T) {
-	families(t, func(t *testing.T, host, peer netip.Addr) {
-		r := newRig(t, 1)
-		r.allow(to(port(80)))
-		r.w.SetReject(tstun.RejectReset)
-		r.fromPeer(tcp(peer, 1000, host, 81, packet.TCPSyn, ""))
-		p := parse(t, r.read(1)[0])
+	rig.Families(t, func(t *testing.T, host, peer netip.Addr) {
+		r := rig.New(t, 1)
+		r.Allow(rig.To(rig.Port(80)))
+		r.W.SetReject(tstun.RejectReset)
+		r.FromPeer(craft.TCP(peer, 1000, host, 81, packet.TCPSyn, ""))
+		p := rig.Parse(t, r.Read(1)[0])
 		if p.IPProto != ipproto.TCP || p.TCPFlags&packet.TCPRst == 0 || p.Src != netip.AddrPortFrom(host, 81) || p.Dst != netip.AddrPortFrom(peer, 1000) {
 			t.Errorf("answer to a SYN is %v, want a reset", p)
 		}
-		refused := udp(peer, 1000, host, 81, "x")
-		r.fromPeer(refused)
-		p = parse(t, r.read(1)[0])
+		refused := craft.UDP(peer, 1000, host, 81, "x")
+		r.FromPeer(refused)
+		p = rig.Parse(t, r.Read(1)[0])
 		var quote packet.Parsed
 		if !p.IsError() || p.Dst.Addr() != peer || !p.Quoted(&quote) || quote.Src != netip.AddrPortFrom(peer, 1000) {
 			t.Errorf("answer to UDP is %v, want an ICMP error that quotes it", p)
@@ -35,17 +38,17 @@ func TestRejectReset(t *testing.T) {
 
 func TestRejectTSMP(t *testing.T) {
 	for _, shieldsUp := range []bool{false, true} {
-		families(t, func(t *testing.T, host, peer netip.Addr) {
-			r := newRig(t, 1)
-			f, err := filter.New(filter.Config{Local: local(), ShieldsUp: shieldsUp})
+		rig.Families(t, func(t *testing.T, host, peer netip.Addr) {
+			r := rig.New(t, 1)
+			f, err := filter.New(filter.Config{Local: rig.Local(), ShieldsUp: shieldsUp})
 			if err != nil {
 				t.Fatal(err)
 			}
-			r.w.SetFilter(f)
-			r.w.SetReject(tstun.RejectTSMP)
-			r.fromPeer(tcp(peer, 1000, host, 81, packet.TCPSyn, ""))
-			answer := r.read(1)[0]
-			got, ok := parse(t, answer).AsTSMPRejected()
+			r.W.SetFilter(f)
+			r.W.SetReject(tstun.RejectTSMP)
+			r.FromPeer(craft.TCP(peer, 1000, host, 81, packet.TCPSyn, ""))
+			answer := r.Read(1)[0]
+			got, ok := rig.Parse(t, answer).AsTSMPRejected()
 			want := packet.TSMPRejected{Src: netip.AddrPortFrom(peer, 1000), Dst: netip.AddrPortFrom(host, 81), Proto: ipproto.TCP, Reason: packet.RejectedByRules}
 			if shieldsUp {
 				want.Reason = packet.RejectedShieldsUp
@@ -67,18 +70,18 @@ func testRejectionArrives(t *testing.T, rejection []byte, want packet.TSMPReject
 	if err != nil {
 		t.Fatal(err)
 	}
-	r := newRig(t, 1)
+	r := rig.New(t, 1)
 	var seen []packet.TSMPRejected
-	r.w.PostFilterIn = func(p *packet.Parsed, _ *tstun.Wrapper) filter.Response {
+	r.W.PostFilterIn = func(p *packet.Parsed, _ *tstun.Wrapper) filter.Response {
 		if rej, ok := p.AsTSMPRejected(); ok {
 			seen = append(seen, rej)
 		}
 		return filter.Accept
 	}
-	r.w.SetFilter(f)
-	r.wantDrop(true, filter.ReasonNoFlow, func() { r.fromPeer(rejection) })
-	r.fromHost(tcp(client.Addr(), client.Port(), server.Addr(), server.Port(), packet.TCPSyn, ""))
-	wantPackets(t, "to the host", r.fromPeer(rejection))
+	r.W.SetFilter(f)
+	r.WantDrop(true, filter.ReasonNoFlow, func() { r.FromPeer(rejection) })
+	r.FromHost(craft.TCP(client.Addr(), client.Port(), server.Addr(), server.Port(), packet.TCPSyn, ""))
+	rig.WantPackets(t, "to the host", r.FromPeer(rejection))
 	if len(seen) != 1 || seen[0] != want {
 		t.Errorf("the hook saw %+v, want %+v", seen, want)
 	}
@@ -88,37 +91,37 @@ func testRejectionArrives(t *testing.T, rejection []byte, want packet.TSMPReject
 func TestRejectAnswersOnlyPolicy(t *testing.T) {
 	for _, mode := range []tstun.Reject{tstun.RejectReset, tstun.RejectTSMP, tstun.RejectNone} {
 		for name, pkt := range map[string][]byte{
-			"reset":     tcp(peer4, 1000, host4, 81, packet.TCPRst, ""),
-			"not local": tcp(peer4, 1000, peer4, 81, packet.TCPSyn, ""),
-			"error":     packet.Generate(packet.ICMPHeader{Src: peer4, Dst: host4, Type: 3, Code: 1}, udp(host4, 1, peer4, 2, "x")),
-			"orphan":    fragment(udp(peer4, 1000, host4, 81, "0123456789abcdef"), 16, 8, false),
+			"reset":     craft.TCP(peer4, 1000, host4, 81, packet.TCPRst, ""),
+			"not local": craft.TCP(peer4, 1000, peer4, 81, packet.TCPSyn, ""),
+			"error":     packet.Generate(packet.ICMPHeader{Src: peer4, Dst: host4, Type: 3, Code: 1}, craft.UDP(host4, 1, peer4, 2, "x")),
+			"orphan":    craft.Fragment(craft.UDP(peer4, 1000, host4, 81, "0123456789abcdef"), 16, 8, false),
 			"malformed": []byte("no packet"),
 		} {
-			r := newRig(t, 1)
-			r.allow(to(port(80)))
-			r.w.SetReject(mode)
-			wantPackets(t, name, r.fromPeer(pkt))
-			next := udp(host4, 4, peer4, 4, "next") // an answer would come before it
-			wantPackets(t, fmt.Sprint(mode, " after ", name), r.fromHost(next), next)
+			r := rig.New(t, 1)
+			r.Allow(rig.To(rig.Port(80)))
+			r.W.SetReject(mode)
+			rig.WantPackets(t, name, r.FromPeer(pkt))
+			next := craft.UDP(host4, 4, peer4, 4, "next") // an answer would come before it
+			rig.WantPackets(t, fmt.Sprint(mode, " after ", name), r.FromHost(next), next)
 		}
 	}
 }
 
 func TestAnswersAreLimited(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		r := newRig(t, 1)
-		r.allow(to(port(80)))
-		r.w.SetReject(tstun.RejectReset)
+		r := rig.New(t, 1)
+		r.Allow(rig.To(rig.Port(80)))
+		r.W.SetReject(tstun.RejectReset)
 		answers := func() (n int) {
 			for i := range 5000 {
-				r.fromPeer(udp(peer4, uint16(i), host4, 81, "x"))
-				before := r.w.Counters().Out
-				if err := r.w.InjectOutbound(udp(host4, 1, peer4, 2, "marker")); err != nil {
+				r.FromPeer(craft.UDP(peer4, uint16(i), host4, 81, "x"))
+				before := r.W.Counters().Out
+				if err := r.W.InjectOutbound(craft.UDP(host4, 1, peer4, 2, "marker")); err != nil {
 					t.Fatal(err)
 				}
-				for parse(t, r.read(1)[0]).IPProto != ipproto.UDP {
+				for rig.Parse(t, r.Read(1)[0]).IPProto != ipproto.UDP {
 				}
-				n += int(r.w.Counters().Out.Packets-before.Packets) - 1
+				n += int(r.W.Counters().Out.Packets-before.Packets) - 1
 			}
 			return n
 		}
@@ -129,21 +132,21 @@ func TestAnswersAreLimited(t *testing.T) {
 		if n := answers(); n != 403 { // 1024 × (1 - e^-½)
 			t.Errorf("%d answers after half a second, want 403", n)
 		}
-		r.w.Close()
+		r.W.Close()
 	})
 }
 
 // TestRefusedFloodLeavesRoomForTheProgram: peers cannot fill the queue that
 // the program injects into.
 func TestRefusedFloodLeavesRoomForTheProgram(t *testing.T) {
-	r := newRig(t, 1)
-	r.allow(to(port(80)))
-	r.w.SetReject(tstun.RejectReset)
+	r := rig.New(t, 1)
+	r.Allow(rig.To(rig.Port(80)))
+	r.W.SetReject(tstun.RejectReset)
 	for i := range 3000 {
-		r.fromPeer(udp(peer4, uint16(i), host4, 81, "x"))
+		r.FromPeer(craft.UDP(peer4, uint16(i), host4, 81, "x"))
 	}
 	for range 500 {
-		if err := r.w.InjectOutbound(udp(host4, 1, peer4, 2, "x")); err != nil {
+		if err := r.W.InjectOutbound(craft.UDP(host4, 1, peer4, 2, "x")); err != nil {
 			t.Fatal(err)
 		}
 	}
@@ -176,25 +179,25 @@ func TestLesson25RefusalsLeaveTheHostsConnections(t *testing.T) {
 		{"a new connection, with all answers", nil, syn, tstun.RejectResetAll, true},
 	}
 	for _, tt := range tests {
-		families(t, func(t *testing.T, host, peer netip.Addr) {
+		rig.Families(t, func(t *testing.T, host, peer netip.Addr) {
 			t.Run(tt.name, func(t *testing.T) {
-				r := newRig(t, 1)
-				r.allow()
-				r.w.SetReject(tt.mode)
+				r := rig.New(t, 1)
+				r.Allow()
+				r.W.SetReject(tt.mode)
 				for _, s := range tt.before {
 					if s.out {
-						r.fromHost(tcp(host, 50000, peer, 22, s.flags, ""))
+						r.FromHost(craft.TCP(host, 50000, peer, 22, s.flags, ""))
 					} else {
-						r.fromPeer(tcp(peer, 22, host, 50000, s.flags, ""))
+						r.FromPeer(craft.TCP(peer, 22, host, 50000, s.flags, ""))
 					}
 				}
-				r.fromPeer(tcp(peer, 22, host, 50000, tt.in, ""))
-				got := r.queued()
+				r.FromPeer(craft.TCP(peer, 22, host, 50000, tt.in, ""))
+				got := r.Queued()
 				if (len(got) == 1) != tt.reset {
 					t.Errorf("%d answers, want one: %v", len(got), tt.reset)
 				}
 				for _, b := range got {
-					if p := parse(t, b); p.TCPFlags&packet.TCPRst == 0 {
+					if p := rig.Parse(t, b); p.TCPFlags&packet.TCPRst == 0 {
 						t.Errorf("the answer is %v", p)
 					}
 				}
@@ -206,13 +209,13 @@ func TestLesson25RefusalsLeaveTheHostsConnections(t *testing.T) {
 // TestSimultaneousOpen: the connection comes about, also if the host's SYN and
 // its answer are lost.
 func TestSimultaneousOpen(t *testing.T) {
-	families(t, func(t *testing.T, host, peer netip.Addr) {
-		r := newRig(t, 1)
-		r.allow()
-		out := func(flags packet.TCPFlag) { r.fromHost(tcp(host, 50000, peer, 22, flags, "")) }
+	rig.Families(t, func(t *testing.T, host, peer netip.Addr) {
+		r := rig.New(t, 1)
+		r.Allow()
+		out := func(flags packet.TCPFlag) { r.FromHost(craft.TCP(host, 50000, peer, 22, flags, "")) }
 		in := func(flags packet.TCPFlag) {
 			t.Helper()
-			if got := r.fromPeer(tcp(peer, 22, host, 50000, flags, "")); len(got) != 1 {
+			if got := r.FromPeer(craft.TCP(peer, 22, host, 50000, flags, "")); len(got) != 1 {
 				t.Errorf("%v does not reach the host", flags)
 			}
 		}
@@ -225,22 +228,22 @@ func TestSimultaneousOpen(t *testing.T) {
 		in(packet.TCPSynAck)
 		out(packet.TCPAck)
 		in(packet.TCPAck)
-		r.wantDrop(true, filter.ReasonNoRule, func() { r.fromPeer(tcp(peer, 22, host, 50000, packet.TCPSyn, "")) })
+		r.WantDrop(true, filter.ReasonNoRule, func() { r.FromPeer(craft.TCP(peer, 22, host, 50000, packet.TCPSyn, "")) })
 	})
 }
 
 // TestUnansweredRefusalsDoNotAllocate: an answer is made only if it may go.
 func TestUnansweredRefusalsDoNotAllocate(t *testing.T) {
-	if raceEnabled {
+	if race.Enabled {
 		t.Skip("the race detector allocates")
 	}
-	r := newRig(t, 1)
-	r.allow()
-	r.w.SetReject(tstun.RejectReset)
-	syn := append(make([]byte, offset), tcp(peer4, 1, host4, 22, packet.TCPSyn, "")...)
+	r := rig.New(t, 1)
+	r.Allow()
+	r.W.SetReject(tstun.RejectReset)
+	syn := append(make([]byte, offset), craft.TCP(peer4, 1, host4, 22, packet.TCPSyn, "")...)
 	bufs := [][]byte{syn}
 	write := func() {
-		if _, err := r.w.Write(bufs, offset); err != nil {
+		if _, err := r.W.Write(bufs, offset); err != nil {
 			t.Fatal(err)
 		}
 	}

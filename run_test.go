@@ -11,6 +11,8 @@ import (
 
 	"tstun"
 	"tstun/filter"
+	"tstun/internal/rig"
+	"tstun/internal/rig/craft"
 	"tstun/ipproto"
 	"tstun/netlogtype"
 	"tstun/packet"
@@ -20,7 +22,7 @@ import (
 // Wrapper, and holds what comes out against a filter that judges each packet
 // by itself.
 type runScript struct {
-	*rig
+	*rig.Rig
 	rng    *rand.Rand
 	naive  *filter.Filter
 	config filter.Config
@@ -35,14 +37,14 @@ type runScript struct {
 
 func newRunScript(t *testing.T, seed uint64) *runScript {
 	s := &runScript{
-		rig:    newRig(t, 40),
+		Rig:    rig.New(t, 40),
 		rng:    rand.New(rand.NewPCG(seed, 1)),
-		config: filter.Config{Matches: []filter.Match{to(port(80))}, Local: local()},
+		config: filter.Config{Matches: []filter.Match{rig.To(rig.Port(80))}, Local: rig.Local()},
 		stats:  make(map[netlogtype.Connection]netlogtype.Counts),
 	}
 	s.naive = s.newFilter(nil)
-	s.w.SetFilter(s.newFilter(nil))
-	s.w.SetStatisticsEnabled(true)
+	s.W.SetFilter(s.newFilter(nil))
+	s.W.SetStatisticsEnabled(true)
 	return s
 }
 
@@ -51,16 +53,16 @@ func (s *runScript) newFilter(state *filter.State) *filter.Filter {
 	c.State = state
 	f, err := filter.New(c)
 	if err != nil {
-		s.t.Fatal(err)
+		s.T.Fatal(err)
 	}
 	return f
 }
 
 // swap puts other rules in force, on both sides.
 func (s *runScript) swap() {
-	s.config.Matches = []filter.Match{to(port(uint16(80 + s.rng.IntN(2))))}
+	s.config.Matches = []filter.Match{rig.To(rig.Port(uint16(80 + s.rng.IntN(2))))}
 	s.naive = s.newFilter(s.naive.State())
-	s.w.SetFilter(s.newFilter(s.w.GetFilter().State()))
+	s.W.SetFilter(s.newFilter(s.W.GetFilter().State()))
 }
 
 // traffic returns packets of one direction: runs of few flows, of which some
@@ -92,7 +94,7 @@ func (s *runScript) packet(src, dst netip.AddrPort, isTCP bool) []byte {
 		return b
 	}
 	if !isTCP {
-		return identified(udp(src.Addr(), src.Port(), dst.Addr(), dst.Port(), payload))
+		return identified(craft.UDP(src.Addr(), src.Port(), dst.Addr(), dst.Port(), payload))
 	}
 	flags := packet.TCPAck
 	switch s.rng.IntN(30) {
@@ -107,7 +109,7 @@ func (s *runScript) packet(src, dst netip.AddrPort, isTCP bool) []byte {
 	case 5, 6, 7, 8, 9:
 		flags |= packet.TCPPsh
 	}
-	return identified(tcp(src.Addr(), src.Port(), dst.Addr(), dst.Port(), flags, payload))
+	return identified(craft.TCP(src.Addr(), src.Port(), dst.Addr(), dst.Port(), flags, payload))
 }
 
 // spoil returns b, perhaps with bytes behind it, cut or with a wrong field.
@@ -165,9 +167,9 @@ func (s *runScript) step(inbound bool) {
 		}
 	}
 	if inbound {
-		wantPackets(s.t, "in", s.fromPeer(pkts...), want...)
+		rig.WantPackets(s.T, "in", s.FromPeer(pkts...), want...)
 	} else {
-		wantPackets(s.t, "out", s.fromHost(pkts...), want...)
+		rig.WantPackets(s.T, "out", s.FromHost(pkts...), want...)
 	}
 }
 
@@ -213,7 +215,7 @@ func (s *runScript) count(p *packet.Parsed, inbound bool) {
 }
 
 func (s *runScript) play(steps int) {
-	s.t.Helper()
+	s.T.Helper()
 	for range steps {
 		switch s.rng.IntN(30) {
 		case 0:
@@ -225,17 +227,17 @@ func (s *runScript) play(steps int) {
 		}
 	}
 	s.wantStatistics()
-	c := s.w.Counters()
+	c := s.W.Counters()
 	if c.Out.Packets != s.passed[0] || c.In.Packets != s.passed[1] {
-		s.t.Errorf("counted %d out and %d in, want %v", c.Out.Packets, c.In.Packets, s.passed)
+		s.T.Errorf("counted %d out and %d in, want %v", c.Out.Packets, c.In.Packets, s.passed)
 	}
 }
 
 func (s *runScript) wantStatistics() {
-	s.t.Helper()
-	got := s.w.ExtractStatistics()
+	s.T.Helper()
+	got := s.W.ExtractStatistics()
 	if fmt.Sprint(got) != fmt.Sprint(s.stats) {
-		s.t.Errorf("statistics\n%v\nwant\n%v", got, s.stats)
+		s.T.Errorf("statistics\n%v\nwant\n%v", got, s.stats)
 	}
 	s.stats = make(map[netlogtype.Connection]netlogtype.Counts)
 }
@@ -256,8 +258,8 @@ func TestHooksSeePacketsOfRuns(t *testing.T) {
 		count := func(n *uint64) func(*packet.Parsed, *tstun.Wrapper) filter.Response {
 			return func(*packet.Parsed, *tstun.Wrapper) filter.Response { *n++; return filter.Accept }
 		}
-		s.w.PreFilterIn, s.w.PostFilterIn = count(&before[1]), count(&after[1])
-		s.w.PreFilterFromTunToNetstack, s.w.PostFilterOut = count(&before[0]), count(&after[0])
+		s.W.PreFilterIn, s.W.PostFilterIn = count(&before[1]), count(&after[1])
+		s.W.PreFilterFromTunToNetstack, s.W.PostFilterOut = count(&before[0]), count(&after[0])
 		s.play(300)
 		if after != s.passed || before[0] <= after[0] || before[1] <= after[1] {
 			t.Errorf("hooks saw %v before and %v after the filter, %v passed", before, after, s.passed)

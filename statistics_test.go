@@ -8,16 +8,14 @@ import (
 
 	"tstun"
 	"tstun/filter"
+	"tstun/internal/rig"
+	"tstun/internal/rig/craft"
 	"tstun/ipproto"
 	"tstun/netlogtype"
 	"tstun/packet"
 )
 
 type stats = map[netlogtype.Connection]netlogtype.Counts
-
-func connection(proto ipproto.Proto, src netip.Addr, sport uint16, dst netip.Addr, dport uint16) netlogtype.Connection {
-	return netlogtype.Connection{Proto: proto, Src: netip.AddrPortFrom(src, sport), Dst: netip.AddrPortFrom(dst, dport)}
-}
 
 func wantStats(t *testing.T, what string, got, want stats) {
 	t.Helper()
@@ -34,60 +32,60 @@ func wantStats(t *testing.T, what string, got, want stats) {
 }
 
 func TestStatisticsSwitch(t *testing.T) {
-	r := newRig(t, 1)
-	r.w.SetFilter(filter.NewAllowAll(nil))
-	pkt := udp(host4, 1, peer4, 2, "x")
-	r.fromHost(pkt)
-	wantStats(t, "off", r.w.ExtractStatistics(), stats{})
-	r.w.SetStatisticsEnabled(true)
-	r.fromHost(pkt)
-	r.w.SetStatisticsEnabled(false)
-	r.fromHost(pkt)
-	wantStats(t, "off again keeps what was counted", r.w.ExtractStatistics(), stats{
-		connection(ipproto.UDP, host4, 1, peer4, 2): {TxPackets: 1, TxBytes: uint64(len(pkt))},
+	r := rig.New(t, 1)
+	r.W.SetFilter(filter.NewAllowAll(nil))
+	pkt := craft.UDP(host4, 1, peer4, 2, "x")
+	r.FromHost(pkt)
+	wantStats(t, "off", r.W.ExtractStatistics(), stats{})
+	r.W.SetStatisticsEnabled(true)
+	r.FromHost(pkt)
+	r.W.SetStatisticsEnabled(false)
+	r.FromHost(pkt)
+	wantStats(t, "off again keeps what was counted", r.W.ExtractStatistics(), stats{
+		rig.Connection(ipproto.UDP, host4, 1, peer4, 2): {TxPackets: 1, TxBytes: uint64(len(pkt))},
 	})
-	wantStats(t, "extracted", r.w.ExtractStatistics(), stats{})
+	wantStats(t, "extracted", r.W.ExtractStatistics(), stats{})
 }
 
 // TestLesson17OneEntryPerFlow: one flow is one entry, in the host's own
 // addresses, whatever translates, takes or injects its packets.
 func TestLesson17OneEntryPerFlow(t *testing.T) {
-	families(t, func(t *testing.T, host, peer netip.Addr) {
-		as := randomAddr(host.Is6())
-		r := newRig(t, 8)
-		r.allow(everything())
-		r.w.SetStatisticsEnabled(true)
-		r.w.PostFilterIn = func(p *packet.Parsed, _ *tstun.Wrapper) filter.Response {
+	rig.Families(t, func(t *testing.T, host, peer netip.Addr) {
+		as := craft.RandomAddr(host.Is6())
+		r := rig.New(t, 8)
+		r.Allow(rig.Everything())
+		r.W.SetStatisticsEnabled(true)
+		r.W.PostFilterIn = func(p *packet.Parsed, _ *tstun.Wrapper) filter.Response {
 			if p.Dst.Port() == 99 {
 				return filter.Handled
 			}
 			return filter.Accept
 		}
 		p := tstun.Peer{Prefixes: []netip.Prefix{netip.PrefixFrom(peer, peer.BitLen())}, NAT: []tstun.NAT{{Host: host, As: as}}}
-		if err := r.w.SetPeers([]tstun.Peer{p}); err != nil {
+		if err := r.W.SetPeers([]tstun.Peer{p}); err != nil {
 			t.Fatal(err)
 		}
-		out, in := udp(host, 1, peer, 2, "four"), udp(peer, 2, as, 1, "sixsix")
-		r.fromHost(out, out)
-		r.fromPeer(in)
-		if err := r.w.InjectOutbound(udp(host, 1, peer, 2, "four")); err != nil {
+		out, in := craft.UDP(host, 1, peer, 2, "four"), craft.UDP(peer, 2, as, 1, "sixsix")
+		r.FromHost(out, out)
+		r.FromPeer(in)
+		if err := r.W.InjectOutbound(craft.UDP(host, 1, peer, 2, "four")); err != nil {
 			t.Fatal(err)
 		}
-		r.read(1)
-		if err := r.w.InjectInboundCopy(udp(peer, 2, host, 1, "sixsix")); err != nil {
+		r.Read(1)
+		if err := r.W.InjectInboundCopy(craft.UDP(peer, 2, host, 1, "sixsix")); err != nil {
 			t.Fatal(err)
 		}
-		taken := tcp(peer, 5, as, 99, packet.TCPSyn, "")
-		r.fromPeer(taken)
-		r.fromPeer(echo(peer, as, 5, false))
+		taken := craft.TCP(peer, 5, as, 99, packet.TCPSyn, "")
+		r.FromPeer(taken)
+		r.FromPeer(craft.Echo(peer, as, 5, false))
 		icmp := ipproto.ICMPv4
 		if host.Is6() {
 			icmp = ipproto.ICMPv6
 		}
-		wantStats(t, "statistics", r.w.ExtractStatistics(), stats{
-			connection(ipproto.UDP, host, 1, peer, 2):  {TxPackets: 3, TxBytes: uint64(3 * len(out)), RxPackets: 2, RxBytes: uint64(2 * len(in))},
-			connection(ipproto.TCP, host, 99, peer, 5): {RxPackets: 1, RxBytes: uint64(len(taken))},
-			connection(icmp, host, 0, peer, 0):         {RxPackets: 1, RxBytes: uint64(len(echo(peer, as, 5, false)))},
+		wantStats(t, "statistics", r.W.ExtractStatistics(), stats{
+			rig.Connection(ipproto.UDP, host, 1, peer, 2):  {TxPackets: 3, TxBytes: uint64(3 * len(out)), RxPackets: 2, RxBytes: uint64(2 * len(in))},
+			rig.Connection(ipproto.TCP, host, 99, peer, 5): {RxPackets: 1, RxBytes: uint64(len(taken))},
+			rig.Connection(icmp, host, 0, peer, 0):         {RxPackets: 1, RxBytes: uint64(len(craft.Echo(peer, as, 5, false)))},
 		})
 	})
 }
@@ -96,10 +94,10 @@ func TestLesson17OneEntryPerFlow(t *testing.T) {
 // while, and compares with an independent count.
 func TestLesson17SumsAreExact(t *testing.T) {
 	const writers, batches, size = 4, 200, 16
-	r := newRig(t, size)
-	r.allow(to(port(80)))
-	r.w.SetStatisticsEnabled(true)
-	r.dev.OnWrite(func(b [][]byte, _ int) (int, error) { return len(b), nil })
+	r := rig.New(t, size)
+	r.Allow(rig.To(rig.Port(80)))
+	r.W.SetStatisticsEnabled(true)
+	r.Dev.OnWrite(func(b [][]byte, _ int) (int, error) { return len(b), nil })
 	want := make(stats)
 	var mu sync.Mutex
 	var work, extract sync.WaitGroup
@@ -110,14 +108,14 @@ func TestLesson17SumsAreExact(t *testing.T) {
 				mine := make(stats)
 				for j := range size {
 					dport := uint16(80 + j%2) // every other one is refused
-					pkt := udp(peer4, uint16(g*100+i%7), host4, dport, fmt.Sprint(i, j))
+					pkt := craft.UDP(peer4, uint16(g*100+i%7), host4, dport, fmt.Sprint(i, j))
 					bufs = append(bufs, append(make([]byte, offset), pkt...))
 					if dport == 80 {
-						c := connection(ipproto.UDP, host4, dport, peer4, uint16(g*100+i%7))
+						c := rig.Connection(ipproto.UDP, host4, dport, peer4, uint16(g*100+i%7))
 						mine[c] = mine[c].Add(netlogtype.Counts{RxPackets: 1, RxBytes: uint64(len(pkt))})
 					}
 				}
-				if _, err := r.w.Write(bufs, offset); err != nil {
+				if _, err := r.W.Write(bufs, offset); err != nil {
 					t.Error(err)
 				}
 				mu.Lock()
@@ -130,13 +128,13 @@ func TestLesson17SumsAreExact(t *testing.T) {
 	}
 	work.Go(func() {
 		for i := range 500 {
-			pkt := udp(host4, 9, peer4, 9, fmt.Sprint(i))
-			if err := r.w.InjectOutbound(pkt); err != nil {
+			pkt := craft.UDP(host4, 9, peer4, 9, fmt.Sprint(i))
+			if err := r.W.InjectOutbound(pkt); err != nil {
 				t.Error(err)
 			}
-			r.read(1)
+			r.Read(1)
 			mu.Lock()
-			c := connection(ipproto.UDP, host4, 9, peer4, 9)
+			c := rig.Connection(ipproto.UDP, host4, 9, peer4, 9)
 			want[c] = want[c].Add(netlogtype.Counts{TxPackets: 1, TxBytes: uint64(len(pkt))})
 			mu.Unlock()
 		}
@@ -144,7 +142,7 @@ func TestLesson17SumsAreExact(t *testing.T) {
 	got := make(stats)
 	done := make(chan struct{})
 	collect := func() {
-		for c, n := range r.w.ExtractStatistics() {
+		for c, n := range r.W.ExtractStatistics() {
 			got[c] = got[c].Add(n)
 		}
 	}
@@ -163,7 +161,7 @@ func TestLesson17SumsAreExact(t *testing.T) {
 	extract.Wait()
 	collect()
 	wantStats(t, "sum of extracts", got, want)
-	c := r.w.Counters()
+	c := r.W.Counters()
 	if half := uint64(writers * batches * size / 2); c.In.Packets != half || c.In.Drops[filter.ReasonNoRule] != half {
 		t.Errorf("counted %+v, want %d passed and as many refused", c.In, half)
 	}
@@ -171,29 +169,29 @@ func TestLesson17SumsAreExact(t *testing.T) {
 
 func TestStatisticsPastTheLimitAreSummed(t *testing.T) {
 	const limit, more = 50_000, 500 // of one peer
-	r := newRig(t, 1000)
-	r.w.SetFilter(filter.NewAllowAll(nil))
-	r.w.SetStatisticsEnabled(true)
-	r.dev.OnWrite(func(b [][]byte, _ int) (int, error) { return len(b), nil })
+	r := rig.New(t, 1000)
+	r.W.SetFilter(filter.NewAllowAll(nil))
+	r.W.SetStatisticsEnabled(true)
+	r.Dev.OnWrite(func(b [][]byte, _ int) (int, error) { return len(b), nil })
 	var size int
 	for i := 0; i < limit+more; {
-		var bufs [][]byte
-		for ; len(bufs) < 100; i++ {
-			pkt := udp(peer4, uint16(i), host4, uint16(i>>16), "x")
+		var pkts [][]byte
+		for ; len(pkts) < 100; i++ {
+			pkt := craft.UDP(peer4, uint16(i), host4, uint16(i>>16), "x")
 			size = len(pkt)
-			bufs = append(bufs, append(make([]byte, offset), pkt...))
+			pkts = append(pkts, pkt)
 		}
-		if _, err := r.w.Write(bufs, offset); err != nil {
+		if _, err := r.W.Write(rig.Wire(pkts...), offset); err != nil {
 			t.Fatal(err)
 		}
 	}
 	other := netip.MustParseAddr("100.64.0.77") // finds room, whatever the first peer did
-	r.fromPeer(udp(other, 1, host4, 2, "x"))
-	got := r.w.ExtractStatistics()
+	r.FromPeer(craft.UDP(other, 1, host4, 2, "x"))
+	got := r.W.ExtractStatistics()
 	if len(got) != limit+2 {
 		t.Errorf("%d connections, want %d, the other peer's and the rest", len(got), limit)
 	}
-	if n := got[connection(ipproto.UDP, host4, 2, other, 1)]; n.RxPackets != 1 {
+	if n := got[rig.Connection(ipproto.UDP, host4, 2, other, 1)]; n.RxPackets != 1 {
 		t.Errorf("the other peer's connection: %+v", n)
 	}
 	want := netlogtype.Counts{RxPackets: more, RxBytes: uint64(more * size)}
@@ -203,15 +201,15 @@ func TestStatisticsPastTheLimitAreSummed(t *testing.T) {
 }
 
 func TestInjectedBytesThatAreNoPacketAreCounted(t *testing.T) {
-	r := newRig(t, 1)
-	r.w.SetStatisticsEnabled(true)
-	if err := r.w.InjectInboundCopy([]byte("in")); err != nil {
+	r := rig.New(t, 1)
+	r.W.SetStatisticsEnabled(true)
+	if err := r.W.InjectInboundCopy([]byte("in")); err != nil {
 		t.Fatal(err)
 	}
-	if err := r.w.InjectOutbound([]byte("out")); err != nil {
+	if err := r.W.InjectOutbound([]byte("out")); err != nil {
 		t.Fatal(err)
 	}
-	wantPackets(t, "out", r.read(1), []byte("out"))
-	wantPackets(t, "in", r.dev.Written(), []byte("in"))
-	wantStats(t, "statistics", r.w.ExtractStatistics(), stats{{}: {TxPackets: 1, TxBytes: 3, RxPackets: 1, RxBytes: 2}})
+	rig.WantPackets(t, "out", r.Read(1), []byte("out"))
+	rig.WantPackets(t, "in", r.Dev.Written(), []byte("in"))
+	wantStats(t, "statistics", r.W.ExtractStatistics(), stats{{}: {TxPackets: 1, TxBytes: 3, RxPackets: 1, RxBytes: 2}})
 }

@@ -6,15 +6,13 @@ import (
 	"time"
 
 	"tstun/filter"
+	"tstun/internal/rig/craft"
 	"tstun/packet"
 )
 
 // cut makes a fragment of a packet of either family.
 func cut(b []byte, id uint32, offset, end int) event {
-	if b[0]>>4 == 4 {
-		return in(fragment4(b, uint16(id), offset, end))
-	}
-	return in(fragment6(b, id, offset, end))
+	return in(craft.Cut(b, id, offset, end))
 }
 
 // TestFragments: the first fragment decides for all. (LESSONS.md 8)

@@ -9,6 +9,7 @@ import (
 
 	"tstun/filter"
 	"tstun/flow"
+	"tstun/internal/rig/craft"
 	"tstun/ipproto"
 	"tstun/packet"
 )
@@ -49,7 +50,7 @@ func (s *script) event() event {
 	case 3, 4:
 		b = packet.Generate(packet.UDPHeader{Src: src, Dst: dst}, make([]byte, 52))
 	case 5:
-		b = sctp(src, dst)
+		b = craft.SCTP(src, dst)
 	case 6:
 		b = plain(ipproto.GRE, src, dst)
 	case 7:
@@ -61,12 +62,12 @@ func (s *script) event() event {
 			typ4 = pickOf[byte](s, 13, 14, 15, 16, 17, 18, 200)
 			typ6 = pickOf[byte](s, 139, 140, 200) // the last ask nothing and are no errors
 		}
-		b = icmp(src.Addr(), dst.Addr(), typ4, typ6, 0, echoRest(uint16(s.pick(2))), nil)
+		b = craft.ICMP(src.Addr(), dst.Addr(), typ4, typ6, 0, echoRest(uint16(s.pick(2))), nil)
 	}
 	switch s.pick(16) {
 	case 1:
 		typ4 := pickOf[byte](s, 3, 3, 3, 11, 12, 4, 5)
-		b = icmp(dst.Addr(), src.Addr(), typ4, pickOf[byte](s, 1, 2, 3, 4, 137), 3, [4]byte{}, b)
+		b = craft.ICMP(dst.Addr(), src.Addr(), typ4, pickOf[byte](s, 1, 2, 3, 4, 137), 3, [4]byte{}, b)
 		outward = !outward
 	case 2, 3:
 		from := s.pick(5) * 8

@@ -8,6 +8,7 @@ import (
 	"time"
 
 	"tstun/filter"
+	"tstun/internal/rig/craft"
 	"tstun/packet"
 )
 
@@ -36,8 +37,8 @@ func TestLogLines(t *testing.T) {
 		{"accept", e.udpIn(), both, "filter: in accept UDP{100.64.0.2:5000 > 100.64.0.1:80}"},
 		{"accept, only drops asked", e.udpIn(), filter.LogDrops, ""},
 		{"accept out", ends4(1, 2).udpOut(), both, "filter: out accept UDP{100.64.0.1:1 > 100.64.0.2:2}"},
-		{"first fragment out", out(fragment4(long, 1, 0, 32)), both, "filter: out accept"},
-		{"later fragment out, which starts no flow", out(fragment4(long, 1, 32, 99)), both, ""},
+		{"first fragment out", out(craft.Cut(long, 1, 0, 32)), both, "filter: out accept"},
+		{"later fragment out, which starts no flow", out(craft.Cut(long, 1, 32, 99)), both, ""},
 		{"silent drop", multicast, both, ""},
 		{"malformed", in([]byte{1, 2, 3}), both, ""},
 		{"other source", in(udpBetween("10.0.0.1", host4)), both, ""},

@@ -6,6 +6,7 @@ import (
 	"time"
 
 	"tstun/filter"
+	"tstun/internal/rig/craft"
 	"tstun/ipproto"
 	"tstun/packet"
 )
@@ -91,13 +92,13 @@ func (k flowName) packet(outward bool, s tcpSegment) []byte {
 	case k.proto == ipproto.UDP:
 		return packet.Generate(packet.UDPHeader{Src: src, Dst: dst}, make([]byte, 40))
 	case k.proto == ipproto.SCTP:
-		return sctp(src, dst)
+		return craft.SCTP(src, dst)
 	case k.proto.IsICMP():
 		typ4, typ6 := byte(8), byte(128)
 		if outward != (k.port == askedByHost) {
 			typ4, typ6 = 0, 129
 		}
-		return icmp(src.Addr(), dst.Addr(), typ4, typ6, 0, echoRest(k.host), nil)
+		return craft.ICMP(src.Addr(), dst.Addr(), typ4, typ6, 0, echoRest(k.host), nil)
 	}
 	return plain(k.proto, src, dst)
 }

@@ -1,13 +1,13 @@
 package filter_test
 
 import (
-	"encoding/binary"
 	"net/netip"
 	"testing"
 	"time"
 
 	"tstun/filter"
 	"tstun/flow"
+	"tstun/internal/rig/craft"
 	"tstun/ipproto"
 	"tstun/packet"
 )
@@ -98,16 +98,8 @@ func (e pair) tcpOut(flags packet.TCPFlag) event {
 	return out(packet.Generate(packet.TCPHeader{Src: e.host, Dst: e.peer, Flags: flags}, nil))
 }
 
-// sctp returns a bare SCTP common header (RFC 9260 §3.1).
-func sctp(src, dst netip.AddrPort) []byte {
-	h := make([]byte, 12)
-	binary.BigEndian.PutUint16(h, src.Port())
-	binary.BigEndian.PutUint16(h[2:], dst.Port())
-	return packet.Generate(packet.IPHeader{Src: src.Addr(), Dst: dst.Addr(), Proto: ipproto.SCTP}, h)
-}
-
-func (e pair) sctpIn() event  { return in(sctp(e.peer, e.host)) }
-func (e pair) sctpOut() event { return out(sctp(e.host, e.peer)) }
+func (e pair) sctpIn() event  { return in(craft.SCTP(e.peer, e.host)) }
+func (e pair) sctpOut() event { return out(craft.SCTP(e.host, e.peer)) }
 
 func plain(proto ipproto.Proto, src, dst netip.AddrPort) []byte {
 	return packet.Generate(packet.IPHeader{Src: src.Addr(), Dst: dst.Addr(), Proto: proto}, make([]byte, 16))
@@ -116,36 +108,28 @@ func plain(proto ipproto.Proto, src, dst netip.AddrPort) []byte {
 func (e pair) plainIn(proto ipproto.Proto) event  { return in(plain(proto, e.peer, e.host)) }
 func (e pair) plainOut(proto ipproto.Proto) event { return out(plain(proto, e.host, e.peer)) }
 
-func icmp(src, dst netip.Addr, typ4, typ6, code uint8, rest [4]byte, payload []byte) []byte {
-	h := packet.ICMPHeader{Src: src, Dst: dst, Type: typ4, Code: code, Rest: rest}
-	if src.Is6() {
-		h.Type = typ6
-	}
-	return packet.Generate(h, payload)
-}
-
 func echoRest(id uint16) [4]byte { return [4]byte{byte(id >> 8), byte(id), 0, 1} }
 
 func (e pair) pingIn(id uint16) event {
-	return in(icmp(e.peer.Addr(), e.host.Addr(), 8, 128, 0, echoRest(id), []byte("ping")))
+	return in(craft.ICMP(e.peer.Addr(), e.host.Addr(), 8, 128, 0, echoRest(id), []byte("ping")))
 }
 
 func (e pair) pingOut(id uint16) event {
-	return out(icmp(e.host.Addr(), e.peer.Addr(), 8, 128, 0, echoRest(id), []byte("ping")))
+	return out(craft.ICMP(e.host.Addr(), e.peer.Addr(), 8, 128, 0, echoRest(id), []byte("ping")))
 }
 
 func (e pair) pongIn(id uint16) event {
-	return in(icmp(e.peer.Addr(), e.host.Addr(), 0, 129, 0, echoRest(id), []byte("ping")))
+	return in(craft.ICMP(e.peer.Addr(), e.host.Addr(), 0, 129, 0, echoRest(id), []byte("ping")))
 }
 
 func (e pair) pongOut(id uint16) event {
-	return out(icmp(e.host.Addr(), e.peer.Addr(), 0, 129, 0, echoRest(id), []byte("ping")))
+	return out(craft.ICMP(e.host.Addr(), e.peer.Addr(), 0, 129, 0, echoRest(id), []byte("ping")))
 }
 
 // errorIn is an ICMP error from router to the host about the packet quoted:
 // "destination unreachable".
 func errorIn(router string, dst netip.Addr, quoted event) event {
-	return in(icmp(addr(router), dst, 3, 1, 3, [4]byte{}, quoted.b))
+	return in(craft.ICMP(addr(router), dst, 3, 1, 3, [4]byte{}, quoted.b))
 }
 
 // expect judges an event at a time and compares the reason.
@@ -177,40 +161,6 @@ func judge(f *filter.Filter, at time.Duration, e event, flags filter.RunFlags) f
 		f.RecordRun(&p, &id, int64(at), flags, nil)
 	}
 	return v
-}
-
-// fragment4 cuts from an IPv4 packet without options the data from offset to
-// end as a fragment of its own.
-func fragment4(b []byte, id uint16, offset, end int) []byte {
-	data := b[20:]
-	f := append(append([]byte{}, b[:20]...), data[offset:min(end, len(data))]...)
-	binary.BigEndian.PutUint16(f[2:], uint16(len(f)))
-	binary.BigEndian.PutUint16(f[4:], id)
-	field := uint16(offset / 8)
-	if end < len(data) {
-		field |= 0x2000
-	}
-	binary.BigEndian.PutUint16(f[6:], field)
-	f[10], f[11] = 0, 0
-	binary.BigEndian.PutUint16(f[10:], ^packet.Checksum(f[:20], 0))
-	return f
-}
-
-// fragment6 is fragment4 for an IPv6 packet without extension headers.
-func fragment6(b []byte, id uint32, offset, end int) []byte {
-	data := b[40:]
-	h := []byte{b[6], 0, 0, 0, 0, 0, 0, 0}
-	field := uint16(offset)
-	if end < len(data) {
-		field |= 1
-	}
-	binary.BigEndian.PutUint16(h[2:], field)
-	binary.BigEndian.PutUint32(h[4:], id)
-	f := append(append([]byte{}, b[:40]...), h...)
-	f = append(f, data[offset:min(end, len(data))]...)
-	f[6] = 44 // RFC 8200 §4.5
-	binary.BigEndian.PutUint16(f[4:], uint16(len(f)-40))
-	return f
 }
 
 const (

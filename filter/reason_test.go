@@ -6,6 +6,7 @@ import (
 	"testing"
 
 	"tstun/filter"
+	"tstun/internal/rig/craft"
 	"tstun/ipproto"
 	"tstun/packet"
 )
@@ -43,8 +44,7 @@ func routed(b []byte, pointer byte, length ...byte) []byte {
 	p := append(append(append([]byte{}, b[:20]...), option...), b[20:]...)
 	p[0] = 0x47
 	binary.BigEndian.PutUint16(p[2:], uint16(len(p)))
-	p[10], p[11] = 0, 0
-	binary.BigEndian.PutUint16(p[10:], ^packet.Checksum(p[:28], 0))
+	craft.FixHeader(p)
 	return p
 }
 
@@ -102,34 +102,34 @@ func TestReasons(t *testing.T) {
 		{name: "class E", in: udpBetween("240.0.0.1", host4), out: udpBetween(host4, "250.0.0.1"), want: filter.ReasonMartian},
 		{name: "not local", in: udpBetween(peer4, "100.64.0.9"), want: filter.ReasonNotLocal},
 		{name: "not local v6", in: udpBetween(peer6, "fd7a::9"), want: filter.ReasonNotLocal},
-		{name: "tiny first fragment", in: fragment4(e4.tcpIn(syn).b, 1, 0, 8), out: fragment4(e4.tcpOut(syn).b, 1, 0, 8),
+		{name: "tiny first fragment", in: craft.Cut(e4.tcpIn(syn).b, 1, 0, 8), out: craft.Cut(e4.tcpOut(syn).b, 1, 0, 8),
 			want: filter.ReasonFragmentTiny},
-		{name: "second fragment in the TCP header", in: fragment4(e4.tcpIn(syn).b, 1, 8, 99),
-			out: fragment4(e4.tcpOut(syn).b, 1, 8, 99), want: filter.ReasonFragmentTiny},
-		{name: "orphan", in: fragment4(big, 1, 16, 99), want: filter.ReasonFragmentOrphan},
-		{name: "orphan v6", in: fragment6(e6.udpIn().b, 1, 8, 99), want: filter.ReasonFragmentOrphan},
-		{name: "later fragment of a refused one", setup: []event{in(fragment4(big, 1, 0, 16))},
-			in: fragment4(big, 1, 16, 99), want: filter.ReasonFragmentDenied},
-		{name: "overlap with the first", setup: []event{e4.udpOut(), in(fragment4(big, 1, 0, 32))},
-			in: fragment4(big, 1, 24, 99), want: filter.ReasonFragmentOverlap},
-		{name: "two firsts", setup: []event{e4.udpOut(), in(fragment4(big, 1, 0, 32))},
-			in: fragment4(big, 1, 0, 40), want: filter.ReasonFragmentOverlap},
+		{name: "second fragment in the TCP header", in: craft.Cut(e4.tcpIn(syn).b, 1, 8, 99),
+			out: craft.Cut(e4.tcpOut(syn).b, 1, 8, 99), want: filter.ReasonFragmentTiny},
+		{name: "orphan", in: craft.Cut(big, 1, 16, 99), want: filter.ReasonFragmentOrphan},
+		{name: "orphan v6", in: craft.Cut(e6.udpIn().b, 1, 8, 99), want: filter.ReasonFragmentOrphan},
+		{name: "later fragment of a refused one", setup: []event{in(craft.Cut(big, 1, 0, 16))},
+			in: craft.Cut(big, 1, 16, 99), want: filter.ReasonFragmentDenied},
+		{name: "overlap with the first", setup: []event{e4.udpOut(), in(craft.Cut(big, 1, 0, 32))},
+			in: craft.Cut(big, 1, 24, 99), want: filter.ReasonFragmentOverlap},
+		{name: "two firsts", setup: []event{e4.udpOut(), in(craft.Cut(big, 1, 0, 32))},
+			in: craft.Cut(big, 1, 0, 40), want: filter.ReasonFragmentOverlap},
 		{name: "no rule", in: e4.udpIn().b, want: filter.ReasonNoRule},
 		{name: "no rule v6", in: e6.tcpIn(syn).b, want: filter.ReasonNoRule},
-		{name: "no rule, ICMP that is no echo", in: icmp(e4.peer.Addr(), e4.host.Addr(), 13, 140, 0, [4]byte{}, nil),
+		{name: "no rule, ICMP that is no echo", in: craft.ICMP(e4.peer.Addr(), e4.host.Addr(), 13, 140, 0, [4]byte{}, nil),
 			want: filter.ReasonNoRule},
 		{name: "jailed", flags: filter.Jailed, in: e4.udpIn().b, want: filter.ReasonJailed},
 		{name: "echo reply unasked for", in: e4.pongIn(3).b, want: filter.ReasonNoFlow},
 		{name: "echo reply with another id", setup: []event{e4.pingOut(2)}, in: e4.pongIn(3).b, want: filter.ReasonNoFlow},
 		{name: "ICMP error unasked for", in: errorIn("100.64.0.7", e4.host.Addr(), e4.udpOut()).b, want: filter.ReasonNoFlow},
 		{name: "ICMPv4 redirect", setup: []event{e4.udpOut()},
-			in:   icmp(addr("100.64.0.7"), e4.host.Addr(), 5, 5, 1, [4]byte{100, 64, 0, 3}, e4.udpOut().b),
+			in:   craft.ICMP(addr("100.64.0.7"), e4.host.Addr(), 5, 5, 1, [4]byte{100, 64, 0, 3}, e4.udpOut().b),
 			want: filter.ReasonNoFlow},
 		{name: "ICMPv4 source quench", setup: []event{e4.udpOut()},
-			in:   icmp(addr("100.64.0.7"), e4.host.Addr(), 4, 4, 0, [4]byte{}, e4.udpOut().b),
+			in:   craft.ICMP(addr("100.64.0.7"), e4.host.Addr(), 4, 4, 0, [4]byte{}, e4.udpOut().b),
 			want: filter.ReasonNoFlow},
 		{name: "ICMPv6 redirect", setup: []event{e6.udpOut()},
-			in:   icmp(addr("fd7a::7"), e6.host.Addr(), 137, 137, 0, [4]byte{}, e6.udpOut().b),
+			in:   craft.ICMP(addr("fd7a::7"), e6.host.Addr(), 137, 137, 0, [4]byte{}, e6.udpOut().b),
 			want: filter.ReasonNoFlow},
 		{name: "ICMP error v6", in: errorIn("fd7a::7", e6.host.Addr(), e6.udpOut()).b, want: filter.ReasonNoFlow},
 	}

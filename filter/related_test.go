@@ -5,6 +5,7 @@ import (
 	"time"
 
 	"tstun/filter"
+	"tstun/internal/rig/craft"
 	"tstun/ipproto"
 	"tstun/packet"
 )
@@ -54,7 +55,7 @@ func TestForgedICMPErrors(t *testing.T) {
 		"quotes another protocol":       errorIn("100.99.0.1", host, e.tcpOut(ack)),
 		"quotes nothing":                errorIn("100.99.0.1", host, event{}),
 		"quotes an error":               errorIn("100.99.0.1", host, event{b: errorIn(host4, e.peer.Addr(), e.udpIn()).b}),
-		"quotes a later fragment":       errorIn("100.99.0.1", host, event{b: fragment4(e.udpOut().b, 1, 8, 99)}),
+		"quotes a later fragment":       errorIn("100.99.0.1", host, event{b: craft.Cut(e.udpOut().b, 1, 8, 99)}),
 		"quotes seven bytes":            errorIn("100.99.0.1", host, event{b: e.udpOut().b[:27]}),
 		"quotes garbage":                errorIn("100.99.0.1", host, event{b: make([]byte, 60)}),
 	}
@@ -108,7 +109,7 @@ func TestQueriesOfICMP(t *testing.T) {
 		if out {
 			src, dst = dst, src
 		}
-		return event{out, icmp(src, dst, typ, typ, 0, echoRest(id), make([]byte, 12))}
+		return event{out, craft.ICMP(src, dst, typ, typ, 0, echoRest(id), make([]byte, 12))}
 	}
 	for i, k := range kinds {
 		e := ends4(0, 0)

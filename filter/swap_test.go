@@ -5,6 +5,7 @@ import (
 	"testing"
 
 	"tstun/filter"
+	"tstun/internal/rig/craft"
 	"tstun/ipproto"
 	"tstun/packet"
 )
@@ -227,8 +228,8 @@ func TestExemptCoversTheFragmentsOfAFirst(t *testing.T) {
 	e := ends4(80, 5000)
 	f := newFilter(t, filter.Config{})
 	whole := packet.Generate(packet.TCPHeader{Src: e.peer, Dst: e.host, Flags: syn}, make([]byte, 28))
-	expectFlags(t, f, 0, in(fragment4(whole, 7, 0, 24)), filter.Exempt, none)
-	expect(t, f, 0, in(fragment4(whole, 7, 24, 48)), none)
+	expectFlags(t, f, 0, in(craft.Cut(whole, 7, 0, 24)), filter.Exempt, none)
+	expect(t, f, 0, in(craft.Cut(whole, 7, 24, 48)), none)
 }
 
 func TestJailedCutsThePeersFlows(t *testing.T) {

@@ -12,7 +12,9 @@ import (
 
 	"tstun"
 	"tstun/filter"
-	"tstun/internal/testdev"
+	"tstun/internal/rig"
+	"tstun/internal/rig/craft"
+	"tstun/internal/rig/testdev"
 	"tstun/netstack"
 	"tstun/packet"
 )
@@ -59,14 +61,14 @@ func TestOtherPacketsReachTheDevice(t *testing.T) {
 }
 
 func udpPacket(from, to, payload string) []byte {
-	return packet.Generate(packet.UDPHeader{Src: netip.MustParseAddrPort(from), Dst: netip.MustParseAddrPort(to)}, []byte(payload))
+	src, dst := netip.MustParseAddrPort(from), netip.MustParseAddrPort(to)
+	return craft.UDP(src.Addr(), src.Port(), dst.Addr(), dst.Port(), payload)
 }
 
 // receive makes w believe that the packet came from a peer.
 func receive(t *testing.T, w *tstun.Wrapper, pkt []byte) {
 	t.Helper()
-	buf := append(make([]byte, tstun.PacketStartOffset), pkt...)
-	if _, err := w.Write([][]byte{buf}, tstun.PacketStartOffset); err != nil {
+	if _, err := w.Write(rig.Wire(pkt), rig.Offset); err != nil {
 		t.Fatal(err)
 	}
 }

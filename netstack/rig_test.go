@@ -2,24 +2,17 @@ package netstack_test
 
 import (
 	"context"
-	"crypto/ecdh"
-	"crypto/rand"
-	"encoding/hex"
 	"errors"
-	"fmt"
 	"net"
 	"net/netip"
 	"os"
-	"strings"
 	"sync"
 	"testing"
 	"time"
 
-	"golang.zx2c4.com/wireguard/conn"
-	"golang.zx2c4.com/wireguard/device"
-
 	"tstun"
 	"tstun/filter"
+	"tstun/internal/rig"
 	"tstun/netstack"
 )
 
@@ -122,57 +115,8 @@ func overWireGuard(t testing.TB) (a, b *node) {
 	a, b = newNode(t, 0), newNode(t, 1)
 	a.start(t)
 	b.start(t)
-	keys := [2]keyPair{newKeyPair(t), newKeyPair(t)}
-	var ports [2]string
-	var devs [2]*device.Device
-	for i, n := range []*node{a, b} {
-		devs[i] = device.NewDevice(n.w, conn.NewDefaultBind(), device.NewLogger(device.LogLevelSilent, ""))
-		t.Cleanup(devs[i].Close)
-		configure(t, devs[i], "private_key="+keys[i].private+"\nlisten_port=0\n")
-		if err := devs[i].Up(); err != nil {
-			t.Fatal(err)
-		}
-		ports[i] = listenPort(t, devs[i])
-	}
-	for i := range devs {
-		other := 1 - i
-		configure(t, devs[i], fmt.Sprintf("public_key=%s\nendpoint=127.0.0.1:%s\nallowed_ip=%s/32\nallowed_ip=%s/128\n",
-			keys[other].public, ports[other], nodeAddrs[other][0], nodeAddrs[other][1]))
-	}
+	rig.Join(t, rig.NewNode(t, a.w, a.addrs()...), rig.NewNode(t, b.w, b.addrs()...))
 	return a, b
-}
-
-func configure(t testing.TB, d *device.Device, uapi string) {
-	t.Helper()
-	if err := d.IpcSet(uapi); err != nil {
-		t.Fatal(err)
-	}
-}
-
-func listenPort(t testing.TB, d *device.Device) string {
-	t.Helper()
-	conf, err := d.IpcGet()
-	if err != nil {
-		t.Fatal(err)
-	}
-	for line := range strings.Lines(conf) {
-		if port, ok := strings.CutPrefix(strings.TrimSpace(line), "listen_port="); ok {
-			return port
-		}
-	}
-	t.Fatal("the device tells no port")
-	return ""
-}
-
-type keyPair struct{ private, public string }
-
-func newKeyPair(t testing.TB) keyPair {
-	t.Helper()
-	private, err := ecdh.X25519().GenerateKey(rand.Reader)
-	if err != nil {
-		t.Fatal(err)
-	}
-	return keyPair{hex.EncodeToString(private.Bytes()), hex.EncodeToString(private.PublicKey().Bytes())}
 }
 
 func ctx(t testing.TB) context.Context {

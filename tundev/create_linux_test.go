@@ -18,7 +18,7 @@ import (
 
 	"tstun/internal/gso"
 	"tstun/internal/netns"
-	"tstun/internal/testdev"
+	"tstun/internal/rig/testdev"
 	"tstun/internal/tunqueue/queuetest"
 	"tstun/tundev"
 )

@@ -5,7 +5,7 @@
 #
 #	internal/e2e/kernels.sh 6.1
 #	internal/e2e/kernels.sh 5.10 6.1 6.12 7
-#	PKGS='tundev .=TestTwoKernels|TestSoak' internal/e2e/kernels.sh 5.10
+#	PKGS='tundev internal/e2e=TestTwoKernels|TestSoak' internal/e2e/kernels.sh 5.10
 #
 # PKGS are the packages whose tests run, each with an equals sign and a regular
 # expression for its tests if others are meant. LIMIT bounds the seconds of one
@@ -14,7 +14,7 @@
 set -euo pipefail
 cd "$(dirname "$0")/../.."
 
-read -ra pkgs <<<"${PKGS:-. tundev internal/netns internal/e2e internal/attack}"
+read -ra pkgs <<<"${PKGS:-tundev internal/tunqueue internal/netns internal/e2e internal/e2e/attack}"
 limit=${LIMIT:-1200}
 # The programs that tests call, where busybox has none or another. Its unshare
 # would run its own shell, and that its own ip. Tests that need nmap or scapy are

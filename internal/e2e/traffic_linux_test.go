@@ -17,7 +17,7 @@ const patience = time.Minute
 
 // dial connects from the end's namespace.
 func (e *end) dial(network string, to netip.AddrPort, within time.Duration) (c net.Conn, err error) {
-	err = e.ns.Do(func() (err error) {
+	err = e.NS.Do(func() (err error) {
 		c, err = net.DialTimeout(network, to.String(), within)
 		return err
 	})
@@ -30,9 +30,7 @@ func moveTCP(t *testing.T, from, to *end, addr netip.Addr) {
 	t.Helper()
 	const length = 4 << 20
 	at := netip.AddrPortFrom(addr, portTCP)
-	var l net.Listener
-	to.do(t, func() (err error) { l, err = net.Listen("tcp", at.String()); return err })
-	defer l.Close()
+	l := to.ListenTCP(t, at)
 	type result struct {
 		sum [sha256.Size]byte
 		err error
@@ -79,10 +77,8 @@ func receive(l net.Listener) (sum [sha256.Size]byte, err error) {
 func echoUDP(t *testing.T, from, to *end, addr netip.Addr) {
 	t.Helper()
 	at := netip.AddrPortFrom(addr, portUDP)
-	var server *net.UDPConn
-	to.do(t, func() (err error) { server, err = net.ListenUDP("udp", net.UDPAddrFromAddrPort(at)); return err })
-	defer server.Close()
-	go func() { // until Close
+	server := to.ListenUDP(t, at)
+	go func() { // until the test ends
 		buf := make([]byte, 1<<16)
 		for {
 			n, peer, err := server.ReadFromUDPAddrPort(buf)

@@ -1,41 +1,38 @@
 package e2e_test
 
 import (
-	"crypto/ecdh"
-	"crypto/rand"
 	"encoding/binary"
-	"encoding/hex"
 	"errors"
+	"fmt"
 	"io/fs"
 	"net"
 	"net/netip"
 	"os"
+	"path/filepath"
+	"strconv"
+	"strings"
 	"testing"
 	"time"
 
-	"tstun/internal/netns"
+	"tstun/internal/rig"
 )
 
-// tunnel is two nodes of one kind with a cable between them, and a program at
-// each end that sends or echoes UDP packets.
+// tunnel is two processes of one kind with a cable between them, and a program
+// at each end that sends or echoes UDP packets.
 type tunnel struct {
-	nodes [2]node
-	conn  *net.UDPConn // of the program that sends
-	sent  uint64
+	processes [2]process
+	conn      *net.UDPConn // of the program that sends
+	sent      uint64
+}
+
+// process is one that is an end of a tunnel.
+type process struct {
+	pid int
 }
 
 const (
-	cable     = "cable0"
 	tunDevice = "e2e0"
-	wgPort    = 51820
-	echoPort  = 7
-
-	pingWait = 3 * time.Second // until a round trip counts as lost, however busy the machine is
-)
-
-var (
-	outer = [2]netip.Addr{netip.MustParseAddr("192.0.2.1"), netip.MustParseAddr("192.0.2.2")}
-	inner = [2]netip.Addr{netip.MustParseAddr("100.64.0.1"), netip.MustParseAddr("100.64.0.2")}
+	pingWait  = 3 * time.Second // until a round trip counts as lost, however busy the machine is
 )
 
 // newTunnel makes a tunnel, with namespaces of its own, that ends with the
@@ -45,38 +42,13 @@ func newTunnel(t *testing.T, kind string) *tunnel {
 	if _, err := os.Stat("/dev/net/tun"); errors.Is(err, fs.ErrNotExist) {
 		t.Skipf("needs /dev/net/tun: %v", err)
 	}
-	spaces := [2]*netns.NS{netns.New(t), netns.New(t)}
-	for _, ns := range spaces {
-		if err := ns.Do(only4); err != nil {
-			t.Fatal(err)
-		}
-	}
-	if err := spaces[0].Connect(cable, spaces[1], cable); err != nil {
-		t.Fatal(err)
-	}
-	var keys [2]*ecdh.PrivateKey
-	for i := range keys {
-		var err error
-		if keys[i], err = ecdh.X25519().GenerateKey(rand.Reader); err != nil {
-			t.Fatal(err)
-		}
-	}
-	tn := new(tunnel)
-	for i, ns := range spaces {
-		address(t, ns, cable, outer[i])
-		tn.nodes[i] = startNode(t, ns, nodeSpec{
-			Kind: kind, Device: tunDevice, Address: inner[i],
-			Key: hex.EncodeToString(keys[i].Bytes()), PeerKey: hex.EncodeToString(keys[1-i].PublicKey().Bytes()),
-			Port: wgPort, Endpoint: netip.AddrPortFrom(outer[1-i], wgPort),
-		})
-		address(t, ns, tunDevice, inner[i])
-		if err := ns.LinkUp(tunDevice); err != nil {
-			t.Fatal(err)
-		}
-	}
-	echoAt := net.UDPAddrFromAddrPort(netip.AddrPortFrom(inner[1], echoPort))
-	go echo(socket(t, spaces[1], func() (*net.UDPConn, error) { return net.ListenUDP("udp4", echoAt) }))
-	tn.conn = socket(t, spaces[0], func() (*net.UDPConn, error) { return net.DialUDP("udp4", nil, echoAt) })
+	a, b := newEnds(t,
+		end{Host: rig.Host{Name: tunDevice}, addrs: []netip.Addr{host4}},
+		end{Host: rig.Host{Name: tunDevice}, addrs: []netip.Addr{peer4}})
+	tn := &tunnel{processes: [2]process{a.startProcess(t, kind, b), b.startProcess(t, kind, a)}}
+	echoAt := net.UDPAddrFromAddrPort(netip.AddrPortFrom(peer4, portUDP))
+	go echo(b.UDPSocket(t, func() (*net.UDPConn, error) { return net.ListenUDP("udp4", echoAt) }))
+	tn.conn = a.UDPSocket(t, func() (*net.UDPConn, error) { return net.DialUDP("udp4", nil, echoAt) })
 	for range 10 { // the first pays for the handshake
 		if tn.ping() == nil {
 			return tn
@@ -84,33 +56,6 @@ func newTunnel(t *testing.T, kind string) *tunnel {
 	}
 	t.Fatalf("no packet passes through the %s tunnel", kind)
 	return nil
-}
-
-// only4 keeps a namespace from sending what nobody asked it to, which it does
-// over IPv6.
-func only4() error {
-	err := os.WriteFile("/proc/sys/net/ipv6/conf/default/disable_ipv6", []byte("1"), 0)
-	if errors.Is(err, fs.ErrNotExist) {
-		return nil
-	}
-	return err
-}
-
-func address(t *testing.T, ns *netns.NS, name string, a netip.Addr) {
-	t.Helper()
-	if err := ns.AddAddr(name, netip.PrefixFrom(a, 24)); err != nil {
-		t.Fatal(err)
-	}
-}
-
-// socket opens a socket in ns, which is closed with the test.
-func socket(t *testing.T, ns *netns.NS, open func() (*net.UDPConn, error)) (c *net.UDPConn) {
-	t.Helper()
-	if err := ns.Do(func() (err error) { c, err = open(); return err }); err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(func() { c.Close() })
-	return c
 }
 
 func echo(c *net.UDPConn) {
@@ -147,5 +92,33 @@ func (tn *tunnel) ping() error {
 // nodes.
 func (tn *tunnel) switches(t *testing.T) int {
 	t.Helper()
-	return tn.nodes[0].switches(t) + tn.nodes[1].switches(t)
+	return tn.processes[0].switches(t) + tn.processes[1].switches(t)
+}
+
+// switches returns how often the kernel has taken a processor away from the
+// process's threads, voluntarily and not.
+func (p process) switches(t *testing.T) (total int) {
+	t.Helper()
+	files, err := filepath.Glob(fmt.Sprintf("/proc/%d/task/*/status", p.pid))
+	if err != nil || len(files) == 0 {
+		t.Fatalf("threads of %d: %d, %v", p.pid, len(files), err)
+	}
+	for _, f := range files {
+		b, err := os.ReadFile(f)
+		if err != nil {
+			t.Fatal(err)
+		}
+		for line := range strings.Lines(string(b)) {
+			name, value, _ := strings.Cut(line, ":")
+			if !strings.HasSuffix(name, "voluntary_ctxt_switches") {
+				continue
+			}
+			v, err := strconv.Atoi(strings.TrimSpace(value))
+			if err != nil {
+				t.Fatal(err)
+			}
+			total += v
+		}
+	}
+	return total
 }

@@ -60,13 +60,17 @@ var never = map[string][]string{
 	"tstun/internal/gso":                others,
 	"tstun/internal/lpm":                append([]string{hujson}, outside...),
 	"tstun/internal/netns":              append([]string{hujson, bart, gvisor, wireguard}, programs...),
-	"tstun/internal/testdev":            append([]string{hujson, bart}, programs...),
 	"tstun/internal/layering":           others,
-	"tstun/internal/attack":             others,
 	"tstun/internal/e2e":                others,
 	"tstun/internal/deverr":             others,
 	"tstun/internal/tunqueue":           append([]string{hujson, bart, gvisor, wireguard, netlink, processes}, programs...),
 	"tstun/internal/tunqueue/queuetest": append([]string{hujson, bart, gvisor, wireguard, netlink}, programs...),
+	"tstun/internal/e2e/attack":         others,
+	"tstun/internal/documents":          others,
+	"tstun/internal/rig":                append([]string{hujson}, programs...),
+	"tstun/internal/rig/craft":          others,
+	"tstun/internal/rig/race":           others,
+	"tstun/internal/rig/testdev":        append([]string{hujson, bart}, programs...),
 }
 
 // asLinked are the systems for which packages are asked what they link.

@@ -7,6 +7,7 @@ import (
 
 	"tstun/filter"
 	"tstun/internal/pipeline"
+	"tstun/internal/rig/craft"
 	"tstun/key"
 	"tstun/packet"
 )
@@ -25,14 +26,12 @@ type stagesCase struct {
 }
 
 var (
-	host   = netip.MustParseAddr("100.64.0.1")
-	peer   = netip.MustParseAddr("100.64.0.2")
+	host   = craft.Host4
+	peer   = craft.Peer4
 	ownKey = key.DiscoPublicFromRaw32([32]byte{7})
 )
 
-func udp(src, dst netip.Addr, payload string) []byte {
-	return packet.Generate(packet.UDPHeader{Src: netip.AddrPortFrom(src, 1), Dst: netip.AddrPortFrom(dst, 2)}, []byte(payload))
-}
+func udp(src, dst netip.Addr, payload string) []byte { return craft.UDP(src, 1, dst, 2, payload) }
 
 func discoPacket(src, dst netip.Addr) []byte {
 	raw := ownKey.Raw32()

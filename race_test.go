@@ -1,5 +1,0 @@
-//go:build race
-
-package tstun_test
-
-const raceEnabled = true
