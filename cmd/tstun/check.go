@@ -6,6 +6,7 @@ import (
 
 	"github.com/spf13/cobra"
 
+	"tstun/cmd/tstun/internal/ui"
 	"tstun/policy"
 )
 
@@ -31,7 +32,7 @@ Exit codes:
      signal ended it
   2  a file cannot be read or has errors, or the command line is wrong`
 
-func newCheckCommand(env environment, doc *document) *cobra.Command {
+func newCheckCommand(env ui.Environment, doc *document) *cobra.Command {
 	var diff bool
 	var host string
 	cmd := &cobra.Command{
@@ -42,7 +43,7 @@ func newCheckCommand(env environment, doc *document) *cobra.Command {
 		Args: func(_ *cobra.Command, args []string) error {
 			switch {
 			case diff && len(args) != 2:
-				return fmt.Errorf("--diff with %s: want two, OLD and NEW", counted(len(args), "file", "files"))
+				return fmt.Errorf("--diff with %s: want two, OLD and NEW", ui.Counted(len(args), "file", "files"))
 			case len(args) == 0:
 				return errors.New("no file: want at least one, or - for standard input")
 			}
@@ -82,11 +83,11 @@ type failedFlow struct {
 
 // checkResult is what check prints with --json.
 type checkResult struct {
-	report
+	ui.Report
 	Files []checkedFile `json:"files"`
 }
 
-func runCheck(env environment, doc *document, files []string, host string) error {
+func runCheck(env ui.Environment, doc *document, files []string, host string) error {
 	result := checkResult{Files: []checkedFile{}}
 	doc.body = &result
 	policies, err := readPolicies(env, files, host)
@@ -108,7 +109,7 @@ func runCheck(env environment, doc *document, files []string, host string) error
 		}
 	}
 	if failed > 0 {
-		return failf("tstun explain --policy FILE SRC DST:PORT tells about other flows", "%s", counted(failed, "test does not hold", "tests do not hold"))
+		return ui.Failf("tstun explain --policy FILE SRC DST:PORT tells about other flows", "%s", ui.Counted(failed, "test does not hold", "tests do not hold"))
 	}
 	return nil
 }
@@ -116,7 +117,7 @@ func runCheck(env environment, doc *document, files []string, host string) error
 func checkFile(file string, p *policy.Policy) (checkedFile, error) {
 	failures, err := p.Test()
 	if err != nil {
-		return checkedFile{}, failf("", "%s: %w", file, err)
+		return checkedFile{}, ui.Failf("", "%s: %w", file, err)
 	}
 	c := checkedFile{File: file, OK: len(failures) == 0, Rules: len(p.Config().Matches), Tests: p.Tests(), Failures: []failedFlow{}, Notes: p.Notes()}
 	names := p.Names()
@@ -130,31 +131,31 @@ func checkFile(file string, p *policy.Policy) (checkedFile, error) {
 	return c, nil
 }
 
-func printChecked(env environment, files []checkedFile) error {
-	p := newPainter(env)
+func printChecked(env ui.Environment, files []checkedFile) error {
+	p := ui.NewPainter(env)
 	for _, c := range files {
 		for _, n := range c.Notes {
-			p.printf("note %v\n", n)
+			p.Printf("note %v\n", n)
 		}
 		for _, f := range c.Failures {
 			want := "denied"
 			if f.Want == "accept" {
 				want = "accepted"
 			}
-			p.printf("%s %v: %v is to be %s%s\n", p.paint(red, "FAIL"), f.Position, f.namedFlow, want, moreFlows(f.More))
-			p.printExplained(f.Verdict)
+			p.Printf("%s %v: %v is to be %s%s\n", p.Paint(ui.Red, "FAIL"), f.Position, f.namedFlow, want, moreFlows(f.More))
+			printExplained(p, f.Verdict)
 		}
-		word := p.paint(green, "ok  ")
+		word := p.Paint(ui.Green, "ok  ")
 		if !c.OK {
-			word = p.paint(red, "FAIL")
+			word = p.Paint(ui.Red, "FAIL")
 		}
-		p.printf("%s %s: %s, %s", word, c.File, counted(c.Rules, "rule", "rules"), counted(c.Tests, "test", "tests"))
+		p.Printf("%s %s: %s, %s", word, c.File, ui.Counted(c.Rules, "rule", "rules"), ui.Counted(c.Tests, "test", "tests"))
 		if !c.OK {
-			p.printf(", %d failed", len(c.Failures))
+			p.Printf(", %s failed", ui.Number(uint64(len(c.Failures))))
 		}
-		p.printf("\n")
+		p.Printf("\n")
 	}
-	return written(p)
+	return p.Err()
 }
 
 func moreFlows(n uint64) string {
@@ -164,21 +165,5 @@ func moreFlows(n uint64) string {
 	case n >= 1e9:
 		return ", and more than a billion more flows"
 	}
-	return ", and " + counted(int(n), "more flow", "more flows")
-}
-
-// counted returns the number with the noun that goes with it.
-func counted(n int, one, many string) string {
-	if n == 1 {
-		return "1 " + one
-	}
-	return number(uint64(n)) + " " + many
-}
-
-// written returns the error of writing to p, if there was one.
-func written(p *painter) error {
-	if p.err != nil {
-		return failf("", "write: %w", p.err)
-	}
-	return nil
+	return ", and " + ui.Counted(int(n), "more flow", "more flows")
 }

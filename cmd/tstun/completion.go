@@ -4,6 +4,8 @@ import (
 	"fmt"
 
 	"github.com/spf13/cobra"
+
+	"tstun/cmd/tstun/internal/ui"
 )
 
 // shells are those that completion knows, with what loads the script: now, and
@@ -31,7 +33,7 @@ func addCompletion(root *cobra.Command) {
 		Long:  "completion prints the script with which a shell completes tstun's commands,\nflags and topics as you type: for bash, zsh, fish or powershell.",
 		Args:  cobra.NoArgs,
 		RunE: func(*cobra.Command, []string) error {
-			return badInput("did you mean tstun completion bash?", fmt.Errorf("no shell: want bash, zsh, fish or powershell"))
+			return ui.BadInput("did you mean tstun completion bash?", fmt.Errorf("no shell: want bash, zsh, fish or powershell"))
 		},
 	}
 	for _, s := range shells {
@@ -42,7 +44,7 @@ func addCompletion(root *cobra.Command) {
 			Args:  cobra.NoArgs,
 			RunE: func(cmd *cobra.Command, _ []string) error {
 				if err := s.generate(cmd.Root()); err != nil {
-					return failf("", "write: %w", err)
+					return ui.WriteFailure(err)
 				}
 				return nil
 			},

@@ -7,6 +7,8 @@ import (
 	"time"
 
 	"github.com/spf13/cobra"
+
+	"tstun/cmd/tstun/internal/ui"
 )
 
 const demoHelp = `demo brings two WireGuard nodes up on this machine, each a wireguard-go device
@@ -23,12 +25,12 @@ With --tun (Linux, root), they have real interfaces in two network namespaces,
 which are made for the demo and removed after it.`
 
 type demoOptions struct {
-	size    byteSize
+	size    ui.Size
 	tun     bool
 	timeout time.Duration
 }
 
-func newDemoCommand(env environment, doc *document) *cobra.Command {
+func newDemoCommand(env ui.Environment, doc *document) *cobra.Command {
 	o := demoOptions{size: 256 << 20}
 	cmd := &cobra.Command{
 		Use:     "demo",
@@ -52,7 +54,7 @@ func newDemoCommand(env environment, doc *document) *cobra.Command {
 }
 
 // runDemo runs the demo and prints it, as it goes or in one document.
-func runDemo(ctx context.Context, env environment, doc *document, o demoOptions) error {
+func runDemo(ctx context.Context, env ui.Environment, doc *document, o demoOptions) error {
 	ctx, cancel := context.WithTimeoutCause(ctx, o.timeout, errDemoTimeout)
 	defer cancel()
 	mode := "userspace"
@@ -61,11 +63,11 @@ func runDemo(ctx context.Context, env environment, doc *document, o demoOptions)
 	}
 	d := &demo{options: o, result: newDemoResult(mode)}
 	if doc.body = &d.result; !doc.wanted {
-		d.p = newPainter(env)
+		d.p = ui.NewPainter(env)
 	}
 	err := d.run(ctx)
 	if d.p != nil && err == nil {
-		err = written(d.p)
+		err = d.p.Err()
 	}
 	return err
 }

@@ -4,10 +4,9 @@ import (
 	"cmp"
 	"context"
 	"fmt"
-	"math"
 	"slices"
-	"strconv"
 
+	"tstun/cmd/tstun/internal/ui"
 	"tstun/filter"
 	"tstun/netlogtype"
 )
@@ -28,8 +27,8 @@ func (d *demo) evidence() {
 		d.note(p)
 	}
 	if d.p != nil && len(d.result.Drops) > 0 {
-		d.p.printf("   dropped so far\n")
-		d.p.draw(dropTable(d.result.Drops))
+		d.p.Printf("   dropped so far\n")
+		d.p.Draw(dropTable(d.result.Drops))
 	}
 }
 
@@ -69,31 +68,31 @@ func (d *demo) noteDrops(n *node, direction string, drops map[filter.Reason]uint
 
 func (d *demo) printAccounts() {
 	for _, t := range d.result.Totals {
-		d.p.printf("\n   connections of the %s\n", t.Node)
-		d.p.draw(connectionTable(d.result.Connections, t))
+		d.p.Printf("\n   connections of the %s\n", t.Node)
+		d.p.Draw(connectionTable(d.result.Connections, t))
 	}
-	d.p.printf("\n   drops\n")
-	d.p.draw(dropTable(d.result.Drops))
-	d.p.printf("\n")
+	d.p.Printf("\n   drops\n")
+	d.p.Draw(dropTable(d.result.Drops))
+	d.p.Printf("\n")
 	for i, t := range d.result.Totals {
 		peer := d.result.Totals[1-i]
-		d.p.wrapped("   ", fmt.Sprintf("%s sent %s packets: %s took %s and dropped %s, %s got lost",
-			t.Node, number(t.TxPackets), t.Peer, number(peer.RxPackets), number(peer.DroppedIn), number(t.Lost)))
+		d.p.Paragraph("   ", fmt.Sprintf("%s sent %s packets: %s took %s and dropped %s, %s got lost",
+			t.Node, ui.Number(t.TxPackets), t.Peer, ui.Number(peer.RxPackets), ui.Number(peer.DroppedIn), ui.Number(t.Lost)))
 	}
-	d.p.printf("   at both nodes, the connections add up to what the Wrapper counted\n")
+	d.p.Printf("   at both nodes, the connections add up to what the Wrapper counted\n")
 }
 
-func connectionTable(rows []connectionInfo, total totalInfo) *table {
-	t := &table{right: []bool{false, false, false, true, true, true, true}}
-	t.add("proto", "here", "there", "sent", "bytes", "received", "bytes")
+func connectionTable(rows []connectionInfo, total totalInfo) *ui.Table {
+	t := &ui.Table{Right: []bool{false, false, false, true, true, true, true}}
+	t.Add("proto", "here", "there", "sent", "bytes", "received", "bytes")
 	for _, c := range rows {
 		if c.Node != total.Node {
 			continue
 		}
-		t.add(append(ends(c.Connection), countCells(c.Counts)...)...)
+		t.Add(append(ends(c.Connection), countCells(c.Counts)...)...)
 	}
-	t.rule()
-	t.add(append([]string{"", "", "total"}, countCells(total.Counts)...)...)
+	t.Rule()
+	t.Add(append([]string{"", "", "total"}, countCells(total.Counts)...)...)
 	return t
 }
 
@@ -109,32 +108,14 @@ func ends(c netlogtype.Connection) []string {
 }
 
 func countCells(c netlogtype.Counts) []string {
-	return []string{number(c.TxPackets), shortBytes(c.TxBytes), number(c.RxPackets), shortBytes(c.RxBytes)}
+	return []string{ui.Number(c.TxPackets), ui.Bytes(c.TxBytes), ui.Number(c.RxPackets), ui.Bytes(c.RxBytes)}
 }
 
-// shortBytes is a number of bytes in at most eight columns: exact below a
-// million, else in a unit. With --json all are exact.
-func shortBytes(n uint64) string {
-	if n < 1e6 {
-		return number(n)
-	}
-	return byteSize(min(n, math.MaxInt64)).short()
-}
-
-func dropTable(rows []dropInfo) *table {
-	t := &table{right: []bool{false, false, false, true, false}}
-	t.add("node", "way", "reason", "packets", "meaning")
+func dropTable(rows []dropInfo) *ui.Table {
+	t := &ui.Table{Right: []bool{false, false, false, true, false}}
+	t.Add("node", "way", "reason", "packets", "meaning")
 	for _, r := range rows {
-		t.add(r.Node, r.Direction, r.Reason.String(), number(r.Packets), r.Meaning)
+		t.Add(r.Node, r.Direction, r.Reason.String(), ui.Number(r.Packets), r.Meaning)
 	}
 	return t
-}
-
-// number groups the digits of n by three.
-func number(n uint64) string {
-	s := strconv.FormatUint(n, 10)
-	for i := len(s) - 3; i > 0; i -= 3 {
-		s = s[:i] + "," + s[i:]
-	}
-	return s
 }

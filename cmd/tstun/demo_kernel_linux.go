@@ -16,6 +16,7 @@ import (
 	"golang.zx2c4.com/wireguard/tun"
 
 	"tstun"
+	"tstun/cmd/tstun/internal/ui"
 	"tstun/internal/netns"
 )
 
@@ -29,7 +30,7 @@ func (d *demo) newKernelHosts() error {
 		}
 		if err := newKernelHost(n, other); err != nil {
 			if errors.Is(err, fs.ErrPermission) {
-				return failf("run it as root, as in: sudo tstun demo --tun; or leave out --tun, which needs no root", "%s: %w", n.name, err)
+				return ui.Failf("run it as root, as in: sudo tstun demo --tun; or leave out --tun, which needs no root", "%s: %w", n.name, err)
 			}
 			return fmt.Errorf("%s: %w", n.name, err)
 		}

@@ -2,6 +2,8 @@
 
 package main
 
+import "tstun/cmd/tstun/internal/ui"
+
 func (d *demo) newKernelHosts() error {
-	return failf("leave out --tun; the demo does the same without it", "--tun is for Linux")
+	return ui.Failf("leave out --tun; the demo does the same without it", "--tun is for Linux")
 }

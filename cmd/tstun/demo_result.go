@@ -3,13 +3,14 @@ package main
 import (
 	"net/netip"
 
+	"tstun/cmd/tstun/internal/ui"
 	"tstun/filter"
 	"tstun/netlogtype"
 )
 
 // demoResult is what --json prints.
 type demoResult struct {
-	report
+	ui.Report
 	Mode        string           `json:"mode"` // userspace or tun
 	Nodes       []nodeInfo       `json:"nodes"`
 	Steps       []stepResult     `json:"steps"`

@@ -5,12 +5,14 @@ import (
 	"errors"
 	"fmt"
 	"time"
+
+	"tstun/cmd/tstun/internal/ui"
 )
 
 // demo is one run.
 type demo struct {
 	options demoOptions
-	p       *painter // nil with --json
+	p       *ui.Painter // nil with --json
 	result  demoResult
 
 	client, server *node
@@ -43,7 +45,7 @@ func (d *demo) run(ctx context.Context) (err error) {
 	d.client, d.server = newNodes()
 	defer func() {
 		if stopErr := d.stop(); stopErr != nil && err == nil {
-			err = failf("", "clean up: %w", stopErr)
+			err = ui.Failf("", "clean up: %w", stopErr)
 		}
 		d.result.Seconds = time.Since(began).Seconds()
 		if err == nil {
@@ -79,16 +81,16 @@ func (d *demo) show(ctx context.Context, s step) error {
 // because makes a failure of err, with the deeper cause if the demo was ended
 // from outside.
 func (d *demo) because(ctx context.Context, what string, err error) error {
-	var f *failure
+	var f *ui.Failure
 	switch {
 	case context.Cause(ctx) == errDemoTimeout:
-		return failf("give it more time with --timeout, or less to do with --size", "%s: not done within %v", what, d.options.timeout)
+		return ui.Failf("give it more time with --timeout, or less to do with --size", "%s: not done within %v", what, d.options.timeout)
 	case ctx.Err() != nil:
-		return failf("nothing is left to clean up", "%s: interrupted", what)
+		return ui.Failf("nothing is left to clean up", "%s: interrupted", what)
 	case errors.As(err, &f):
-		return &failure{fmt.Errorf("%s: %w", what, f.err), f.hint, f.code}
+		return &ui.Failure{Err: fmt.Errorf("%s: %w", what, f.Err), Hint: f.Hint, Misuse: f.Misuse}
 	default:
-		return failf("run it again; if it fails again, report it with the output of tstun version and tstun demo --json", "%s: %w", what, err)
+		return ui.Failf("run it again; if it fails again, report it with the output of tstun version and tstun demo --json", "%s: %w", what, err)
 	}
 }
 

@@ -13,14 +13,13 @@ import (
 	"syscall"
 	"time"
 
+	"tstun/cmd/tstun/internal/ui"
 	"tstun/ipproto"
 	"tstun/packet"
 )
 
 // promptly bounds what an answer may take that comes from the same machine.
 const promptly = 5 * time.Second
-
-func milliseconds(t time.Duration) float64 { return float64(t) / float64(time.Millisecond) }
 
 func (d *demo) handshake(ctx context.Context) ([]string, any, error) {
 	if err := d.server.addPeer(d.client, 0); err != nil {
@@ -31,7 +30,7 @@ func (d *demo) handshake(ctx context.Context) ([]string, any, error) {
 	}
 	for _, n := range []*node{d.client, d.server} {
 		if err := eventually(ctx, func() (bool, error) { return hasHandshake(n.dev) }); err != nil {
-			return nil, nil, failf("is UDP to 127.0.0.1 blocked by a host firewall?", "%s: no handshake: %w", n.name, err)
+			return nil, nil, ui.Failf("is UDP to 127.0.0.1 blocked by a host firewall?", "%s: no handshake: %w", n.name, err)
 		}
 	}
 	data := handshakeData{d.client.endpoint(), d.server.endpoint()}
@@ -53,7 +52,7 @@ func (d *demo) ping(ctx context.Context) (lines []string, data any, err error) {
 			return lines, pingData{replies}, err
 		}
 		replies = append(replies, r)
-		line := fmt.Sprintf("%v answers after %s", a, short(took))
+		line := fmt.Sprintf("%v answers after %s", a, ui.Duration(took))
 		if r.Lost > 0 {
 			line += fmt.Sprintf(", %d requests were lost before", r.Lost)
 		}
@@ -70,7 +69,7 @@ func (d *demo) pingOne(ctx context.Context, a netip.Addr) (r pingReply, took tim
 		took, err = d.client.net.Ping(one, a)
 		cancel()
 		if err == nil {
-			r.Milliseconds = milliseconds(took)
+			r.Milliseconds = ui.Milliseconds(took)
 			return r, took, nil
 		}
 		if ctx.Err() != nil {
@@ -145,13 +144,13 @@ func (d *demo) refused(ctx context.Context) ([]string, any, error) {
 		c.Close()
 		return nil, nil, fmt.Errorf("%v was let in, which no rule allows", to)
 	}
-	data := refusedData{Error: err.Error(), Milliseconds: milliseconds(took)}
+	data := refusedData{Error: err.Error(), Milliseconds: ui.Milliseconds(took)}
 	if !errors.Is(err, syscall.ECONNREFUSED) {
 		return nil, data, fmt.Errorf("%v was not refused: %w", to, err)
 	}
 	lines, drop, err := w.result(ctx)
 	data.dropData = drop
-	return append([]string{fmt.Sprintf("%v: connection refused after %s", to, short(took))}, lines...), data, err
+	return append([]string{fmt.Sprintf("%v: connection refused after %s", to, ui.Duration(took))}, lines...), data, err
 }
 
 func (d *demo) udp(ctx context.Context) ([]string, any, error) {
@@ -233,8 +232,8 @@ func (d *demo) tsmp(ctx context.Context) ([]string, any, error) {
 		return nil, nil, err
 	}
 	took := time.Since(began)
-	return []string{fmt.Sprintf("%v answers after %s; neither host's network stack saw it", d.server.v4, short(took))},
-		tsmpData{d.server.v4, milliseconds(took)}, nil
+	return []string{fmt.Sprintf("%v answers after %s; neither host's network stack saw it", d.server.v4, ui.Duration(took))},
+		tsmpData{d.server.v4, ui.Milliseconds(took)}, nil
 }
 
 // tsmpRoundTrip sends a TSMP ping from the client's Wrapper to the server's and

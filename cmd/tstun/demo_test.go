@@ -14,6 +14,7 @@ import (
 
 	"go.uber.org/goleak"
 
+	"tstun/cmd/tstun/internal/ui"
 	"tstun/filter"
 	"tstun/netlogtype"
 )
@@ -21,7 +22,7 @@ import (
 // runTool runs the tool in this process.
 func runTool(args ...string) (code int, stdout, stderr string) {
 	var out, errs bytes.Buffer
-	env := environment{stdout: &out, stderr: &errs, getenv: func(string) string { return "" }}
+	env := ui.Environment{Stdout: &out, Stderr: &errs, Getenv: func(string) string { return "" }}
 	code = run(context.Background(), env, args)
 	return code, out.String(), errs.String()
 }
@@ -146,7 +147,7 @@ func TestDemoFails(t *testing.T) {
 
 func TestDemoWithoutReader(t *testing.T) {
 	var errs bytes.Buffer
-	env := environment{stdout: brokenPipe{}, stderr: &errs, getenv: func(string) string { return "" }}
+	env := ui.Environment{Stdout: brokenPipe{}, Stderr: &errs, Getenv: func(string) string { return "" }}
 	for _, args := range [][]string{{"demo", "--size", "1k"}, {"demo", "--size", "1k", "--json"}, {"version"}} {
 		errs.Reset()
 		if code := run(context.Background(), env, args); code != exitFailed || !strings.Contains(errs.String(), errBroken.Error()) {
@@ -198,3 +199,9 @@ func interrupt(t *testing.T, args ...string) {
 		t.Errorf("stderr: %s", errs.String())
 	}
 }
+
+var errBroken = errors.New("broken pipe")
+
+type brokenPipe struct{}
+
+func (brokenPipe) Write([]byte) (int, error) { return 0, errBroken }

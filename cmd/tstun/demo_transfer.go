@@ -10,6 +10,8 @@ import (
 	"io"
 	"net"
 	"time"
+
+	"tstun/cmd/tstun/internal/ui"
 )
 
 // transferBlock is how much is written at once.
@@ -40,7 +42,7 @@ func (d *demo) transfer(ctx context.Context) ([]string, any, error) {
 		return nil, data, err
 	}
 	return []string{fmt.Sprintf("%v in %.2f s: %.2f Gbit/s, CRC-32C %s at both ends",
-		byteSize(data.Bytes), data.Seconds, data.GbitPerSecond, data.CRC32C)}, data, nil
+		ui.Size(data.Bytes), data.Seconds, data.GbitPerSecond, data.CRC32C)}, data, nil
 }
 
 // send is the client's side.
@@ -68,7 +70,7 @@ func (d *demo) send(ctx context.Context, address string) (transferData, error) {
 	data := transferData{
 		Bytes:         int64(reply.Bytes),
 		Seconds:       took.Seconds(),
-		GbitPerSecond: gbits(byteSize(reply.Bytes), took),
+		GbitPerSecond: ui.Gbits(ui.Size(reply.Bytes), took),
 		CRC32C:        fmt.Sprintf("%08x", reply.Sum),
 	}
 	if want := (receipt{uint64(d.options.size), sum}); reply != want {
@@ -80,23 +82,23 @@ func (d *demo) send(ctx context.Context, address string) (transferData, error) {
 // sendAll writes random blocks, each with its number in it, and returns the
 // checksum of all.
 func (d *demo) sendAll(c io.Writer, began time.Time) (sum uint32, err error) {
-	var bar *progress
+	var bar *ui.Progress
 	if d.p != nil {
-		bar = newProgress(d.p, d.options.size, began)
-		defer bar.end()
+		bar = ui.NewProgress(d.p, d.options.size, began)
+		defer bar.End()
 	}
 	block := make([]byte, transferBlock)
 	rand.Read(block) // never fails, by its documentation
-	for sent := byteSize(0); sent < d.options.size; {
+	for sent := ui.Size(0); sent < d.options.size; {
 		binary.BigEndian.PutUint64(block, uint64(sent))
 		b := block[:min(transferBlock, d.options.size-sent)]
 		if _, err := c.Write(b); err != nil {
 			return 0, err
 		}
 		sum = crc32.Update(sum, castagnoli, b)
-		sent += byteSize(len(b))
+		sent += ui.Size(len(b))
 		if bar != nil {
-			bar.at(sent, time.Now())
+			bar.At(sent, time.Now())
 		}
 	}
 	return sum, nil

@@ -6,6 +6,7 @@ import (
 	"net/netip"
 	"strings"
 
+	"tstun/cmd/tstun/internal/ui"
 	"tstun/filter"
 	"tstun/ipproto"
 )
@@ -46,7 +47,7 @@ func (w *watch) result(ctx context.Context) ([]string, dropData, error) {
 		return nil, w.data, fmt.Errorf("%s: dropped no packet for %v: %w", w.node.name, w.why.Reason, err)
 	}
 	lines := []string{fmt.Sprintf("the %s's filter dropped %s at stage %q for reason %q:",
-		w.node.name, counted(int(w.data.Dropped), "packet", "packets"), w.why.Stage, w.why.Reason)}
+		w.node.name, ui.Counted(int(w.data.Dropped), "packet", "packets"), w.why.Stage, w.why.Reason)}
 	for l := range strings.Lines(w.data.Explanation) {
 		lines = append(lines, "  "+strings.TrimSpace(l))
 	}

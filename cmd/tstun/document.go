@@ -1,113 +1,44 @@
 package main
 
 import (
-	"encoding/json"
 	"errors"
-	"fmt"
 	"io"
-	"io/fs"
 	"slices"
 	"strconv"
 	"strings"
 
+	"tstun/cmd/tstun/internal/ui"
 	"tstun/policy"
 )
 
-// document is what a command prints with --json: one JSON document on stdout,
-// whatever happens, that carries the errors as values. The command fills body
-// in, and run prints it at the end.
+// document is the JSON document of the command that runs. The command sets
+// body; run writes the document when the command has ended.
 type document struct {
-	wanted bool
-	body   reporter
+	wanted bool // --json is given
+	body   ui.Body
 }
 
-// reporter is the body of a document: a struct that embeds report.
-type reporter interface{ setReport(report) }
-
-// report is how a command ended.
-type report struct {
-	OK     bool         `json:"ok"`
-	Errors []errorValue `json:"errors"`
-	Hint   string       `json:"hint,omitempty"`
-}
-
-func (r *report) setReport(v report) { *r = v }
-
-// errorValue is one error. File and what follows are where it is, if it is in
-// a file.
-type errorValue struct {
-	File    string `json:"file,omitempty"`
-	Line    int    `json:"line,omitempty"`
-	Column  int    `json:"column,omitempty"`
-	Value   string `json:"value,omitempty"` // that is wrong
-	Message string `json:"message"`
-}
-
-// write prints the document of a command that ended with err, and returns the
-// error that is to be said to people.
+// write writes the document of a command that ended with err. It returns err,
+// joined with the error of the write if that failed.
 func (d *document) write(w io.Writer, err error) error {
-	var body reporter = &report{}
-	if !errors.Is(err, errAbandoned) && d.body != nil { // else the command may still be filling it in
-		body = d.body
+	out := ui.Document{Place: place}
+	if !errors.Is(err, errAbandoned) { // an abandoned command may still write to body
+		out.Body = d.body
 	}
-	body.setReport(report{OK: err == nil, Errors: errorValues(err), Hint: hintOf(err)})
-	enc := json.NewEncoder(w)
-	enc.SetIndent("", "  ")
-	writeErr := enc.Encode(body)
-	switch {
-	case writeErr == nil:
-		return err
-	case err == nil:
-		return failf("", "write: %w", writeErr)
-	}
-	return &failure{errors.Join(err, fmt.Errorf("write: %w", writeErr)), hintOf(err), exitFailed}
+	return out.Write(w, err)
 }
 
-// errorValues returns the single errors in err.
-func errorValues(err error) []errorValue {
-	all := []errorValue{}
-	for _, e := range single(err) {
-		v := errorValue{Message: e.Error()}
-		var at *policy.Error
-		var path *fs.PathError
-		switch {
-		case errors.As(e, &at):
-			v = errorValue{at.File, at.Line, at.Column, at.Value, at.Message}
-		case errors.As(e, &path):
-			v.File = path.Path
-		}
-		all = append(all, v)
+// place returns an error of a policy with its place in the file.
+func place(err error) (ui.ErrorValue, bool) {
+	var at *policy.Error
+	if !errors.As(err, &at) {
+		return ui.ErrorValue{}, false
 	}
-	return all
+	return ui.ErrorValue{File: at.File, Line: at.Line, Column: at.Column, Value: at.Value, Message: at.Message}, true
 }
 
-// single takes apart what errors.Join and policy.Errors put together.
-func single(err error) []error {
-	if err == nil {
-		return nil
-	}
-	var f *failure
-	if errors.As(err, &f) && err == error(f) {
-		return single(f.err)
-	}
-	joined, ok := err.(interface{ Unwrap() []error })
-	if !ok {
-		return []error{err}
-	}
-	var all []error
-	var lines []string
-	for _, e := range joined.Unwrap() {
-		all = append(all, single(e)...)
-		lines = append(lines, e.Error())
-	}
-	if err.Error() != strings.Join(lines, "\n") {
-		return []error{err} // it says more than its parts
-	}
-	return all
-}
-
-// asksForJSON reports whether a command line that could not be read asks for
-// a document.
+// asksForJSON reports whether the arguments ask for a document. It serves
+// command lines with an error before which cobra has read no flags.
 func asksForJSON(args []string) (asks bool) {
 	if end := slices.Index(args, "--"); end >= 0 {
 		args = args[:end]

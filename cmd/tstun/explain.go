@@ -10,6 +10,7 @@ import (
 
 	"github.com/spf13/cobra"
 
+	"tstun/cmd/tstun/internal/ui"
 	"tstun/filter"
 	"tstun/policy"
 )
@@ -42,7 +43,7 @@ type explainOptions struct {
 	outIsGiven    bool // else the addresses tell
 }
 
-func newExplainCommand(env environment, doc *document) *cobra.Command {
+func newExplainCommand(env ui.Environment, doc *document) *cobra.Command {
 	var o explainOptions
 	cmd := &cobra.Command{
 		Use:     explainUse,
@@ -78,17 +79,17 @@ func (o explainOptions) check(args []string) error {
 		}
 	}
 	if len(args) != 2 {
-		errs = append(errs, fmt.Errorf("%s: want two, SRC and DST:PORT", counted(len(args), "argument", "arguments")))
+		errs = append(errs, fmt.Errorf("%s: want two, SRC and DST:PORT", ui.Counted(len(args), "argument", "arguments")))
 	}
 	if len(errs) == 0 {
 		return nil
 	}
-	return badInput(hint, errors.Join(errs...))
+	return ui.BadInput(hint, errors.Join(errs...))
 }
 
 // explainResult is what explain prints with --json.
 type explainResult struct {
-	report
+	ui.Report
 	Flows []explainedFlow `json:"flows"`
 }
 
@@ -100,7 +101,7 @@ type explainedFlow struct {
 	assumed bool // it is taken as outbound for its addresses
 }
 
-func runExplain(env environment, doc *document, o explainOptions, src, dst string) error {
+func runExplain(env ui.Environment, doc *document, o explainOptions, src, dst string) error {
 	result := explainResult{Flows: []explainedFlow{}}
 	doc.body = &result
 	policies, err := readPolicies(env, []string{o.policy}, o.host)
@@ -110,11 +111,11 @@ func runExplain(env environment, doc *document, o explainOptions, src, dst strin
 	pol := policies[0]
 	flows, err := pol.Flows(src, dst, o.proto)
 	if err != nil {
-		return badInput("tstun help explain tells what SRC and DST:PORT can be", err)
+		return ui.BadInput("tstun help explain tells what SRC and DST:PORT can be", err)
 	}
 	f, err := filter.New(pol.Config())
 	if err != nil {
-		return failf("", "%s: %w", fileName(o.policy), err)
+		return ui.Failf("", "%s: %w", fileName(o.policy), err)
 	}
 	refused := 0
 	host, _, _ := strings.Cut(dst, ":")
@@ -132,7 +133,7 @@ func runExplain(env environment, doc *document, o explainOptions, src, dst strin
 		}
 	}
 	if refused > 0 {
-		return failf("", "%s of %s refused", counted(refused, "flow", "flows"), number(uint64(len(flows))))
+		return ui.Failf("", "%s of %s refused", ui.Counted(refused, "flow", "flows"), ui.Number(uint64(len(flows))))
 	}
 	return nil
 }
@@ -163,14 +164,14 @@ func isIn(all []netip.Prefix, a netip.Addr) bool {
 	return slices.ContainsFunc(all, func(p netip.Prefix) bool { return p.Contains(a) })
 }
 
-func printExplanations(env environment, all []explainedFlow) error {
-	p := newPainter(env)
+func printExplanations(env ui.Environment, all []explainedFlow) error {
+	p := ui.NewPainter(env)
 	for _, e := range all {
-		p.printf("%v\n", e.namedFlow)
+		p.Printf("%v\n", e.namedFlow)
 		if e.assumed {
-			p.printf("   outbound, since its source alone is local; --out=false takes it as inbound\n")
+			p.Printf("   outbound, since its source alone is local; --out=false takes it as inbound\n")
 		}
-		p.printExplained(e.explained)
+		printExplained(p, e.explained)
 	}
-	return written(p)
+	return p.Err()
 }

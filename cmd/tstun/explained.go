@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"strings"
 
+	"tstun/cmd/tstun/internal/ui"
 	"tstun/filter"
 	"tstun/policy"
 )
@@ -53,24 +54,24 @@ func explain(p *policy.Policy, flow policy.Flow, e filter.Explanation) explained
 	return x
 }
 
-// printExplained prints an explanation behind an indent.
-func (p *painter) printExplained(e explained) {
+// printExplained prints an explanation, indented.
+func printExplained(p *ui.Painter, e explained) {
 	const indent = "   "
-	hue := green
+	hue := ui.Green
 	if e.Response.IsDrop() {
-		hue = red
+		hue = ui.Red
 	}
-	p.printf("%s%s at stage %q", indent, p.paint(hue, e.Response.String()), e.Stage)
+	p.Printf("%s%s at stage %q", indent, p.Paint(hue, e.Response.String()), e.Stage)
 	if e.Reason != "" {
-		p.printf(" for reason %q", e.Reason)
+		p.Printf(" for reason %q", e.Reason)
 	}
 	if e.Rule != nil {
-		p.printf(" by %v", e.Rule)
+		p.Printf(" by %v", e.Rule)
 	}
-	p.printf("\n")
-	p.wrapped(indent, e.Text)
+	p.Printf("\n")
+	p.Paragraph(indent, e.Text)
 	if e.NearestRule != nil {
-		p.wrapped(indent, e.Nearest)
-		p.wrapped(indent, e.NearestRule.Text)
+		p.Paragraph(indent, e.Nearest)
+		p.Paragraph(indent, e.NearestRule.Text)
 	}
 }

@@ -6,6 +6,7 @@ import (
 
 	"github.com/spf13/cobra"
 
+	"tstun/cmd/tstun/internal/ui"
 	"tstun/policy"
 )
 
@@ -51,7 +52,7 @@ func find(root *cobra.Command, args []string) (*cobra.Command, error) {
 			if near := nearest(name, names(at)); near != "" {
 				hint = fmt.Sprintf("did you mean %s?", strings.Replace(at.CommandPath(), root.Name(), "tstun help", 1)+" "+near)
 			}
-			return nil, badInput(hint, fmt.Errorf("unknown help topic %q", what))
+			return nil, ui.BadInput(hint, fmt.Errorf("unknown help topic %q", what))
 		}
 		at = next
 	}

@@ -8,6 +8,8 @@ import (
 	"os/signal"
 	"syscall"
 	"time"
+
+	"tstun/cmd/tstun/internal/ui"
 )
 
 func main() { os.Exit(realMain()) }
@@ -25,7 +27,7 @@ func realMain() int {
 	ctx, cancel := context.WithCancel(context.Background())
 	defer cancel()
 	done := make(chan int, 1)
-	go func() { done <- run(ctx, systemEnvironment(ctx), os.Args[1:]) }() // until the process ends
+	go func() { done <- run(ctx, ui.System(ctx), os.Args[1:]) }() // until the process ends
 	select {
 	case code := <-done:
 		return code

@@ -5,6 +5,8 @@ import (
 	"strings"
 
 	"github.com/spf13/cobra"
+
+	"tstun/cmd/tstun/internal/ui"
 )
 
 const rootHelp = `tstun puts a packet filter, counters and injection between WireGuard and the
@@ -23,7 +25,7 @@ Exit codes:
   2  the command line, or a file that it names, is wrong`
 
 // run executes one command line.
-func run(ctx context.Context, env environment, args []string) int {
+func run(ctx context.Context, env ui.Environment, args []string) int {
 	var doc document
 	root := newRoot(env, &doc)
 	root.SetArgs(args)
@@ -32,13 +34,14 @@ func run(ctx context.Context, env environment, args []string) int {
 		cmd, err = root.ExecuteContextC(ctx)
 	}
 	err = called(cmd, err)
-	if doc.wanted || err != nil && !isFailure(err, exitFailed) && asksForJSON(args) {
-		err = doc.write(env.stdout, err)
+	if doc.wanted || err != nil && exitCode(err) == exitUsage && asksForJSON(args) {
+		err = doc.write(env.Stdout, err)
 	}
-	return finish(env.stderr, err)
+	ui.WriteError(env.Stderr, err)
+	return exitCode(err)
 }
 
-func newRoot(env environment, doc *document) *cobra.Command {
+func newRoot(env ui.Environment, doc *document) *cobra.Command {
 	root := &cobra.Command{
 		Use:           "tstun",
 		Short:         "WireGuard tunnels with policy and visibility",
@@ -49,9 +52,9 @@ func newRoot(env environment, doc *document) *cobra.Command {
 		SilenceUsage:  true,
 		RunE:          func(cmd *cobra.Command, _ []string) error { return cmd.Help() },
 	}
-	root.SetIn(env.stdin)
-	root.SetOut(env.stdout)
-	root.SetErr(env.stderr)
+	root.SetIn(env.Stdin)
+	root.SetOut(env.Stdout)
+	root.SetErr(env.Stderr)
 	root.SetVersionTemplate(versionLine())
 	root.Flags().BoolP("version", "v", false, "print the version")
 	root.SetUsageTemplate(usageTemplate(root.UsageTemplate()))

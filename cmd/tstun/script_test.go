@@ -12,6 +12,7 @@ import (
 
 	"github.com/rogpeppe/go-internal/testscript"
 
+	"tstun/cmd/tstun/internal/ui"
 	"tstun/internal/netns"
 	"tstun/policy"
 )
@@ -56,8 +57,8 @@ func exits(ts *testscript.TestScript, neg bool, args []string) {
 
 func fits(ts *testscript.TestScript, _ bool, _ []string) {
 	for line := range strings.Lines(ts.ReadFile("stdout")) {
-		if line = strings.TrimRight(line, "\n"); width(line) > maxColumns || strings.Contains(line, "\t") {
-			ts.Fatalf("%d columns: %s", width(line), line)
+		if line = strings.TrimRight(line, "\n"); ui.Width(line) > ui.MaxColumns || strings.Contains(line, "\t") {
+			ts.Fatalf("%d columns: %s", ui.Width(line), line)
 		}
 	}
 }

@@ -12,6 +12,8 @@ import (
 	"time"
 
 	"golang.org/x/sys/unix"
+
+	"tstun/cmd/tstun/internal/ui"
 )
 
 const (
@@ -167,7 +169,7 @@ func feedsStdin(t *testing.T, s *signalled) {
 }
 
 // fillsStdout waits until no further line goes into the pipe.
-func fillsStdout(t *testing.T, s *signalled) { s.waitForOutput(t, os.Getpagesize()-maxColumns-2) }
+func fillsStdout(t *testing.T, s *signalled) { s.waitForOutput(t, os.Getpagesize()-ui.MaxColumns-2) }
 
 // fillsStdoutOnce waits until the tool has begun to write, all in one.
 func fillsStdoutOnce(t *testing.T, s *signalled) { s.waitForOutput(t, 1) }

@@ -7,6 +7,8 @@ import (
 	"strings"
 
 	"github.com/spf13/cobra"
+
+	"tstun/cmd/tstun/internal/ui"
 )
 
 // unknownCommand returns the error of a command line whose first word is no
@@ -24,7 +26,7 @@ func unknownWord(cmd *cobra.Command, word string) error {
 	if near := nearest(word, names(cmd)); near != "" {
 		hint = fmt.Sprintf("did you mean %s %s?", cmd.CommandPath(), near)
 	}
-	return badInput(hint, fmt.Errorf("unknown command %q for %q", word, cmd.CommandPath()))
+	return ui.BadInput(hint, fmt.Errorf("unknown command %q for %q", word, cmd.CommandPath()))
 }
 
 // flagName is a flag in what cobra says of a command's flags.
@@ -41,7 +43,7 @@ func flagError(cmd *cobra.Command, err error) error {
 		known = append(known, m[1])
 	}
 	if near := nearest(unknown, known); near != "" {
-		return badInput(fmt.Sprintf("did you mean --%s?", near), err)
+		return ui.BadInput(fmt.Sprintf("did you mean --%s?", near), err)
 	}
 	return err
 }
@@ -49,7 +51,7 @@ func flagError(cmd *cobra.Command, err error) error {
 // called gives the error of a command line that says too little or too much
 // its hint: how the command is called.
 func called(cmd *cobra.Command, err error) error {
-	var f *failure
+	var f *ui.Failure
 	if err == nil || errors.As(err, &f) {
 		return err
 	}
@@ -60,7 +62,7 @@ func called(cmd *cobra.Command, err error) error {
 	if cmd.HasParent() {
 		hint = fmt.Sprintf("%s tells how it is called", strings.Replace(cmd.CommandPath(), "tstun", "tstun help", 1))
 	}
-	return badInput(hint, err)
+	return ui.BadInput(hint, err)
 }
 
 // nearest returns the one of known that word is most likely to mean: one that

@@ -7,17 +7,19 @@ import (
 	"runtime/debug"
 
 	"github.com/spf13/cobra"
+
+	"tstun/cmd/tstun/internal/ui"
 )
 
-func newVersionCommand(env environment) *cobra.Command {
+func newVersionCommand(env ui.Environment) *cobra.Command {
 	return &cobra.Command{
 		Use:   "version",
 		Short: "Print the version",
 		Long:  "version prints the version of tstun and of the Go that it was built with, and\nthe system that it was built for, as tstun --version does.",
 		Args:  cobra.NoArgs,
 		RunE: func(*cobra.Command, []string) error {
-			if _, err := io.WriteString(env.stdout, versionLine()); err != nil {
-				return failf("", "write: %w", err)
+			if _, err := io.WriteString(env.Stdout, versionLine()); err != nil {
+				return ui.WriteFailure(err)
 			}
 			return nil
 		},

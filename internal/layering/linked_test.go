@@ -50,6 +50,8 @@ var never = map[string][]string{
 	"tstun/logger":    others,
 	"tstun/cmd/tstun": {otel},
 
+	"tstun/cmd/tstun/internal/ui": append([]string{hujson, bart, wireguard, gvisor, netlink, processes}, programs...),
+
 	"tstun/netlogtype":        others,
 	"tstun/internal/clock":    others,
 	"tstun/internal/gso":      others,

@@ -8,6 +8,7 @@ import (
 
 	"github.com/spf13/cobra"
 
+	"tstun/cmd/tstun/internal/ui"
 	"tstun/policy"
 )
 
@@ -43,13 +44,13 @@ func addLocalFlag(cmd *cobra.Command, host *string) {
 
 // readPolicies reads all files, for a host if one is named, and reports the
 // errors of all.
-func readPolicies(env environment, files []string, host string) ([]*policy.Policy, error) {
+func readPolicies(env ui.Environment, files []string, host string) ([]*policy.Policy, error) {
 	policies := make([]*policy.Policy, len(files))
 	var errs []error
 	fromStdin := false
 	for i, file := range files {
 		if file == stdinFile && fromStdin {
-			return nil, badInput("write it to a file first", errors.New("- stands there twice: standard input can be read once"))
+			return nil, ui.BadInput("write it to a file first", errors.New("- stands there twice: standard input can be read once"))
 		}
 		fromStdin = fromStdin || file == stdinFile
 		data, err := readFile(env, file)
@@ -66,7 +67,7 @@ func readPolicies(env environment, files []string, host string) ([]*policy.Polic
 	}
 	if len(errs) > 0 {
 		err := errors.Join(errs...)
-		return nil, badInput(policyHint(err), err)
+		return nil, ui.BadInput(policyHint(err), err)
 	}
 	return policies, nil
 }
@@ -83,8 +84,8 @@ func parseFor(name string, data []byte, host string) (*policy.Policy, error) {
 // hostError is an error of the host that a file is read for.
 type hostError struct{ error }
 
-func readFile(env environment, file string) ([]byte, error) {
-	r := env.stdin
+func readFile(env ui.Environment, file string) ([]byte, error) {
+	r := env.Stdin
 	if file != stdinFile {
 		f, err := os.Open(file)
 		if err != nil {
@@ -100,7 +101,7 @@ func readFile(env environment, file string) ([]byte, error) {
 	case err != nil:
 		return nil, err
 	case len(data) > maxPolicy:
-		return nil, fmt.Errorf("%s: more than %v: want a policy file", fileName(file), byteSize(maxPolicy))
+		return nil, fmt.Errorf("%s: more than %v: want a policy file", fileName(file), ui.Size(maxPolicy))
 	}
 	return data, nil
 }

@@ -1,14 +1,16 @@
-package main
+package ui_test
 
 import (
 	"strings"
 	"testing"
+
+	"tstun/cmd/tstun/internal/ui"
 )
 
 func TestParseSize(t *testing.T) {
 	tests := []struct {
 		in   string
-		want byteSize
+		want ui.Size
 	}{
 		{"1", 1},
 		{"4096", 4096},
@@ -28,23 +30,23 @@ func TestParseSize(t *testing.T) {
 		{" 7 ", 7},
 	}
 	for _, tt := range tests {
-		if got, err := parseSize(tt.in); got != tt.want || err != nil {
-			t.Errorf("parseSize(%q) = %d, %v, want %d", tt.in, got, err, tt.want)
+		if got, err := ui.ParseSize(tt.in); got != tt.want || err != nil {
+			t.Errorf("ParseSize(%q) = %d, %v, want %d", tt.in, got, err, tt.want)
 		}
 	}
 }
 
 func TestParseSizeRefuses(t *testing.T) {
 	for _, in := range []string{"", " ", "x", "12XB", "MB", "-1", "+1", "1..2", ".", "0", "0.1", "2TiB", "1e9", "1 2", "99999999999999999999", "NaN", "Inf", "0x10"} {
-		if got, err := parseSize(in); err == nil || !strings.Contains(err.Error(), `"`+in+`"`) {
-			t.Errorf("parseSize(%q) = %d, %v, want an error that names it", in, got, err)
+		if got, err := ui.ParseSize(in); err == nil || !strings.Contains(err.Error(), `"`+in+`"`) {
+			t.Errorf("ParseSize(%q) = %d, %v, want an error that names it", in, got, err)
 		}
 	}
 }
 
 func TestSizeString(t *testing.T) {
 	tests := []struct {
-		in   byteSize
+		in   ui.Size
 		want string
 	}{
 		{0, "0 B"}, {1, "1 B"}, {1023, "1023 B"}, {1024, "1 KiB"}, {1536, "1.5 KiB"},

@@ -1,6 +1,7 @@
 package main
 
 import (
+	"tstun/cmd/tstun/internal/ui"
 	"tstun/ipproto"
 	"tstun/policy"
 )
@@ -17,11 +18,11 @@ type changedFlows struct {
 
 // diffResult is what check --diff prints with --json.
 type diffResult struct {
-	report
+	ui.Report
 	Changes []changedFlows `json:"changes"`
 }
 
-func runDiff(env environment, doc *document, oldFile, newFile, host string) error {
+func runDiff(env ui.Environment, doc *document, oldFile, newFile, host string) error {
 	result := diffResult{Changes: []changedFlows{}}
 	doc.body = &result
 	policies, err := readPolicies(env, []string{oldFile, newFile}, host)
@@ -30,7 +31,7 @@ func runDiff(env environment, doc *document, oldFile, newFile, host string) erro
 	}
 	changes, err := policy.Diff(policies[0], policies[1])
 	if err != nil {
-		return failf("compare in smaller steps", "%w", err)
+		return ui.Failf("compare in smaller steps", "%w", err)
 	}
 	if doc.wanted {
 		result.Changes = changesForJSON(changes)
@@ -39,19 +40,19 @@ func runDiff(env environment, doc *document, oldFile, newFile, host string) erro
 	return printChanges(env, changes)
 }
 
-func printChanges(env environment, changes []policy.Change) error {
-	p := newPainter(env)
+func printChanges(env ui.Environment, changes []policy.Change) error {
+	p := ui.NewPainter(env)
 	for _, c := range changes {
-		hue := red
+		hue := ui.Red
 		if c.Allowed {
-			hue = green
+			hue = ui.Green
 		}
-		p.printf("%s\n", p.paint(hue, c.String()))
+		p.Printf("%s\n", p.Paint(hue, c.String()))
 	}
 	if len(changes) == 0 {
-		p.printf("no flow becomes allowed or denied\n")
+		p.Printf("no flow becomes allowed or denied\n")
 	}
-	return written(p)
+	return p.Err()
 }
 
 func changesForJSON(changes []policy.Change) []changedFlows {
