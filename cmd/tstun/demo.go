@@ -2,12 +2,12 @@ package main
 
 import (
 	"context"
-	"errors"
 	"fmt"
 	"time"
 
 	"github.com/spf13/cobra"
 
+	"tstun/cmd/tstun/internal/demo"
 	"tstun/cmd/tstun/internal/ui"
 )
 
@@ -24,14 +24,8 @@ Without --tun, the nodes have network stacks of their own and need no root.
 With --tun (Linux, root), they have real interfaces in two network namespaces,
 which are made for the demo and removed after it.`
 
-type demoOptions struct {
-	size    ui.Size
-	tun     bool
-	timeout time.Duration
-}
-
 func newDemoCommand(env ui.Environment, doc *document) *cobra.Command {
-	o := demoOptions{size: 256 << 20}
+	o := demo.Options{Size: 256 << 20}
 	cmd := &cobra.Command{
 		Use:     "demo",
 		Short:   "Show two WireGuard nodes at work, without root",
@@ -39,37 +33,26 @@ func newDemoCommand(env ui.Environment, doc *document) *cobra.Command {
 		Example: "  tstun demo\n  tstun demo --size 10MB --json\n  sudo tstun demo --tun",
 		Args:    cobra.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
-			if o.timeout <= 0 {
-				return fmt.Errorf("--timeout %v: want more than 0", o.timeout)
+			if o.Timeout <= 0 {
+				return fmt.Errorf("--timeout %v: want more than 0", o.Timeout)
 			}
 			return runDemo(cmd.Context(), env, doc, o)
 		},
 	}
 	flags := cmd.Flags()
-	flags.Var(&o.size, "size", "bytes to transfer, such as 10MB or 1GiB")
+	flags.Var(&o.Size, "size", "bytes to transfer, such as 10MB or 1GiB")
 	flags.BoolVar(&doc.wanted, "json", false, "print one JSON document instead of text")
-	flags.BoolVar(&o.tun, "tun", false, "use real TUN interfaces in network namespaces (Linux, root)")
-	flags.DurationVar(&o.timeout, "timeout", time.Minute, "give up after this time")
+	flags.BoolVar(&o.TUN, "tun", false, "use real TUN interfaces in network namespaces (Linux, root)")
+	flags.DurationVar(&o.Timeout, "timeout", time.Minute, "give up after this time")
 	return cmd
 }
 
-// runDemo runs the demo and prints it, as it goes or in one document.
-func runDemo(ctx context.Context, env ui.Environment, doc *document, o demoOptions) error {
-	ctx, cancel := context.WithTimeoutCause(ctx, o.timeout, errDemoTimeout)
-	defer cancel()
-	mode := "userspace"
-	if o.tun {
-		mode = "tun"
+func runDemo(ctx context.Context, env ui.Environment, doc *document, o demo.Options) error {
+	p := ui.NewPainter(env)
+	if doc.wanted {
+		p = ui.Silent()
 	}
-	d := &demo{options: o, result: newDemoResult(mode)}
-	if doc.body = &d.result; !doc.wanted {
-		d.p = ui.NewPainter(env)
-	}
-	err := d.run(ctx)
-	if d.p != nil && err == nil {
-		err = d.p.Err()
-	}
+	result, err := demo.Run(ctx, p, o)
+	doc.body = result
 	return err
 }
-
-var errDemoTimeout = errors.New("time is up")

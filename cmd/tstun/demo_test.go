@@ -4,7 +4,6 @@ import (
 	"bufio"
 	"bytes"
 	"context"
-	"encoding/json"
 	"errors"
 	"os"
 	"os/exec"
@@ -14,9 +13,8 @@ import (
 
 	"go.uber.org/goleak"
 
+	"tstun/cmd/tstun/internal/demo/demotest"
 	"tstun/cmd/tstun/internal/ui"
-	"tstun/filter"
-	"tstun/netlogtype"
 )
 
 // runTool runs the tool in this process.
@@ -27,44 +25,14 @@ func runTool(args ...string) (code int, stdout, stderr string) {
 	return code, out.String(), errs.String()
 }
 
-// demoDocument is what a reader of --json relies on.
-type demoDocument struct {
-	OK    bool
-	Mode  string
-	Nodes []struct {
-		Name, PublicKey, Endpoint string
-		Addresses                 []string
-	}
-	Steps []struct {
-		Name string
-		OK   bool
-		Data json.RawMessage
-	}
-	Connections []struct {
-		Node string
-		netlogtype.Connection
-		netlogtype.Counts
-	}
-	Drops []struct {
-		Node, Direction string
-		Reason          filter.Reason
-		Packets         uint64
-	}
-	Totals []struct {
-		Node string
-		netlogtype.Counts
-		DroppedIn, DroppedOut, Lost uint64
-	}
-}
-
 func TestDemoJSON(t *testing.T) {
 	defer goleak.VerifyNone(t, goleak.IgnoreCurrent())
 	code, stdout, stderr := runTool("demo", "--json", "--size", "3MB")
 	if code != exitOK || stderr != "" {
 		t.Fatalf("exit code %d, %s", code, stderr)
 	}
-	var d demoDocument
-	if err := json.Unmarshal([]byte(stdout), &d); err != nil {
+	d, err := demotest.Parse([]byte(stdout))
+	if err != nil {
 		t.Fatal(err)
 	}
 	var names []string
@@ -80,68 +48,8 @@ func TestDemoJSON(t *testing.T) {
 	if !d.OK || d.Mode != "userspace" || len(d.Nodes) != 2 || d.Nodes[0].PublicKey == d.Nodes[1].PublicKey {
 		t.Errorf("%+v", d)
 	}
-	checkSums(t, d)
-}
-
-// checkSums adds the demoDocument up once more.
-func checkSums(t *testing.T, d demoDocument) {
-	t.Helper()
-	for _, total := range d.Totals {
-		var sum netlogtype.Counts
-		for _, c := range d.Connections {
-			if c.Node == total.Node {
-				sum = sum.Add(c.Counts)
-			}
-		}
-		dropped := map[string]uint64{}
-		for _, r := range d.Drops {
-			if r.Node == total.Node {
-				dropped[r.Direction] += r.Packets
-			}
-		}
-		if sum != total.Counts || dropped["in"] != total.DroppedIn || dropped["out"] != total.DroppedOut {
-			t.Errorf("%s: %+v and drops %v, want %+v", total.Node, sum, dropped, total)
-		}
-	}
-	if len(d.Totals) != 2 {
-		t.Fatalf("%d totals", len(d.Totals))
-	}
-	a, b := d.Totals[0], d.Totals[1]
-	if a.TxPackets != b.RxPackets+b.DroppedIn+a.Lost || b.TxPackets != a.RxPackets+a.DroppedIn+b.Lost {
-		t.Errorf("the nodes disagree: %+v, %+v", a, b)
-	}
-}
-
-// A demo in which a step cannot succeed fails with that step, a hint, and
-// nothing left behind.
-func TestDemoFails(t *testing.T) {
-	defer goleak.VerifyNone(t, goleak.IgnoreCurrent())
-	d := &demo{options: demoOptions{size: 1000}}
-	d.client, d.server = newNodes()
-	d.server.rules = nil
-	if err := d.newUserspaceHosts(); err != nil {
-		t.Fatal(err)
-	}
-	for _, n := range []*node{d.client, d.server} {
-		if err := n.startWireGuard(n.wrapper); err != nil {
-			t.Fatal(err)
-		}
-	}
-	defer d.stop()
-	ctx, cancel := context.WithTimeout(context.Background(), promptly)
-	defer cancel()
-	steps := d.steps()
-	if err := d.show(ctx, steps[0]); err != nil {
-		t.Fatal(err)
-	}
-	short, cancelShort := context.WithTimeout(ctx, pingEvery/10)
-	defer cancelShort()
-	err := d.show(short, steps[1])
-	if err == nil || !strings.HasPrefix(err.Error(), "ping: ") {
-		t.Errorf("a ping that no rule allows: %v", err)
-	}
-	if d.result.Steps[1].OK {
-		t.Error("the step is said to be ok")
+	if err := d.CheckTotals(); err != nil {
+		t.Error(err)
 	}
 }
 

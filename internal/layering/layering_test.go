@@ -40,27 +40,33 @@ var may = map[string][]string{
 		"golang.zx2c4.com/wireguard/tun", "golang.org/x/sys/",
 		"github.com/mdlayher/ethtool", "github.com/vishvananda/netlink",
 	},
-	"tstun/policy":   {"tstun/filter", "tstun/ipproto", "github.com/tailscale/hujson"},
-	"tstun/netstack": {"tstun", "tstun/packet", "tstun/filter", "tstun/ipproto", "tstun/logger", "gvisor.dev/gvisor/"},
+	"tstun/policy":            {"tstun/filter", "tstun/ipproto", "github.com/tailscale/hujson"},
+	"tstun/netstack":          {"tstun", "tstun/packet", "tstun/filter", "tstun/ipproto", "tstun/logger", "gvisor.dev/gvisor/"},
+	"tstun/internal/clock":    {},
+	"tstun/internal/gso":      {"tstun/packet", "tstun/ipproto"},
+	"tstun/internal/lpm":      {"github.com/gaissmai/bart"},
+	"tstun/internal/testdev":  {"golang.zx2c4.com/wireguard/tun", "golang.org/x/sys/"},
+	"tstun/internal/netns":    {"github.com/vishvananda/netlink", "github.com/vishvananda/netns", "golang.org/x/sys/"},
+	"tstun/internal/layering": {},
+	"tstun/internal/attack":   {},
+	"tstun/internal/e2e":      {},
+
 	"tstun/cmd/tstun": {
-		"tstun/cmd/tstun/internal/ui", "tstun", "tstun/filter", "tstun/ipproto", "tstun/netlogtype", "tstun/netstack",
-		"tstun/packet", "tstun/policy", "tstun/internal/netns", "github.com/spf13/cobra",
+		"tstun/cmd/tstun/internal/ui", "tstun/cmd/tstun/internal/demo",
+		"tstun/filter", "tstun/ipproto", "tstun/policy", "github.com/spf13/cobra",
+	},
+	"tstun/cmd/tstun/internal/ui": {"golang.org/x/term"},
+	"tstun/cmd/tstun/internal/demo": {
+		"tstun/cmd/tstun/internal/ui",
+		"tstun", "tstun/filter", "tstun/ipproto", "tstun/netlogtype", "tstun/netstack", "tstun/packet", "tstun/internal/netns",
 		"golang.org/x/net/icmp", "golang.org/x/net/ipv4", "golang.org/x/net/ipv6",
 		"golang.zx2c4.com/wireguard/conn", "golang.zx2c4.com/wireguard/device", "golang.zx2c4.com/wireguard/tun",
 	},
-	"tstun/cmd/tstun/internal/ui": {"golang.org/x/term"},
-	"tstun/internal/clock":        {},
-	"tstun/internal/gso":          {"tstun/packet", "tstun/ipproto"},
-	"tstun/internal/lpm":          {"github.com/gaissmai/bart"},
-	"tstun/internal/testdev":      {"golang.zx2c4.com/wireguard/tun", "golang.org/x/sys/"},
-	"tstun/internal/netns":        {"github.com/vishvananda/netlink", "github.com/vishvananda/netns", "golang.org/x/sys/"},
-	"tstun/internal/layering":     {},
-	"tstun/internal/attack":       {},
-	"tstun/internal/e2e":          {},
+	"tstun/cmd/tstun/internal/demo/demotest": {"tstun/filter", "tstun/netlogtype"},
 }
 
 // testsOnly are packages that no code outside of tests may import.
-var testsOnly = []string{"tstun/internal/testdev"}
+var testsOnly = []string{"tstun/internal/testdev", "tstun/cmd/tstun/internal/demo/demotest"}
 
 // banned are names that say nothing about what is in a package.
 var banned = []string{"util", "utils", "common", "helper", "helpers", "misc"}

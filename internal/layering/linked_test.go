@@ -50,8 +50,6 @@ var never = map[string][]string{
 	"tstun/logger":    others,
 	"tstun/cmd/tstun": {otel},
 
-	"tstun/cmd/tstun/internal/ui": append([]string{hujson, bart, wireguard, gvisor, netlink, processes}, programs...),
-
 	"tstun/netlogtype":        others,
 	"tstun/internal/clock":    others,
 	"tstun/internal/gso":      others,
@@ -61,6 +59,10 @@ var never = map[string][]string{
 	"tstun/internal/layering": others,
 	"tstun/internal/attack":   others,
 	"tstun/internal/e2e":      others,
+
+	"tstun/cmd/tstun/internal/ui":            append([]string{hujson, bart, wireguard, gvisor, netlink, processes}, programs...),
+	"tstun/cmd/tstun/internal/demo":          {hujson, cobra, prometheus, gopacket, otel},
+	"tstun/cmd/tstun/internal/demo/demotest": append([]string{hujson}, outside...),
 }
 
 // asLinked are the systems for which packages are asked what they link.

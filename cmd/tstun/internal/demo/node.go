@@ -1,18 +1,15 @@
-package main
+package demo
 
 import (
 	"context"
 	"errors"
-	"fmt"
 	"io"
 	"net"
 	"net/netip"
 	"sync/atomic"
 	"time"
 
-	"golang.zx2c4.com/wireguard/conn"
 	"golang.zx2c4.com/wireguard/device"
-	"golang.zx2c4.com/wireguard/tun"
 
 	"tstun"
 	"tstun/filter"
@@ -20,8 +17,8 @@ import (
 	"tstun/packet"
 )
 
-// network is how a node's programs reach the tunnel: a netstack.Stack, or the
-// kernel in the node's namespace.
+// network is the network through which a node's programs reach the tunnel: a
+// netstack.Stack, or the kernel's in the node's namespace.
 type network interface {
 	DialContext(ctx context.Context, network, address string) (net.Conn, error)
 	Listen(network, address string) (net.Listener, error)
@@ -30,11 +27,12 @@ type network interface {
 	io.Closer
 }
 
-// host is what a node's Wrapper is put on.
+// host is the operating system's side of a node, with the Wrapper on it. Fields
+// of a host that did not start are nil.
 type host struct {
 	wrapper *tstun.Wrapper
 	name    string  // of the interface
-	net     network // the caller closes it, before the Wrapper
+	net     network // is closed before the Wrapper
 	close   func() error
 }
 
@@ -49,8 +47,8 @@ type node struct {
 	dev    *device.Device
 	port   uint16 // of WireGuard, on loopback
 	filter *filter.Filter
-	pong   atomic.Pointer[func(packet.TSMPPongReply)] // called with each pong
-	pongs  atomic.Uint64                              // how many pongs came
+	onPong atomic.Pointer[func(packet.TSMPPongReply)] // is called with each pong, or nil
+	pongs  atomic.Uint64                              // number of pongs so far
 }
 
 func (n *node) prefixes() []netip.Prefix {
@@ -61,6 +59,7 @@ func (n *node) addrs() []netip.Addr { return []netip.Addr{n.v4, n.v6} }
 
 func (n *node) addrPort(port uint16) netip.AddrPort { return netip.AddrPortFrom(n.v4, port) }
 
+// endpoint returns the address of the node's WireGuard.
 func (n *node) endpoint() netip.AddrPort {
 	return netip.AddrPortFrom(netip.AddrFrom4([4]byte{127, 0, 0, 1}), n.port)
 }
@@ -73,8 +72,8 @@ const (
 	portTransfer = 5001
 )
 
-// newNodes returns the two ends as they are before they have a host. The
-// server has a few rules, the client none: it takes replies only.
+// newNodes returns the two nodes, without hosts. The server has a few rules.
+// The client has none, so that replies alone come in.
 func newNodes() (client, server *node) {
 	client = &node{name: "client", v4: netip.MustParseAddr("100.64.0.1"), v6: netip.MustParseAddr("fd74:7374::1")}
 	server = &node{name: "server", v4: netip.MustParseAddr("100.64.0.2"), v6: netip.MustParseAddr("fd74:7374::2")}
@@ -89,6 +88,7 @@ func newNodes() (client, server *node) {
 
 func onePort(p uint16) filter.PortRange { return filter.PortRange{First: p, Last: p} }
 
+// rule returns the rule that allows one node to reach ports of the other.
 func rule(from, to *node, ports filter.PortRange, protos ...ipproto.Proto) filter.Match {
 	m := filter.Match{IPProto: protos, Srcs: from.prefixes()}
 	for _, p := range to.prefixes() {
@@ -97,8 +97,9 @@ func rule(from, to *node, ports filter.PortRange, protos ...ipproto.Proto) filte
 	return m
 }
 
-// prepare sets the Wrapper of the node up: filter, reject, hooks, statistics.
-func (n *node) prepare() error {
+// configureWrapper gives the node's Wrapper its filter, its hook of pongs and
+// its statistics. A node with rules rejects what it drops.
+func (n *node) configureWrapper() error {
 	f, err := filter.New(filter.Config{Matches: n.rules, Local: n.prefixes()})
 	if err != nil {
 		return err
@@ -111,42 +112,14 @@ func (n *node) prepare() error {
 	n.wrapper.SetStatisticsEnabled(true)
 	n.wrapper.OnTSMPPongReceived = func(r packet.TSMPPongReply) {
 		n.pongs.Add(1)
-		if f := n.pong.Load(); f != nil {
+		if f := n.onPong.Load(); f != nil {
 			(*f)(r)
 		}
 	}
 	return nil
 }
 
-// startWireGuard brings the node's WireGuard up on a free port of loopback, and
-// on dev, which is the node's Wrapper.
-func (n *node) startWireGuard(dev tun.Device) (err error) {
-	if n.key, err = newKeyPair(); err != nil {
-		return err
-	}
-	n.dev = device.NewDevice(dev, conn.NewDefaultBind(), device.NewLogger(device.LogLevelSilent, ""))
-	if err := n.dev.IpcSet(fmt.Sprintf("private_key=%x\nlisten_port=0\n", n.key.private)); err != nil {
-		return err
-	}
-	if err := n.dev.Up(); err != nil {
-		return err
-	}
-	n.port, err = listenPort(n.dev)
-	return err
-}
-
-// addPeer makes peer known to the node. The one with keepalive begins the
-// handshake at once.
-func (n *node) addPeer(peer *node, keepalive time.Duration) error {
-	conf := fmt.Sprintf("public_key=%x\nendpoint=%v\npersistent_keepalive_interval=%d\n",
-		peer.key.public, peer.endpoint(), int(keepalive.Seconds()))
-	for _, p := range peer.prefixes() {
-		conf += fmt.Sprintf("allowed_ip=%v\n", p)
-	}
-	return n.dev.IpcSet(conf)
-}
-
-// stop ends everything that the node started. It may have started in part.
+// stop closes what the node has opened. The node need not have started.
 func (n *node) stop() error {
 	var errs []error
 	if n.net != nil {
@@ -164,8 +137,9 @@ func (n *node) stop() error {
 	return errors.Join(errs...)
 }
 
-func (n *node) info() nodeInfo {
-	i := nodeInfo{
+// info returns the node as the result has it.
+func (n *node) info() NodeInfo {
+	i := NodeInfo{
 		Name:      n.name,
 		Addresses: n.addrs(),
 		PublicKey: n.key.publicText(),

@@ -1,4 +1,4 @@
-package main
+package demo
 
 import (
 	"context"
@@ -21,14 +21,11 @@ import (
 )
 
 // newKernelHosts gives each node a network namespace with a TUN in it.
-// WireGuard's sockets stay outside, on the loopback that both reach.
+// WireGuard's sockets stay in the process's own namespace, so that the nodes
+// reach each other over its loopback.
 func (d *demo) newKernelHosts() error {
-	for _, n := range []*node{d.client, d.server} {
-		other := d.server
-		if n == d.server {
-			other = d.client
-		}
-		if err := newKernelHost(n, other); err != nil {
+	for i, n := range d.nodes() {
+		if err := newKernelHost(n, d.nodes()[1-i]); err != nil {
 			if errors.Is(err, fs.ErrPermission) {
 				return ui.Failf("run it as root, as in: sudo tstun demo --tun; or leave out --tun, which needs no root", "%s: %w", n.name, err)
 			}
@@ -38,6 +35,8 @@ func (d *demo) newKernelHosts() error {
 	return nil
 }
 
+// newKernelHost gives the node a namespace, and a TUN with the node's addresses
+// and routes to the peer.
 func newKernelHost(n, peer *node) error {
 	ns, err := netns.Create()
 	if err != nil {
@@ -54,7 +53,7 @@ func newKernelHost(n, peer *node) error {
 	}
 	n.wrapper = tstun.Wrap(nil, dev)
 	n.net = kernel{ns}
-	if err := n.prepare(); err != nil {
+	if err := n.configureWrapper(); err != nil {
 		return err
 	}
 	if err := ns.LinkUp(n.host.name); err != nil {
@@ -71,8 +70,8 @@ func newKernelHost(n, peer *node) error {
 	return nil
 }
 
-// kernel is the network of a namespace. A socket belongs to the namespace in
-// which it was made.
+// kernel is the network of a namespace. A socket belongs to the namespace that
+// it was opened in.
 type kernel struct{ ns *netns.NS }
 
 func (k kernel) DialContext(ctx context.Context, network, address string) (c net.Conn, err error) {
@@ -100,10 +99,10 @@ func (k kernel) ListenPacket(network, address string) (c net.PacketConn, err err
 	return c, err
 }
 
-// Close does nothing: the namespace goes with its node.
+// Close does nothing: the node closes the namespace.
 func (kernel) Close() error { return nil }
 
-// Ping sends an echo request on a raw socket.
+// Ping sends an echo request on a raw socket and returns the round-trip time.
 func (k kernel) Ping(ctx context.Context, a netip.Addr) (time.Duration, error) {
 	network, request, reply, proto := "ip4:icmp", icmp.Type(ipv4.ICMPTypeEcho), icmp.Type(ipv4.ICMPTypeEchoReply), 1
 	if a.Is6() {
@@ -132,8 +131,8 @@ func (k kernel) Ping(ctx context.Context, a netip.Addr) (time.Duration, error) {
 	return awaitEcho(c, echo, reply, proto, began)
 }
 
-// awaitEcho reads until the reply to echo is there. A raw socket gets all that
-// comes in, the host's own requests too.
+// awaitEcho reads until the reply to echo arrives. A raw socket receives all
+// ICMP messages, the namespace's own requests, too.
 func awaitEcho(c *icmp.PacketConn, echo *icmp.Echo, reply icmp.Type, proto int, began time.Time) (time.Duration, error) {
 	buf := make([]byte, 1500)
 	for {

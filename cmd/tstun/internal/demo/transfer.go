@@ -1,4 +1,4 @@
-package main
+package demo
 
 import (
 	"context"
@@ -14,13 +14,13 @@ import (
 	"tstun/cmd/tstun/internal/ui"
 )
 
-// transferBlock is how much is written at once.
+// transferBlock is the number of bytes of one write.
 const transferBlock = 256 << 10
 
 var castagnoli = crc32.MakeTable(crc32.Castagnoli) // RFC 3720 §12.1
 
-// transfer sends bytes from client to server, which answers with their number
-// and checksum.
+// transfer sends bytes from the client to the server and compares the server's
+// receipt with what the client sent.
 func (d *demo) transfer(ctx context.Context) ([]string, any, error) {
 	address := d.server.addrPort(portTransfer).String()
 	l, err := d.server.net.Listen("tcp", address)
@@ -31,7 +31,7 @@ func (d *demo) transfer(ctx context.Context) ([]string, any, error) {
 	ctx, giveUp := context.WithCancel(ctx)
 	defer giveUp()
 	received := make(chan error, 1)
-	go func() { received <- receive(ctx, l) }() // until its connection or ctx ends
+	go func() { received <- receive(ctx, l) }() // ends with the connection or with ctx
 	data, err := d.send(ctx, address)
 	if err != nil {
 		giveUp()
@@ -45,11 +45,11 @@ func (d *demo) transfer(ctx context.Context) ([]string, any, error) {
 		ui.Size(data.Bytes), data.Seconds, data.GbitPerSecond, data.CRC32C)}, data, nil
 }
 
-// send is the client's side.
-func (d *demo) send(ctx context.Context, address string) (transferData, error) {
+// send is the client's side. It returns the server's receipt.
+func (d *demo) send(ctx context.Context, address string) (TransferData, error) {
 	c, err := d.client.net.DialContext(ctx, "tcp", address)
 	if err != nil {
-		return transferData{}, err
+		return TransferData{}, err
 	}
 	defer c.Close()
 	stop := context.AfterFunc(ctx, func() { c.Close() })
@@ -57,60 +57,56 @@ func (d *demo) send(ctx context.Context, address string) (transferData, error) {
 	began := time.Now()
 	sum, err := d.sendAll(c, began)
 	if err != nil {
-		return transferData{}, err
+		return TransferData{}, err
 	}
 	if err := c.(interface{ CloseWrite() error }).CloseWrite(); err != nil {
-		return transferData{}, err
+		return TransferData{}, err
 	}
 	var reply receipt
 	if err := binary.Read(c, binary.BigEndian, &reply); err != nil {
-		return transferData{}, fmt.Errorf("receipt: %w", err)
+		return TransferData{}, fmt.Errorf("receipt: %w", err)
 	}
 	took := time.Since(began)
-	data := transferData{
+	data := TransferData{
 		Bytes:         int64(reply.Bytes),
 		Seconds:       took.Seconds(),
 		GbitPerSecond: ui.Gbits(ui.Size(reply.Bytes), took),
 		CRC32C:        fmt.Sprintf("%08x", reply.Sum),
 	}
-	if want := (receipt{uint64(d.options.size), sum}); reply != want {
+	if want := (receipt{uint64(d.options.Size), sum}); reply != want {
 		return data, fmt.Errorf("sent %d bytes with CRC-32C %08x, %d bytes with %08x arrived", want.Bytes, want.Sum, reply.Bytes, reply.Sum)
 	}
 	return data, nil
 }
 
-// sendAll writes random blocks, each with its number in it, and returns the
-// checksum of all.
+// sendAll writes blocks that differ in their first eight bytes, and returns the
+// checksum of all. It shows the progress.
 func (d *demo) sendAll(c io.Writer, began time.Time) (sum uint32, err error) {
-	var bar *ui.Progress
-	if d.p != nil {
-		bar = ui.NewProgress(d.p, d.options.size, began)
-		defer bar.End()
-	}
+	bar := ui.NewProgress(d.p, d.options.Size, began)
+	defer bar.End()
 	block := make([]byte, transferBlock)
 	rand.Read(block) // never fails, by its documentation
-	for sent := ui.Size(0); sent < d.options.size; {
+	for sent := ui.Size(0); sent < d.options.Size; {
 		binary.BigEndian.PutUint64(block, uint64(sent))
-		b := block[:min(transferBlock, d.options.size-sent)]
+		b := block[:min(transferBlock, d.options.Size-sent)]
 		if _, err := c.Write(b); err != nil {
 			return 0, err
 		}
 		sum = crc32.Update(sum, castagnoli, b)
 		sent += ui.Size(len(b))
-		if bar != nil {
-			bar.At(sent, time.Now())
-		}
+		bar.At(sent, time.Now())
 	}
 	return sum, nil
 }
 
-// receipt is the server's answer.
+// receipt is what the server received: the number of bytes and their CRC-32C.
 type receipt struct {
 	Bytes uint64
 	Sum   uint32
 }
 
-// receive is the server's side, for one connection. The end of ctx closes it.
+// receive is the server's side. It accepts one connection, reads it to its end
+// and sends the receipt. It ends early when ctx does.
 func receive(ctx context.Context, l net.Listener) error {
 	stop := context.AfterFunc(ctx, func() { l.Close() })
 	defer stop()

@@ -1,4 +1,4 @@
-package main
+package demo
 
 import (
 	"context"
@@ -12,18 +12,20 @@ import (
 
 	"golang.zx2c4.com/wireguard/tun"
 
+	"tstun/cmd/tstun/internal/demo/demotest"
+	"tstun/cmd/tstun/internal/ui"
 	"tstun/netlogtype"
 )
 
-// badLink is between a node's Wrapper and its WireGuard.
+// badLink is a device between a node's Wrapper and its WireGuard.
 type badLink struct {
 	tun.Device
-	stopped sync.RWMutex // held while nothing is to be written
-	loses   atomic.Int64 // of what is read, the next so many packets
-	read    atomic.Int64 // packets
+	stopped sync.RWMutex // a stop holds it, a write reads it
+	toLose  atomic.Int64 // number of packets, of the next ones read, to be lost
+	read    atomic.Int64 // number of packets read
 }
 
-// stop lets nothing be written until release is called.
+// stop blocks every write until release is called.
 func (l *badLink) stop() (release func()) {
 	l.stopped.Lock()
 	return sync.OnceFunc(l.stopped.Unlock)
@@ -42,20 +44,19 @@ func (l *badLink) Read(bufs [][]byte, sizes []int, offset int) (int, error) {
 			continue
 		}
 		l.read.Add(1)
-		if l.loses.Load() > 0 {
-			l.loses.Add(-1)
+		if l.toLose.Load() > 0 {
+			l.toLose.Add(-1)
 			sizes[i] = 0
 		}
 	}
 	return n, err
 }
 
-// newLinkedDemo starts both nodes, with handshake, on links that tests can make
-// bad.
+// newLinkedDemo returns a demo that has done its first two steps, with a badLink
+// at each node.
 func newLinkedDemo(t *testing.T) (d *demo, client, server *badLink) {
 	t.Helper()
-	d = &demo{options: demoOptions{size: 1000}}
-	d.client, d.server = newNodes()
+	d = newDemo(ui.Silent(), Options{Size: 1000})
 	t.Cleanup(func() {
 		if err := d.stop(); err != nil {
 			t.Error(err)
@@ -80,8 +81,8 @@ func newLinkedDemo(t *testing.T) (d *demo, client, server *badLink) {
 	return d, client, server
 }
 
-// say sends n datagrams from one node to the other.
-func say(t *testing.T, from, to *node, n int) {
+// sendDatagrams sends n datagrams from one node to the other.
+func sendDatagrams(t *testing.T, from, to *node, n int) {
 	t.Helper()
 	c, err := from.net.ListenPacket("udp", from.addrPort(0).String())
 	if err != nil {
@@ -95,9 +96,9 @@ func say(t *testing.T, from, to *node, n int) {
 	}
 }
 
-// awaitRead waits until the link has read n packets.
+// awaitRead waits until the link has read n packets since the demo began.
 func (l *badLink) awaitRead(ctx context.Context, n int64) error {
-	ctx, cancel := context.WithTimeout(ctx, settleTime)
+	ctx, cancel := context.WithTimeout(ctx, quiesceTimeout)
 	defer cancel()
 	if err := eventually(ctx, func() (bool, error) { return l.read.Load() >= n, nil }); err != nil {
 		return fmt.Errorf("%d packets were read, not %d: %w", l.read.Load(), n, err)
@@ -105,57 +106,59 @@ func (l *badLink) awaitRead(ctx context.Context, n int64) error {
 	return nil
 }
 
-func (l *badLink) untilRead(t *testing.T, n int64) {
+// mustRead fails the test if awaitRead fails.
+func (l *badLink) mustRead(t *testing.T, n int64) {
 	t.Helper()
 	if err := l.awaitRead(t.Context(), n); err != nil {
 		t.Fatal(err)
 	}
 }
 
-// wantBooks wants books of one moment, in which so many packets are lost.
-func wantBooks(t *testing.T, d *demo, p accountPair, lostByClient, lostByServer uint64) {
+// checkTraffic checks that traffic is of one moment and lacks so many packets.
+func checkTraffic(t *testing.T, d *demo, p trafficPair, lostByClient, lostByServer uint64) {
 	t.Helper()
 	if c, s := lost(p.client, p.server), lost(p.server, p.client); c != lostByClient || s != lostByServer {
 		t.Errorf("lost %d of the client's and %d of the server's, want %d and %d", c, s, lostByClient, lostByServer)
 	}
-	d.note(p)
+	d.record(p)
 	text, err := json.Marshal(d.result)
 	if err != nil {
 		t.Fatal(err)
 	}
-	var doc demoDocument
-	if err := json.Unmarshal(text, &doc); err != nil {
+	doc, err := demotest.Parse(text)
+	if err != nil {
 		t.Fatal(err)
 	}
-	checkSums(t, doc)
+	if err := doc.CheckTotals(); err != nil {
+		t.Error(err)
+	}
 }
 
-// A node that is so slow that it has taken nothing yet when the books are to be
-// closed is waited for.
+// The demo waits for a node that is too slow to have received all packets.
 func TestBooksWaitForASlowNode(t *testing.T) {
 	d, client, server := newLinkedDemo(t)
 	release := server.stop()
 	defer release()
 	before := client.read.Load()
-	say(t, d.client, d.server, 3)
-	client.untilRead(t, before+3)
+	sendDatagrams(t, d.client, d.server, 3)
+	client.mustRead(t, before+3)
 	var releasing sync.WaitGroup
 	defer releasing.Wait()
 	releasing.Go(func() {
 		defer release()
-		// The ping behind them says that the books are found incomplete.
+		// The fourth packet is quiet's ping: quiet has found the traffic incomplete.
 		if err := client.awaitRead(t.Context(), before+4); err != nil {
 			t.Error(err)
 		}
 	})
-	p, err := d.settle(t.Context(), time.Minute)
+	p, err := d.quiesce(t.Context(), time.Minute)
 	if err != nil {
 		t.Fatal(err)
 	}
-	wantBooks(t, d, p, 0, 0)
+	checkTraffic(t, d, p, 0, 0)
 }
 
-// What is really lost is not waited for longer than a round trip takes.
+// The demo waits no longer than a round trip for packets that are lost.
 func TestBooksWithLosses(t *testing.T) {
 	d, client, server := newLinkedDemo(t)
 	for _, side := range []struct {
@@ -164,78 +167,78 @@ func TestBooksWithLosses(t *testing.T) {
 		lost     int64
 	}{{d.client, d.server, client, 2}, {d.server, d.client, server, 1}} {
 		before := side.link.read.Load()
-		side.link.loses.Store(side.lost)
-		say(t, side.from, side.to, 5)
-		side.link.untilRead(t, before+5)
+		side.link.toLose.Store(side.lost)
+		sendDatagrams(t, side.from, side.to, 5)
+		side.link.mustRead(t, before+5)
 	}
-	ctx, cancel := context.WithTimeout(t.Context(), settleTime)
+	ctx, cancel := context.WithTimeout(t.Context(), quiesceTimeout)
 	defer cancel()
-	p := accountPair{newBooks(d.client), newBooks(d.server)}
-	if err := eventually(ctx, func() (bool, error) { return d.settled(ctx, p) }); err != nil {
+	p := d.newTraffic()
+	if err := eventually(ctx, func() (bool, error) { return d.quiet(ctx, p) }); err != nil {
 		t.Fatal(err)
 	}
-	wantBooks(t, d, p, 2, 1)
+	checkTraffic(t, d, p, 2, 1)
 }
 
-// The books are of one moment also when what is on its way never arrives.
+// The traffic is of one moment, too, if packets in flight never arrive.
 func TestBooksOfANodeThatHangs(t *testing.T) {
 	d, client, server := newLinkedDemo(t)
 	defer server.stop()()
 	before := client.read.Load()
-	say(t, d.client, d.server, 3)
-	client.untilRead(t, before+3)
-	p, err := d.settle(t.Context(), time.Millisecond)
+	sendDatagrams(t, d.client, d.server, 3)
+	client.mustRead(t, before+3)
+	p, err := d.quiesce(t.Context(), time.Millisecond)
 	if err != nil {
 		t.Fatal(err)
 	}
-	wantBooks(t, d, p, lost(p.client, p.server), 0)
+	checkTraffic(t, d, p, lost(p.client, p.server), 0)
 	if n := lost(p.client, p.server); n < 3 {
 		t.Errorf("%d packets are missing, want at least 3", n)
 	}
 }
 
-// Books that were read while packets came are not those of one moment.
+// Traffic that was read while packets came is not of one moment.
 func TestBooksAreOfOneMoment(t *testing.T) {
 	d, client, _ := newLinkedDemo(t)
-	b := newBooks(d.client)
-	b.read()
-	if !b.balanced() || !b.current() {
-		t.Errorf("nothing came, but balanced %v, current %v", b.balanced(), b.current())
+	c := newTraffic(d.client)
+	c.read()
+	if !c.consistent() || !c.current() {
+		t.Errorf("nothing came, but consistent %v, current %v", c.consistent(), c.current())
 	}
 	before := client.read.Load()
-	say(t, d.client, d.server, 1)
-	client.untilRead(t, before+1)
-	if b.current() {
-		t.Error("a packet was sent, and the books are said to be current")
+	sendDatagrams(t, d.client, d.server, 1)
+	client.mustRead(t, before+1)
+	if c.current() {
+		t.Error("a packet was sent, and the traffic is said to be current")
 	}
-	b.counters = d.client.wrapper.Counters()
-	if b.balanced() {
-		t.Error("the counters are newer than the connections, and the books are said to be balanced")
+	c.counters = d.client.wrapper.Counters()
+	if c.consistent() {
+		t.Error("the counters are newer than the connections, and the traffic is said to be consistent")
 	}
 }
 
-// interrupted is an accountant before whom something happens when he is asked.
+// interrupted is a counter that calls before in front of each extraction.
 type interrupted struct {
-	accountant
+	counter
 	before func()
 }
 
 func (i interrupted) ExtractStatistics() map[netlogtype.Connection]netlogtype.Counts {
 	i.before()
-	return i.accountant.ExtractStatistics()
+	return i.counter.ExtractStatistics()
 }
 
-// A packet that arrives after the one node's books were read and before the
-// other's is in the latter alone: these are not books of one moment.
+// A packet that arrives after one node was read and before the other is in the
+// counts of the latter alone: that is not traffic of one moment.
 func TestBooksReadWhileAPacketComes(t *testing.T) {
 	d, client, _ := newLinkedDemo(t)
-	p := accountPair{newBooks(d.client), newBooks(d.server)}
+	p := d.newTraffic()
 	taken := func() uint64 { in := d.server.wrapper.Counters().In; return in.Packets + in.Dropped() }
-	p.server.of = interrupted{d.server.wrapper, func() {
+	p.server.counter = interrupted{d.server.wrapper, func() {
 		sent, came := client.read.Load(), taken()
-		say(t, d.client, d.server, 1)
-		client.untilRead(t, sent+1)
-		ctx, cancel := context.WithTimeout(t.Context(), settleTime)
+		sendDatagrams(t, d.client, d.server, 1)
+		client.mustRead(t, sent+1)
+		ctx, cancel := context.WithTimeout(t.Context(), quiesceTimeout)
 		defer cancel()
 		if err := eventually(ctx, func() (bool, error) { return taken() > came, nil }); err != nil {
 			t.Fatal(err)
@@ -246,8 +249,8 @@ func TestBooksReadWhileAPacketComes(t *testing.T) {
 			t.Fatalf("the client sent %+v, the server counted %+v, at one moment", p.client.sum, p.server.sum)
 		}
 	}
-	p.server.of = d.server.wrapper
-	ctx, cancel := context.WithTimeout(t.Context(), settleTime)
+	p.server.counter = d.server.wrapper
+	ctx, cancel := context.WithTimeout(t.Context(), quiesceTimeout)
 	defer cancel()
 	if err := eventually(ctx, func() (bool, error) { return p.read() && p.complete(), nil }); err != nil {
 		t.Error(err)
