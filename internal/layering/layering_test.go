@@ -51,7 +51,8 @@ var may = map[string][]string{
 	"tstun/internal/attack":   {},
 	"tstun/internal/e2e":      {},
 
-	"tstun/cmd/tstun": {
+	"tstun/cmd/tstun": {"tstun/cmd/tstun/internal/cli"},
+	"tstun/cmd/tstun/internal/cli": {
 		"tstun/cmd/tstun/internal/ui", "tstun/cmd/tstun/internal/demo",
 		"tstun/filter", "tstun/ipproto", "tstun/policy", "github.com/spf13/cobra",
 	},

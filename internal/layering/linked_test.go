@@ -60,6 +60,7 @@ var never = map[string][]string{
 	"tstun/internal/attack":   others,
 	"tstun/internal/e2e":      others,
 
+	"tstun/cmd/tstun/internal/cli":           {otel},
 	"tstun/cmd/tstun/internal/ui":            append([]string{hujson, bart, wireguard, gvisor, netlink, processes}, programs...),
 	"tstun/cmd/tstun/internal/demo":          {hujson, cobra, prometheus, gopacket, otel},
 	"tstun/cmd/tstun/internal/demo/demotest": append([]string{hujson}, outside...),

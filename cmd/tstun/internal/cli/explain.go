@@ -1,4 +1,4 @@
-package main
+package cli
 
 import (
 	"errors"
@@ -38,11 +38,12 @@ const explainUse = "explain --policy FILE SRC DST:PORT"
 
 type explainOptions struct {
 	policy, proto string
-	host          string // that the policy is read for
+	host          string // for which the policy is read, or "" for a policy of one host
 	out           bool
-	outIsGiven    bool // else the addresses tell
+	outIsGiven    bool // --out or --out=false is given; else the addresses decide
 }
 
+// newExplainCommand returns the command that explains verdicts.
 func newExplainCommand(env ui.Environment, doc *document) *cobra.Command {
 	var o explainOptions
 	cmd := &cobra.Command{
@@ -65,7 +66,8 @@ func newExplainCommand(env ui.Environment, doc *document) *cobra.Command {
 	return cmd
 }
 
-// check says all that the command line lacks.
+// check returns the error of arguments and options that are missing or too
+// many. It reports all of them at once.
 func (o explainOptions) check(args []string) error {
 	var errs []error
 	hint := "as in: tstun " + explainUse
@@ -87,20 +89,21 @@ func (o explainOptions) check(args []string) error {
 	return ui.BadInput(hint, errors.Join(errs...))
 }
 
-// explainResult is what explain prints with --json.
+// explainResult is the JSON document of explain.
 type explainResult struct {
 	ui.Report
 	Flows []explainedFlow `json:"flows"`
 }
 
-// explainedFlow is a flow and what becomes of it.
+// explainedFlow is a flow and the filter's verdict on it.
 type explainedFlow struct {
 	namedFlow
 	Direction string `json:"direction"` // in or out
 	explained
-	assumed bool // it is taken as outbound for its addresses
+	assumed bool // the flow is outbound because of its addresses
 }
 
+// runExplain explains every flow from src to dst.
 func runExplain(env ui.Environment, doc *document, o explainOptions, src, dst string) error {
 	result := explainResult{Flows: []explainedFlow{}}
 	doc.body = &result
@@ -138,8 +141,8 @@ func runExplain(env ui.Environment, doc *document, o explainOptions, src, dst st
 	return nil
 }
 
-// explainFlow explains one flow, in the direction that is asked for or that
-// its addresses tell.
+// explainFlow explains one flow, in the direction that the options give or
+// else its addresses.
 func explainFlow(pol *policy.Policy, f *filter.Filter, o explainOptions, flow namedFlow) explainedFlow {
 	e := explainedFlow{namedFlow: flow, Direction: "in"}
 	src := netip.AddrPortFrom(flow.Src, 0)
@@ -160,10 +163,12 @@ func explainFlow(pol *policy.Policy, f *filter.Filter, o explainOptions, flow na
 	return e
 }
 
+// isIn reports whether one of the prefixes contains a.
 func isIn(all []netip.Prefix, a netip.Addr) bool {
 	return slices.ContainsFunc(all, func(p netip.Prefix) bool { return p.Contains(a) })
 }
 
+// printExplanations prints each flow on a line, and its explanation below.
 func printExplanations(env ui.Environment, all []explainedFlow) error {
 	p := ui.NewPainter(env)
 	for _, e := range all {

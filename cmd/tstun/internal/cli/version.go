@@ -1,4 +1,4 @@
-package main
+package cli
 
 import (
 	"fmt"
@@ -11,6 +11,7 @@ import (
 	"tstun/cmd/tstun/internal/ui"
 )
 
+// newVersionCommand returns the command that prints the version.
 func newVersionCommand(env ui.Environment) *cobra.Command {
 	return &cobra.Command{
 		Use:   "version",
@@ -26,12 +27,13 @@ func newVersionCommand(env ui.Environment) *cobra.Command {
 	}
 }
 
+// versionLine returns the line that version and --version print.
 func versionLine() string {
 	return fmt.Sprintf("tstun %s %s %s/%s\n", version(), runtime.Version(), runtime.GOOS, runtime.GOARCH)
 }
 
-// version returns the module's version, or the revision that it was built
-// from.
+// version returns the module's version. A build of a working tree has none; for
+// it, version returns the revision, or "devel" if that is not known either.
 func version() string {
 	info, ok := debug.ReadBuildInfo()
 	if !ok {

@@ -1,4 +1,4 @@
-package main
+package cli
 
 import (
 	"context"
@@ -24,6 +24,7 @@ Without --tun, the nodes have network stacks of their own and need no root.
 With --tun (Linux, root), they have real interfaces in two network namespaces,
 which are made for the demo and removed after it.`
 
+// newDemoCommand returns the command that runs the demo.
 func newDemoCommand(env ui.Environment, doc *document) *cobra.Command {
 	o := demo.Options{Size: 256 << 20}
 	cmd := &cobra.Command{
@@ -47,6 +48,7 @@ func newDemoCommand(env ui.Environment, doc *document) *cobra.Command {
 	return cmd
 }
 
+// runDemo runs the demo. With --json, it prints nothing on the way.
 func runDemo(ctx context.Context, env ui.Environment, doc *document, o demo.Options) error {
 	p := ui.NewPainter(env)
 	if doc.wanted {

@@ -1,4 +1,4 @@
-package main
+package cli_test
 
 import (
 	"os"
@@ -9,7 +9,7 @@ import (
 
 // The session with a policy that README.md shows is what the tool says.
 func TestReadmeSession(t *testing.T) {
-	data, err := os.ReadFile("../../README.md")
+	data, err := os.ReadFile("../../../../README.md")
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -1,4 +1,4 @@
-package main
+package cli
 
 import (
 	"fmt"
@@ -10,7 +10,8 @@ import (
 	"tstun/policy"
 )
 
-// newPolicyTopic is a topic of help, and no command: it does nothing.
+// newPolicyTopic returns a topic of the help. A topic is a command that does
+// nothing but show its help.
 func newPolicyTopic() *cobra.Command {
 	return &cobra.Command{
 		Use:   "policy",
@@ -19,6 +20,7 @@ func newPolicyTopic() *cobra.Command {
 	}
 }
 
+// newHelpCommand returns the command that shows the help of others.
 func newHelpCommand(root *cobra.Command) *cobra.Command {
 	return &cobra.Command{
 		Use:   "help [COMMAND|TOPIC]",
@@ -41,7 +43,8 @@ func newHelpCommand(root *cobra.Command) *cobra.Command {
 	}
 }
 
-// find returns the command or topic that args name.
+// find returns the command or topic that args name, from root down. An unknown
+// name is an error.
 func find(root *cobra.Command, args []string) (*cobra.Command, error) {
 	at := root
 	for _, name := range args {
@@ -59,7 +62,8 @@ func find(root *cobra.Command, args []string) (*cobra.Command, error) {
 	return at, nil
 }
 
-// child returns the command or topic of that name directly below cmd, or nil.
+// child returns the command or topic directly below cmd that has this name or
+// alias, or nil if there is none.
 func child(cmd *cobra.Command, name string) *cobra.Command {
 	for _, c := range cmd.Commands() {
 		if c.Name() == name || c.HasAlias(name) {
@@ -69,7 +73,8 @@ func child(cmd *cobra.Command, name string) *cobra.Command {
 	return nil
 }
 
-// names returns the names of what is directly below cmd and not hidden.
+// names returns the names of the commands and topics directly below cmd, but
+// not of hidden ones.
 func names(cmd *cobra.Command) (all []string) {
 	for _, c := range cmd.Commands() {
 		if !c.Hidden {

@@ -1,4 +1,4 @@
-package main
+package cli
 
 import (
 	"tstun/cmd/tstun/internal/ui"
@@ -6,7 +6,7 @@ import (
 	"tstun/policy"
 )
 
-// changedFlows is a policy.Change in JSON.
+// changedFlows is a policy.Change, in JSON.
 type changedFlows struct {
 	Becomes string          `json:"becomes"`
 	Protos  []ipproto.Proto `json:"protos"`
@@ -16,12 +16,13 @@ type changedFlows struct {
 	Text    string          `json:"text"`
 }
 
-// diffResult is what check --diff prints with --json.
+// diffResult is the JSON document of check --diff.
 type diffResult struct {
 	ui.Report
 	Changes []changedFlows `json:"changes"`
 }
 
+// runDiff compares two files.
 func runDiff(env ui.Environment, doc *document, oldFile, newFile, host string) error {
 	result := diffResult{Changes: []changedFlows{}}
 	doc.body = &result
@@ -40,6 +41,7 @@ func runDiff(env ui.Environment, doc *document, oldFile, newFile, host string) e
 	return printChanges(env, changes)
 }
 
+// printChanges prints each change on a line.
 func printChanges(env ui.Environment, changes []policy.Change) error {
 	p := ui.NewPainter(env)
 	for _, c := range changes {
@@ -55,6 +57,7 @@ func printChanges(env ui.Environment, changes []policy.Change) error {
 	return p.Err()
 }
 
+// changesForJSON returns the changes as diffResult has them.
 func changesForJSON(changes []policy.Change) []changedFlows {
 	all := []changedFlows{}
 	for _, c := range changes {

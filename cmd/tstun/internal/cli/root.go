@@ -1,7 +1,10 @@
-package main
+// Package cli is the command line of tstun: a file for each command, and what
+// all commands share: help, exit codes, signals, errors and their hints.
+package cli
 
 import (
 	"context"
+	"fmt"
 	"strings"
 
 	"github.com/spf13/cobra"
@@ -24,8 +27,9 @@ Exit codes:
      ended by a signal
   2  the command line, or a file that it names, is wrong`
 
-// run executes one command line.
-func run(ctx context.Context, env ui.Environment, args []string) int {
+// Run runs a command line in an environment and returns the exit code. It ends
+// soon after ctx does.
+func Run(ctx context.Context, env ui.Environment, args []string) int {
 	var doc document
 	root := newRoot(env, &doc)
 	root.SetArgs(args)
@@ -33,7 +37,7 @@ func run(ctx context.Context, env ui.Environment, args []string) int {
 	if err == nil {
 		cmd, err = root.ExecuteContextC(ctx)
 	}
-	err = called(cmd, err)
+	err = withUsageHint(cmd, err)
 	if doc.wanted || err != nil && exitCode(err) == exitUsage && asksForJSON(args) {
 		err = doc.write(env.Stdout, err)
 	}
@@ -41,6 +45,7 @@ func run(ctx context.Context, env ui.Environment, args []string) int {
 	return exitCode(err)
 }
 
+// newRoot returns the root command, with all commands and topics below it.
 func newRoot(env ui.Environment, doc *document) *cobra.Command {
 	root := &cobra.Command{
 		Use:           "tstun",
@@ -59,21 +64,20 @@ func newRoot(env ui.Environment, doc *document) *cobra.Command {
 	root.Flags().BoolP("version", "v", false, "print the version")
 	root.SetUsageTemplate(usageTemplate(root.UsageTemplate()))
 	root.SetFlagErrorFunc(flagError)
-	demo := newDemoCommand(env, doc)
 	root.AddCommand(newCheckCommand(env, doc), newExplainCommand(env, doc), newVersionCommand(env), newPolicyTopic())
 	root.SetHelpCommand(newHelpCommand(root))
 	root.InitDefaultHelpCmd()
 	addCompletion(root)
 	interruptible(root)
-	root.AddCommand(demo) // which takes its nodes down when its context ends
+	root.AddCommand(newDemoCommand(env, doc)) // takes its nodes down when its context ends
 	return root
 }
 
-// usageTemplate is cobra's, but that it keeps to 80 columns and names topics
-// as they are asked for.
+// usageTemplate changes cobra's template: flags fit ui.MaxColumns, and a topic
+// is listed as the command that shows it.
 func usageTemplate(template string) string {
 	return strings.NewReplacer(
-		"Flags.FlagUsages ", "Flags.FlagUsagesWrapped 80 ",
+		"Flags.FlagUsages ", fmt.Sprintf("Flags.FlagUsagesWrapped %d ", ui.MaxColumns),
 		"{{rpad .CommandPath .CommandPathPadding}}", "tstun help {{.Name}}  ",
 	).Replace(template)
 }

@@ -1,4 +1,4 @@
-package main
+package cli
 
 import (
 	"fmt"
@@ -8,11 +8,12 @@ import (
 	"tstun/cmd/tstun/internal/ui"
 )
 
-// shells are those that completion knows, with what loads the script: now, and
-// for every new session.
+// shells are the shells for which completion has a script.
 var shells = []struct {
-	name, now, always string
-	generate          func(root *cobra.Command) error
+	name     string
+	now      string // loads the script into a running session
+	always   string // makes every new session load the script
+	generate func(root *cobra.Command) error
 }{
 	{"bash", "source <(tstun completion bash)", "tstun completion bash > /etc/bash_completion.d/tstun",
 		func(root *cobra.Command) error { return root.GenBashCompletionV2(root.OutOrStdout(), true) }},
@@ -24,7 +25,8 @@ var shells = []struct {
 		func(root *cobra.Command) error { return root.GenPowerShellCompletionWithDesc(root.OutOrStdout()) }},
 }
 
-// addCompletion adds the command that prints completion scripts.
+// addCompletion adds the command that prints completion scripts, in place of
+// cobra's own.
 func addCompletion(root *cobra.Command) {
 	root.CompletionOptions.DisableDefaultCmd = true
 	cmd := &cobra.Command{

@@ -1,4 +1,4 @@
-package main
+package cli
 
 import (
 	"errors"
@@ -12,13 +12,13 @@ import (
 	"tstun/policy"
 )
 
-// stdinFile is what stands for standard input where a file's name is wanted.
+// stdinFile is the file name that means standard input.
 const stdinFile = "-"
 
-// maxPolicy bounds a policy file, so that one that never ends does end.
+// maxPolicy bounds the bytes of a policy file. A device or pipe may never end.
 const maxPolicy = 64 << 20
 
-// policyHint is the next step after an error in a file or of reading it.
+// policyHint returns the next step after an error of readPolicies.
 func policyHint(err error) string {
 	switch {
 	case errors.As(err, new(policy.Errors)):
@@ -29,7 +29,7 @@ func policyHint(err error) string {
 	return "want the name of a policy file, or - for standard input"
 }
 
-// fileName is what a file is called in what the tool says.
+// fileName returns the name of a file in text and errors.
 func fileName(file string) string {
 	if file == stdinFile {
 		return "stdin"
@@ -37,13 +37,13 @@ func fileName(file string) string {
 	return file
 }
 
-// addLocalFlag adds the flag that says for which host a policy is read.
+// addLocalFlag adds the flag that chooses the host for which a policy is read.
 func addLocalFlag(cmd *cobra.Command, host *string) {
 	cmd.Flags().StringVar(host, "local", "", "read policies of several hosts for this `host`, a name or an address")
 }
 
-// readPolicies reads all files, for a host if one is named, and reports the
-// errors of all.
+// readPolicies reads all files and returns the errors of all. With a host, it
+// reads each policy for that host alone.
 func readPolicies(env ui.Environment, files []string, host string) ([]*policy.Policy, error) {
 	policies := make([]*policy.Policy, len(files))
 	var errs []error
@@ -72,7 +72,8 @@ func readPolicies(env ui.Environment, files []string, host string) ([]*policy.Po
 	return policies, nil
 }
 
-// parseFor is policy.ParseFor. Its errors of the host are hostErrors.
+// parseFor parses a policy for a host. An error that is of the host, not of the
+// file, is a hostError.
 func parseFor(name string, data []byte, host string) (*policy.Policy, error) {
 	p, err := policy.ParseFor(name, data, host)
 	if err != nil && !errors.As(err, new(policy.Errors)) {
@@ -81,9 +82,11 @@ func parseFor(name string, data []byte, host string) (*policy.Policy, error) {
 	return p, err
 }
 
-// hostError is an error of the host that a file is read for.
+// hostError is the error of a host for which the policy cannot be read.
 type hostError struct{ error }
 
+// readFile reads a whole file, or standard input. A file of more than maxPolicy
+// bytes is an error.
 func readFile(env ui.Environment, file string) ([]byte, error) {
 	r := env.Stdin
 	if file != stdinFile {

@@ -1,4 +1,4 @@
-package main
+package cli
 
 import (
 	"errors"
@@ -12,11 +12,11 @@ import (
 // goroutine may still run.
 var errAbandoned = errors.New("interrupted")
 
-// interruptible makes cmd, and all commands below it, end with
-// errAbandoned when their context does, whatever they wait for or compute
-// then: a file that nobody writes to, standard input, a difference of two
-// large policies. What they began goes on until the process ends, so this is
-// not for commands that have something to take down.
+// interruptible makes cmd and all commands below it return errAbandoned when
+// their context ends. They need not look at the context: they may wait for
+// standard input or for a pipe that nobody writes to, or compare two large
+// policies. Their goroutines run on until the process ends. So a command that
+// has something to take down must not be interruptible.
 func interruptible(cmd *cobra.Command) {
 	for _, c := range cmd.Commands() {
 		interruptible(c)
@@ -27,7 +27,7 @@ func interruptible(cmd *cobra.Command) {
 	}
 	cmd.RunE = func(cmd *cobra.Command, args []string) error {
 		done := make(chan error, 1)
-		go func() { done <- work(cmd, args) }()
+		go func() { done <- work(cmd, args) }() // ends with the work, or with the process
 		select {
 		case err := <-done:
 			return err

@@ -1,4 +1,4 @@
-package main
+package cli_test
 
 import (
 	"bufio"
@@ -13,17 +13,10 @@ import (
 
 	"go.uber.org/goleak"
 
+	"tstun/cmd/tstun/internal/cli"
 	"tstun/cmd/tstun/internal/demo/demotest"
 	"tstun/cmd/tstun/internal/ui"
 )
-
-// runTool runs the tool in this process.
-func runTool(args ...string) (code int, stdout, stderr string) {
-	var out, errs bytes.Buffer
-	env := ui.Environment{Stdout: &out, Stderr: &errs, Getenv: func(string) string { return "" }}
-	code = run(context.Background(), env, args)
-	return code, out.String(), errs.String()
-}
 
 func TestDemoJSON(t *testing.T) {
 	defer goleak.VerifyNone(t, goleak.IgnoreCurrent())
@@ -58,7 +51,7 @@ func TestDemoWithoutReader(t *testing.T) {
 	env := ui.Environment{Stdout: brokenPipe{}, Stderr: &errs, Getenv: func(string) string { return "" }}
 	for _, args := range [][]string{{"demo", "--size", "1k"}, {"demo", "--size", "1k", "--json"}, {"version"}} {
 		errs.Reset()
-		if code := run(context.Background(), env, args); code != exitFailed || !strings.Contains(errs.String(), errBroken.Error()) {
+		if code := cli.Run(context.Background(), env, args); code != exitFailed || !strings.Contains(errs.String(), errBroken.Error()) {
 			t.Errorf("%v: exit code %d, %s", args, code, errs.String())
 		}
 	}
@@ -78,7 +71,7 @@ func TestInterrupt(t *testing.T) {
 	})
 }
 
-// interrupt runs the tool until the transfer begins.
+// interrupt runs the tool and sends it SIGINT when the transfer begins.
 func interrupt(t *testing.T, args ...string) {
 	t.Helper()
 	cmd := exec.Command("tstun", args...)

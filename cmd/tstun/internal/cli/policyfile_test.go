@@ -1,10 +1,8 @@
-package main
+package cli_test
 
 import (
 	"strings"
 	"testing"
-
-	"tstun/cmd/tstun/internal/ui"
 )
 
 // A file that never ends is an error.
@@ -12,12 +10,13 @@ func TestEndlessFile(t *testing.T) {
 	if testing.Short() {
 		t.Skip("it reads as much as a policy may have")
 	}
-	env := ui.Environment{Stdin: zeros{}}
-	if _, err := readFile(env, stdinFile); err == nil || !strings.Contains(err.Error(), "stdin: more than 64 MiB") {
-		t.Errorf("err = %v", err)
+	code, _, stderr := runToolOn(zeros{}, "check", "-")
+	if code != exitUsage || !strings.Contains(stderr, "stdin: more than 64 MiB") {
+		t.Errorf("exit code %d, %s", code, stderr)
 	}
 }
 
+// zeros never ends.
 type zeros struct{}
 
 func (zeros) Read(b []byte) (int, error) { return len(b), nil }

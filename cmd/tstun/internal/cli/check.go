@@ -1,4 +1,4 @@
-package main
+package cli
 
 import (
 	"errors"
@@ -32,6 +32,7 @@ Exit codes:
      signal ended it
   2  a file cannot be read or has errors, or the command line is wrong`
 
+// newCheckCommand returns the command that tests and compares policies.
 func newCheckCommand(env ui.Environment, doc *document) *cobra.Command {
 	var diff bool
 	var host string
@@ -62,7 +63,7 @@ func newCheckCommand(env ui.Environment, doc *document) *cobra.Command {
 	return cmd
 }
 
-// checkedFile is a file in the JSON document of check.
+// checkedFile is the result of one file, in JSON.
 type checkedFile struct {
 	File     string        `json:"file"`
 	OK       bool          `json:"ok"`
@@ -72,21 +73,22 @@ type checkedFile struct {
 	Notes    []policy.Note `json:"notes,omitempty"`
 }
 
-// failedFlow is a policy.Failure in JSON.
+// failedFlow is a policy.Failure, in JSON.
 type failedFlow struct {
 	policy.Position
 	namedFlow
 	Want    string    `json:"want"`
-	More    uint64    `json:"more,omitempty"` // at most 2^64-1
+	More    uint64    `json:"more,omitempty"` // number of other flows that fail like this one
 	Verdict explained `json:"verdict"`
 }
 
-// checkResult is what check prints with --json.
+// checkResult is the JSON document of check.
 type checkResult struct {
 	ui.Report
 	Files []checkedFile `json:"files"`
 }
 
+// runCheck runs the tests of all files.
 func runCheck(env ui.Environment, doc *document, files []string, host string) error {
 	result := checkResult{Files: []checkedFile{}}
 	doc.body = &result
@@ -114,6 +116,7 @@ func runCheck(env ui.Environment, doc *document, files []string, host string) er
 	return nil
 }
 
+// checkFile runs the tests of one file. Its error is a test that could not run.
 func checkFile(file string, p *policy.Policy) (checkedFile, error) {
 	failures, err := p.Test()
 	if err != nil {
@@ -131,6 +134,7 @@ func checkFile(file string, p *policy.Policy) (checkedFile, error) {
 	return c, nil
 }
 
+// printChecked prints of each file its notes, its failures, and a verdict.
 func printChecked(env ui.Environment, files []checkedFile) error {
 	p := ui.NewPainter(env)
 	for _, c := range files {
@@ -158,6 +162,8 @@ func printChecked(env ui.Environment, files []checkedFile) error {
 	return p.Err()
 }
 
+// moreFlows returns the end of a line about a flow, or "" if no other flow fails
+// like it.
 func moreFlows(n uint64) string {
 	switch {
 	case n == 0:

@@ -1,4 +1,4 @@
-package main
+package cli
 
 import (
 	"fmt"
@@ -7,13 +7,15 @@ import (
 	"tstun/policy"
 )
 
-// namedFlow is a flow with the policy's names for its ends, if there are any.
+// namedFlow is a flow with the policy's names of its addresses. A name is "" if
+// the policy has none.
 type namedFlow struct {
 	policy.Flow
 	SrcName string `json:"srcName,omitempty"`
 	DstName string `json:"dstName,omitempty"`
 }
 
+// newNamedFlow looks the names of a flow's addresses up.
 func newNamedFlow(names policy.Names, flow policy.Flow) namedFlow {
 	f := namedFlow{Flow: flow}
 	f.SrcName, _ = names.Of(flow.Src)
@@ -21,7 +23,7 @@ func newNamedFlow(names policy.Names, flow policy.Flow) namedFlow {
 	return f
 }
 
-// String tells the flow with the policy's names, such as
+// String returns the flow with its names:
 // "tcp from anna (100.64.0.21) to web:22 (100.64.0.10)".
 func (f namedFlow) String() string {
 	var b strings.Builder
@@ -37,7 +39,8 @@ func (f namedFlow) String() string {
 	return b.String()
 }
 
-// withName puts an address behind its name, if it has one.
+// withName returns an address in parentheses behind its name, or the address
+// alone if the name is "".
 func withName(name, address string) string {
 	if name == "" {
 		return address

@@ -1,4 +1,4 @@
-package main
+package cli
 
 import (
 	"errors"
@@ -11,9 +11,9 @@ import (
 	"tstun/cmd/tstun/internal/ui"
 )
 
-// unknownCommand returns the error of a command line whose first word is no
-// command. Flags behind it are not looked at: they are for a command that is
-// not known.
+// unknownCommand returns the error of arguments whose first word is no command,
+// or nil. cobra would report the flags behind the word instead, which belong
+// to a command that does not exist.
 func unknownCommand(root *cobra.Command, args []string) error {
 	if len(args) == 0 || strings.HasPrefix(args[0], "-") || strings.HasPrefix(args[0], cobra.ShellCompRequestCmd) || child(root, args[0]) != nil {
 		return nil
@@ -21,6 +21,7 @@ func unknownCommand(root *cobra.Command, args []string) error {
 	return unknownWord(root, args[0])
 }
 
+// unknownWord returns the error of a word that is no command below cmd.
 func unknownWord(cmd *cobra.Command, word string) error {
 	hint := fmt.Sprintf("%s lists the commands", strings.Replace(cmd.CommandPath(), "tstun", "tstun help", 1))
 	if near := nearest(word, names(cmd)); near != "" {
@@ -29,10 +30,11 @@ func unknownWord(cmd *cobra.Command, word string) error {
 	return ui.BadInput(hint, fmt.Errorf("unknown command %q for %q", word, cmd.CommandPath()))
 }
 
-// flagName is a flag in what cobra says of a command's flags.
+// flagName matches a flag in cobra's list of a command's flags.
 var flagName = regexp.MustCompile(`--([a-z][a-z-]*)`)
 
-// flagError adds to the error of a flag that does not exist which one does.
+// flagError returns err with the nearest flag as its hint, if err is an unknown
+// flag and there is one near it.
 func flagError(cmd *cobra.Command, err error) error {
 	unknown, ok := strings.CutPrefix(err.Error(), "unknown flag: --")
 	if !ok {
@@ -48,9 +50,9 @@ func flagError(cmd *cobra.Command, err error) error {
 	return err
 }
 
-// called gives the error of a command line that says too little or too much
-// its hint: how the command is called.
-func called(cmd *cobra.Command, err error) error {
+// withUsageHint returns err as a Failure. An error that is none yet is one of
+// cobra's, of the command line. It gets the hint where the help of cmd is.
+func withUsageHint(cmd *cobra.Command, err error) error {
 	var f *ui.Failure
 	if err == nil || errors.As(err, &f) {
 		return err
@@ -63,46 +65,4 @@ func called(cmd *cobra.Command, err error) error {
 		hint = fmt.Sprintf("%s tells how it is called", strings.Replace(cmd.CommandPath(), "tstun", "tstun help", 1))
 	}
 	return ui.BadInput(hint, err)
-}
-
-// nearest returns the one of known that word is most likely to mean: one that
-// begins with it, or that at most a third of its letters tell from it. It is
-// empty if there is none.
-func nearest(word string, known []string) (best string) {
-	word = strings.ToLower(word)
-	least := max(1, len(word)/3) + 1
-	for _, k := range known {
-		if len(word) > 1 && strings.HasPrefix(k, word) {
-			return k
-		}
-		if d := distance(word, k); d < least {
-			best, least = k, d
-		}
-	}
-	return best
-}
-
-// distance is the number of letters to put in, leave out, change, or swap with
-// their neighbour, that makes b of a.
-func distance(a, b string) int {
-	before, last := make([]int, len(b)+1), make([]int, len(b)+1)
-	for j := range last {
-		last[j] = j
-	}
-	for i := 1; i <= len(a); i++ {
-		row := make([]int, len(b)+1)
-		row[0] = i
-		for j := 1; j <= len(b); j++ {
-			change := last[j-1]
-			if a[i-1] != b[j-1] {
-				change++
-			}
-			row[j] = min(change, last[j]+1, row[j-1]+1)
-			if i > 1 && j > 1 && a[i-1] == b[j-2] && a[i-2] == b[j-1] {
-				row[j] = min(row[j], before[j-2]+1)
-			}
-		}
-		before, last = last, row
-	}
-	return last[len(b)]
 }

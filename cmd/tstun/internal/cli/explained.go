@@ -1,4 +1,4 @@
-package main
+package cli
 
 import (
 	"fmt"
@@ -9,32 +9,34 @@ import (
 	"tstun/policy"
 )
 
-// explained is a filter.Explanation in JSON.
+// explained is a filter.Explanation, in JSON.
 type explained struct {
 	Response    filter.Response `json:"response"`
 	Stage       filter.Stage    `json:"stage"`
 	Reason      string          `json:"reason,omitempty"`   // of a drop
 	Answered    *bool           `json:"answered,omitempty"` // of an outbound flow
-	Rule        *ruleAt         `json:"rule,omitempty"`     // that allows it
+	Rule        *ruleAt         `json:"rule,omitempty"`     // the rule that allows the flow
 	Text        string          `json:"text"`
 	Nearest     string          `json:"nearest,omitempty"`
 	NearestRule *ruleAt         `json:"nearestRule,omitempty"`
 }
 
-// ruleAt is a rule, where it is, and how it reads there.
+// ruleAt is a rule with its position and its text.
 type ruleAt struct {
 	Index int `json:"index"`
 	policy.Position
 	Text  string   `json:"text"`
-	Lacks []string `json:"lacks,omitempty"` // what it lacks to allow a flow
+	Lacks []string `json:"lacks,omitempty"` // the parts of the flow that do not match the rule
 }
 
 func (r *ruleAt) String() string { return fmt.Sprintf("rule %d, %v", r.Index, r.Position) }
 
+// newRuleAt returns the policy's rule with index i.
 func newRuleAt(p *policy.Policy, i int) *ruleAt {
 	return &ruleAt{Index: i, Position: p.Rule(i), Text: p.Words(i).String()}
 }
 
+// explain returns e with the rules' positions and texts.
 func explain(p *policy.Policy, flow policy.Flow, e filter.Explanation) explained {
 	x := explained{Response: e.Response, Stage: e.Stage, Text: e.Text}
 	if e.Reason != filter.ReasonNone {
