@@ -17,8 +17,7 @@ import (
 	"tstun/policy"
 )
 
-// TestScript runs the tool as its users do. The scripts know some more
-// commands:
+// TestScript runs the tool as its users do. The scripts have these commands, too:
 //
 //	exits CODE ARGS...  runs tstun and wants that exit code
 //	fits                no line of stdout takes more than 80 columns
@@ -98,7 +97,8 @@ func cmpFormat(ts *testscript.TestScript, _ bool, _ []string) {
 	}
 }
 
-// condition knows "privileged": network namespaces can be made.
+// condition reports whether a condition of the scripts holds. "privileged" holds
+// if the test can make network namespaces.
 func condition(name string) (bool, error) {
 	if name != "privileged" {
 		return false, fmt.Errorf("unknown condition %q", name)

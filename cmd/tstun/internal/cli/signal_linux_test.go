@@ -62,7 +62,7 @@ func TestSignals(t *testing.T) {
 	}
 }
 
-// signalled is a run of the tool that a signal is to end.
+// signalled is a run of the tool that a signal ends.
 type signalled struct {
 	cmd   *exec.Cmd
 	fifo  string
@@ -98,8 +98,8 @@ func start(t *testing.T, args []string) *signalled {
 	return s
 }
 
-// pipe makes stdout a pipe of one page. The demo, which writes little more than
-// that, finds half of it full.
+// pipe makes stdout a pipe of one page. For the demo, which writes little more
+// than a page, it fills half of the pipe.
 func (s *signalled) pipe(t *testing.T) {
 	t.Helper()
 	r, w, err := os.Pipe()
@@ -142,7 +142,7 @@ func (s *signalled) end(t *testing.T, sig os.Signal) {
 	}
 }
 
-// opensFIFO opens the pipe, which the tool has opened then too.
+// opensFIFO opens the pipe. That blocks until the tool has opened it, too.
 func opensFIFO(t *testing.T, s *signalled) {
 	f, err := os.OpenFile(s.fifo, os.O_WRONLY, 0)
 	if err != nil {
@@ -160,18 +160,18 @@ func feedsFIFO(policy string) func(*testing.T, *signalled) {
 	}
 }
 
-// feedsStdin writes more than the pipe holds, which the tool has begun to read
-// then.
+// feedsStdin writes more to standard input than its pipe holds. That blocks until
+// the tool has begun to read.
 func feedsStdin(t *testing.T, s *signalled) {
 	if _, err := io.WriteString(s.stdin, strings.Repeat(" ", 1<<20)); err != nil {
 		t.Fatal(err)
 	}
 }
 
-// fillsStdout waits until no further line goes into the pipe.
+// fillsStdout waits until the pipe has no room for another line.
 func fillsStdout(t *testing.T, s *signalled) { s.waitForOutput(t, os.Getpagesize()-ui.MaxColumns-2) }
 
-// fillsStdoutOnce waits until the tool has begun to write, all in one.
+// fillsStdoutOnce waits until the tool has begun its one large write.
 func fillsStdoutOnce(t *testing.T, s *signalled) { s.waitForOutput(t, 1) }
 
 // waitForOutput waits until the pipe holds n bytes.
@@ -196,7 +196,7 @@ func (s *signalled) waitForOutput(t *testing.T, n int) {
 	}
 }
 
-// manyRules is a policy of n rules that take long to explain and compare.
+// manyRules returns a policy of n rules, which takes long to explain and compare.
 func manyRules(n int) string {
 	var b strings.Builder
 	b.WriteString("{\"local\": \"10.9.9.9\", \"accept\": [\n")
