@@ -47,7 +47,6 @@ var may = map[string][]string{
 	},
 	"tstun/policy":                      {"tstun/filter", "tstun/ipproto", "github.com/tailscale/hujson"},
 	"tstun/netstack":                    {"tstun", "tstun/packet", "tstun/filter", "tstun/ipproto", "tstun/logger", "gvisor.dev/gvisor/"},
-	"tstun/cmd/tstun":                   {"tstun", "tstun/", "github.com/", "golang.org/x/", "golang.zx2c4.com/wireguard/"},
 	"tstun/internal/clock":              {},
 	"tstun/internal/deverr":             {},
 	"tstun/internal/gso":                {"tstun/packet", "tstun/ipproto"},
@@ -58,6 +57,20 @@ var may = map[string][]string{
 	"tstun/internal/tunqueue/queuetest": {"tstun/internal/tunqueue", "tstun/internal/gso", "tstun/packet", "tstun/logger", "golang.org/x/sys/unix"},
 	"tstun/internal/e2e":                {},
 	"tstun/internal/e2e/attack":         {},
+	"tstun/cmd/tstun":                   {"tstun/cmd/tstun/internal/cli"},
+	"tstun/cmd/tstun/internal/cli": {
+		"tstun/cmd/tstun/internal/ui", "tstun/cmd/tstun/internal/demo",
+		"tstun/filter", "tstun/ipproto", "tstun/policy", "github.com/spf13/cobra",
+	},
+	"tstun/cmd/tstun/internal/ui": {"golang.org/x/term"},
+	"tstun/cmd/tstun/internal/demo": {
+		"tstun/cmd/tstun/internal/ui",
+		"tstun", "tstun/filter", "tstun/ipproto", "tstun/netlogtype", "tstun/netstack", "tstun/packet", "tstun/internal/netns",
+		"golang.org/x/net/icmp", "golang.org/x/net/ipv4", "golang.org/x/net/ipv6",
+		"golang.zx2c4.com/wireguard/conn", "golang.zx2c4.com/wireguard/device", "golang.zx2c4.com/wireguard/tun",
+	},
+	"tstun/cmd/tstun/internal/demo/demotest": {"tstun/filter", "tstun/netlogtype"},
+
 	// What tests share.
 	"tstun/internal/rig": {
 		"tstun", "tstun/packet", "tstun/filter", "tstun/ipproto", "tstun/key", "tstun/netlogtype",
@@ -77,7 +90,7 @@ var mayNot = map[string][]string{
 
 // testsOnly are packages that no code may import outside of tests and of
 // testsOnly themselves.
-var testsOnly = []string{"tstun/internal/rig", "tstun/internal/rig/craft", "tstun/internal/rig/race", "tstun/internal/rig/testdev", "tstun/internal/tunqueue/queuetest"}
+var testsOnly = []string{"tstun/internal/rig", "tstun/internal/rig/craft", "tstun/internal/rig/race", "tstun/internal/rig/testdev", "tstun/internal/tunqueue/queuetest", "tstun/cmd/tstun/internal/demo/demotest"}
 
 // banned are names that say nothing about what is in a package.
 var banned = []string{"util", "utils", "common", "helper", "helpers", "misc"}

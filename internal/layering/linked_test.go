@@ -71,6 +71,11 @@ var never = map[string][]string{
 	"tstun/internal/rig/craft":          others,
 	"tstun/internal/rig/race":           others,
 	"tstun/internal/rig/testdev":        append([]string{hujson, bart}, programs...),
+
+	"tstun/cmd/tstun/internal/cli":           {otel},
+	"tstun/cmd/tstun/internal/ui":            append([]string{hujson, bart, wireguard, gvisor, netlink, processes}, programs...),
+	"tstun/cmd/tstun/internal/demo":          {hujson, cobra, prometheus, gopacket, otel},
+	"tstun/cmd/tstun/internal/demo/demotest": append([]string{hujson}, outside...),
 }
 
 // asLinked are the systems for which packages are asked what they link.

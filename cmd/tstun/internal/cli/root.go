@@ -1,0 +1,83 @@
+// Package cli is the command line of tstun: a file for each command, and what
+// all commands share: help, exit codes, signals, errors and their hints.
+package cli
+
+import (
+	"context"
+	"fmt"
+	"strings"
+
+	"github.com/spf13/cobra"
+
+	"tstun/cmd/tstun/internal/ui"
+)
+
+const rootHelp = `tstun puts a packet filter, counters and injection between WireGuard and the
+operating system, and needs no root where a userspace network stack will do.
+
+Data goes to stdout. Errors go to stderr, as "error: ..." and "hint: ...", the
+next step to take. With --json, stdout has one JSON document, whatever happens,
+which carries the errors too: "ok", "errors", "hint", and what was asked for.
+
+SIGINT and SIGTERM end every command at once.
+
+Exit codes:
+  0  all that was asked for was done
+  1  something was not done or refused, did not happen as it should, or was
+     ended by a signal
+  2  the command line, or a file that it names, is wrong`
+
+// Run runs a command line in an environment and returns the exit code. It ends
+// soon after ctx does.
+func Run(ctx context.Context, env ui.Environment, args []string) int {
+	var doc document
+	root := newRoot(env, &doc)
+	root.SetArgs(args)
+	cmd, err := root, unknownCommand(root, args)
+	if err == nil {
+		cmd, err = root.ExecuteContextC(ctx)
+	}
+	err = withUsageHint(cmd, err)
+	if doc.wanted || err != nil && exitCode(err) == exitUsage && asksForJSON(args) {
+		err = doc.write(env.Stdout, err)
+	}
+	ui.WriteError(env.Stderr, err)
+	return exitCode(err)
+}
+
+// newRoot returns the root command, with all commands and topics below it.
+func newRoot(env ui.Environment, doc *document) *cobra.Command {
+	root := &cobra.Command{
+		Use:           "tstun",
+		Short:         "WireGuard tunnels with policy and visibility",
+		Long:          rootHelp,
+		Args:          cobra.NoArgs,
+		Version:       version(),
+		SilenceErrors: true,
+		SilenceUsage:  true,
+		RunE:          func(cmd *cobra.Command, _ []string) error { return cmd.Help() },
+	}
+	root.SetIn(env.Stdin)
+	root.SetOut(env.Stdout)
+	root.SetErr(env.Stderr)
+	root.SetVersionTemplate(versionLine())
+	root.Flags().BoolP("version", "v", false, "print the version")
+	root.SetUsageTemplate(usageTemplate(root.UsageTemplate()))
+	root.SetFlagErrorFunc(flagError)
+	root.AddCommand(newCheckCommand(env, doc), newExplainCommand(env, doc), newVersionCommand(env), newPolicyTopic())
+	root.SetHelpCommand(newHelpCommand(root))
+	root.InitDefaultHelpCmd()
+	addCompletion(root)
+	interruptible(root)
+	root.AddCommand(newDemoCommand(env, doc)) // takes its nodes down when its context ends
+	return root
+}
+
+// usageTemplate changes cobra's template: flags fit ui.MaxColumns, and a topic
+// is listed as the command that shows it.
+func usageTemplate(template string) string {
+	return strings.NewReplacer(
+		"Flags.FlagUsages ", fmt.Sprintf("Flags.FlagUsagesWrapped %d ", ui.MaxColumns),
+		"{{rpad .CommandPath .CommandPathPadding}}", "tstun help {{.Name}}  ",
+	).Replace(template)
+}
