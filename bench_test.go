@@ -6,6 +6,7 @@ import (
 	"testing"
 
 	"tstun"
+	"tstun/filter"
 	"tstun/internal/rig"
 	"tstun/internal/rig/craft"
 	"tstun/packet"
@@ -21,6 +22,18 @@ func BenchmarkWriteBare(b *testing.B) { benchmark(b, rig.NewDirectLoad, (*rig.Lo
 
 func BenchmarkRead(b *testing.B)     { benchmark(b, rig.NewDirectLoad, (*rig.Load).Read) }
 func BenchmarkReadBare(b *testing.B) { benchmark(b, rig.NewDirectLoad, (*rig.Load).ReadBare) }
+
+// Hooked is with two hooks that see each packet.
+func BenchmarkWriteHooked(b *testing.B) { benchmark(b, newHookedLoad, (*rig.Load).Write) }
+func BenchmarkReadHooked(b *testing.B)  { benchmark(b, newHookedLoad, (*rig.Load).Read) }
+
+func newHookedLoad(t testing.TB, batch int, packets [][]byte, statistics bool) *rig.Load {
+	l := rig.NewDirectLoad(t, batch, packets, statistics)
+	accept := func(*packet.Parsed, *tstun.Wrapper) filter.Response { return filter.Accept }
+	l.W.PreFilterIn, l.W.PostFilterIn = accept, accept
+	l.W.PreFilterFromTunToNetstack, l.W.PostFilterOut = accept, accept
+	return l
+}
 
 func BenchmarkReadPump(b *testing.B)     { benchmark(b, rig.NewLoad, (*rig.Load).Read) }
 func BenchmarkReadPumpBare(b *testing.B) { benchmark(b, rig.NewLoad, (*rig.Load).ReadBare) }

@@ -6,6 +6,7 @@ import (
 	"time"
 
 	"tstun/filter"
+	"tstun/internal/clock"
 	"tstun/internal/pipeline"
 	"tstun/packet"
 )
@@ -38,6 +39,7 @@ func (w *Wrapper) bindHooks() *config {
 			PeerAPIPort:   w.PeerAPIPort,
 		}
 		w.lateHooks.bound = w.hookFields()
+		w.lateHooks.next.Store(clock.Now() + lateHooksEvery)
 	})
 	return w.config.Load()
 }
@@ -48,6 +50,10 @@ func (w *Wrapper) bind(f FilterFunc) pipeline.Hook {
 	}
 	return func(p *packet.Parsed) filter.Response { return f(p, w) }
 }
+
+// lateHooksEvery is how far two looks for late hooks are apart, at least, in
+// nanoseconds.
+const lateHooksEvery = int64(10 * time.Millisecond)
 
 // lateHooks notices a hook that is set after the first packet, and so is not
 // called.
@@ -75,9 +81,6 @@ func (w *Wrapper) hookFields() [8]hookField {
 		{"PeerAPIPort", code(w.PeerAPIPort)},
 	}
 }
-
-// lateHooksEvery is how far two looks for late hooks are apart, at least.
-const lateHooksEvery = int64(10 * time.Millisecond)
 
 // checkHooks looks now and then whether a hook was set too late, and says so
 // once.

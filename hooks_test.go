@@ -5,6 +5,8 @@ import (
 	"net/netip"
 	"slices"
 	"testing"
+	"testing/synctest"
+	"time"
 
 	"tstun"
 	"tstun/filter"
@@ -225,5 +227,68 @@ func TestBadTSMPFromPeer(t *testing.T) {
 				r.WantDrop(true, filter.ReasonBadTSMP, func() { rig.WantPackets(t, "in", r.FromPeer(pkt)) })
 			})
 		}
+	})
+}
+
+// TestHooksAreBoundAtTheFirstPacket: a hook that is set later is not called, and
+// one log line says so, whichever field it is and whatever was in it.
+func TestHooksAreBoundAtTheFirstPacket(t *testing.T) {
+	var calls int
+	hook := func(*packet.Parsed, *tstun.Wrapper) filter.Response { calls++; return filter.Drop }
+	other := func(*packet.Parsed, *tstun.Wrapper) filter.Response { return filter.Accept }
+	tests := map[string]func(w *tstun.Wrapper){
+		"PreFilterIn":                func(w *tstun.Wrapper) { w.PreFilterIn = hook },
+		"PostFilterIn":               func(w *tstun.Wrapper) { w.PostFilterIn = hook }, // in place of other
+		"PreFilterFromTunToNetstack": func(w *tstun.Wrapper) { w.PreFilterFromTunToNetstack = hook },
+		"PreFilterFromTunToEngine":   func(w *tstun.Wrapper) { w.PreFilterFromTunToEngine = hook },
+		"PostFilterOut":              func(w *tstun.Wrapper) { w.PostFilterOut = hook },
+		"OnTSMPPongReceived":         func(w *tstun.Wrapper) { w.OnTSMPPongReceived = func(packet.TSMPPongReply) { calls++ } },
+		"OnICMPEchoResponseReceived": func(w *tstun.Wrapper) {
+			w.OnICMPEchoResponseReceived = func(*packet.Parsed) bool { calls++; return true }
+		},
+		"PeerAPIPort": func(w *tstun.Wrapper) {
+			w.PeerAPIPort = func(netip.Addr) (uint16, bool) { calls++; return 22, true }
+		},
+	}
+	for name, set := range tests {
+		t.Run(name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				calls = 0
+				r, log := loggingRig(t)
+				defer r.W.Close()
+				r.W.PostFilterIn = other
+				r.Allow(rig.To(rig.Port(2)), rig.To(rig.Port(1)))
+				pong := packet.Generate(packet.TSMPPongReply{IPHeader: packet.IPHeader{Src: peer4, Dst: host4}}, nil)
+				all := [][]byte{in4, pong, craft.Echo(peer4, host4, 1, true), craft.TCP(peer4, 1, host4, 22, packet.TCPSyn, "")}
+				traffic := func() {
+					time.Sleep(time.Second)
+					rig.WantPackets(t, "from the peer", r.FromPeer(all...), in4)
+					rig.WantPackets(t, "from the host", r.FromHost(out4), out4)
+				}
+				traffic()
+				wantLines(t, log, "was set after the first packet", 0)
+				set(r.W)
+				for range 3 {
+					traffic()
+				}
+				wantLines(t, log, name+" was set after the first packet, so it is not called", 1)
+				if calls != 0 {
+					t.Errorf("it was called %d times", calls)
+				}
+			})
+		})
+	}
+}
+
+// A program that sets its hooks where all is dropped hears of it, too.
+func TestLateHookWhereAllIsDropped(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		r, log := loggingRig(t)
+		defer r.W.Close()
+		r.FromPeer(in4)
+		r.W.PreFilterIn = func(*packet.Parsed, *tstun.Wrapper) filter.Response { return filter.Accept }
+		time.Sleep(time.Second)
+		r.FromPeer(in4)
+		wantLines(t, log, "PreFilterIn was set after the first packet", 1)
 	})
 }
