@@ -21,7 +21,7 @@ import (
 )
 
 // idleRig is a rig with rules that allow everything, on a device that is read
-// directly or by the pump.
+// directly or ahead.
 func idleRig(t *testing.T, direct bool) *rig.Rig {
 	device := testdev.New(4)
 	var dev tun.Device = device

@@ -15,7 +15,7 @@ func cut(b []byte, id uint32, offset, end int) event {
 	return in(craft.Cut(b, id, offset, end))
 }
 
-// TestFragments: the first fragment decides for all. (LESSONS.md 8)
+// TestFragments: the first fragment decides for all. (docs/lessons.md 8)
 func TestFragments(t *testing.T) {
 	type piece struct {
 		id          uint32

@@ -58,7 +58,7 @@ var families = []struct {
 	ends pair
 }{{"v4", ends4(80, 5000)}, {"v6", ends6(80, 5000)}}
 
-// TestMatrix goes through direction × protocol × state × rule. (LESSONS.md 12)
+// TestMatrix goes through direction × protocol × state × rule. (docs/lessons.md 12)
 func TestMatrix(t *testing.T) {
 	rules := map[string]func(own ipproto.Proto) (ms []filter.Match, allows bool){
 		"no rule": func(ipproto.Proto) ([]filter.Match, bool) { return nil, false },

@@ -53,7 +53,7 @@ func udpBetween(src, dst string) []byte {
 }
 
 // TestReasons raises each reason of a Filter, in each direction that it has.
-// (LESSONS.md 9, 10, 14)
+// (docs/lessons.md 9, 10, 14)
 func TestReasons(t *testing.T) {
 	e4, e6 := ends4(80, 5000), ends6(80, 5000)
 	big := packet.Generate(packet.UDPHeader{Src: e4.peer, Dst: e4.host}, make([]byte, 64))

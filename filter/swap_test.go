@@ -41,7 +41,7 @@ func (s sender) more(e pair) event {
 	return s.in(e)
 }
 
-// TestSwap changes the rules in mid-flow. (LESSONS.md 13)
+// TestSwap changes the rules in mid-flow. (docs/lessons.md 13)
 func TestSwap(t *testing.T) {
 	var allow []filter.Match
 	for _, p := range []ipproto.Proto{1, 6, 17, 47, 50, 58, 132} {

@@ -136,7 +136,7 @@ func transportCases() []decodeCase {
 	}
 }
 
-// Packets of LESSONS.md row 8: fragments may not carry what is denied.
+// Packets of docs/lessons.md row 8: fragments may not carry what is denied.
 func fragment4Cases() []decodeCase {
 	value := func(offset, n int, more bool) packet.Fragment {
 		return packet.Fragment{Offset: offset, Len: n, More: more}
@@ -205,7 +205,7 @@ func ip6Cases() []decodeCase {
 	}
 }
 
-// Packets of LESSONS.md row 9: a walk that cannot end is a drop.
+// Packets of docs/lessons.md row 9: a walk that cannot end is a drop.
 func extensionCases() []decodeCase {
 	udp := whole(6, ipproto.UDP, true, 18, 10)
 	refused := bad(6, ipproto.Unknown, packet.ProblemExtensionHeaders)

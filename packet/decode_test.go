@@ -78,7 +78,7 @@ func checkDecoded(t *testing.T, p *packet.Parsed, in []byte, want decodeWant) {
 	}
 }
 
-// TestDecodeMapped is row 14 of LESSONS.md: an IPv4 address in an IPv6 header is
+// TestDecodeMapped is row 14 of docs/lessons.md: an IPv4 address in an IPv6 header is
 // not an IPv4 address.
 func TestDecodeMapped(t *testing.T) {
 	mapped := netip.MustParseAddrPort("[::ffff:192.0.2.1]:53")

@@ -158,7 +158,7 @@ func TestQuery(t *testing.T) {
 	}
 }
 
-// TestRewriteQuote is the second half of row 18 of LESSONS.md: an error comes
+// TestRewriteQuote is the second half of row 18 of docs/lessons.md: an error comes
 // back through NAT, and its quote is what the host sent, all checksums right.
 func TestRewriteQuote(t *testing.T) {
 	r := newRand()

@@ -102,7 +102,7 @@ func withoutRewritten(b []byte) []byte {
 	return b
 }
 
-// TestRewriteChecksums is row 2 of LESSONS.md: after each rewrite all checksums
+// TestRewriteChecksums is row 2 of docs/lessons.md: after each rewrite all checksums
 // are summed anew, with addresses random in all their bytes.
 func TestRewriteChecksums(t *testing.T) {
 	r := newRand()
@@ -135,7 +135,7 @@ func wantSameButChecksums(t *testing.T, got, want []byte) {
 	}
 }
 
-// TestRewriteUDPChecksumZero is row 18 of LESSONS.md.
+// TestRewriteUDPChecksumZero is row 18 of docs/lessons.md.
 func TestRewriteUDPChecksumZero(t *testing.T) {
 	r := newRand()
 	for _, b := range [][]byte{udp4(9), udp6(9)} {

@@ -27,7 +27,7 @@ func ipv4Packet() []byte {
 	return b
 }
 
-// testClose is LESSONS.md rows 15 and 20: every method of a device before,
+// testClose is docs/lessons.md rows 15 and 20: every method of a device before,
 // during and after Close.
 func testClose(t *testing.T, newDevice func(t *testing.T) tun.Device) {
 	methods := map[string]func(tun.Device) error{

@@ -29,7 +29,7 @@ func refuseJoined(q *tunqueue.Queue) {
 	})
 }
 
-// LESSONS.md row 7: a kernel that refuses joined packets gets them one by one.
+// docs/lessons.md row 7: a kernel that refuses joined packets gets them one by one.
 // The log of AsDirect says so once, also if that comes after the refusal.
 func TestLesson07RefusedJoining(t *testing.T) {
 	near, file := queuetest.Sockets(t)

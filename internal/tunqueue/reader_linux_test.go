@@ -229,7 +229,7 @@ func TestMalformed(t *testing.T) {
 	}
 }
 
-// LESSONS.md row 15, for reading: errors end the call, not what it has.
+// docs/lessons.md row 15, for reading: errors end the call, not what it has.
 func TestReadErrors(t *testing.T) {
 	for _, tt := range []struct {
 		errno syscall.Errno

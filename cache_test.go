@@ -23,7 +23,7 @@ import (
 
 // twins is two Wrappers that everything happens to alike, but that one gets
 // packets in batches, and the other one by one, each under a configuration
-// of its own, so that it never has a lease.
+// of its own, so that it never has a cached verdict.
 type twins struct {
 	*fickleRig
 	plain *fickleRig
@@ -174,7 +174,7 @@ func (s *twins) traffic(inbound bool) (pkts [][]byte) {
 	return pkts
 }
 
-// alone has f called without leases.
+// alone has f called without cached verdicts.
 func (s *twins) alone(f func(w *tstun.Wrapper)) {
 	s.plain.W.SetDiscoKey(s.disco)
 	f(s.plain.W)
@@ -250,8 +250,8 @@ func (s *twins) compare() {
 	}
 }
 
-// TestLeasesChangeNothing: whatever is set, injected or lost meanwhile.
-func TestLeasesChangeNothing(t *testing.T) {
+// TestCachedVerdictsChangeNothing: whatever is set, injected or lost meanwhile.
+func TestCachedVerdictsChangeNothing(t *testing.T) {
 	for seed := range uint64(10) {
 		t.Run(fmt.Sprint(seed), func(t *testing.T) {
 			s := newTwins(t, seed)
@@ -265,17 +265,18 @@ func TestLeasesChangeNothing(t *testing.T) {
 	}
 }
 
-// TestLeasesPassWithTime: packets that a lease covers keep their flow open, and
-// it ends when its idle timeout is over: on the nanosecond where the last
-// packet came alone, else early by a lease at most, and never late.
-func TestLeasesPassWithTime(t *testing.T) {
+// TestCachedVerdictsPassWithTime: packets that a cached verdict covers keep their
+// flow open. The flow ends when its idle timeout is over: on the nanosecond where
+// the last packet came alone, else early by the verdict's time at most, and never
+// late.
+func TestCachedVerdictsPassWithTime(t *testing.T) {
 	for _, timeout := range []time.Duration{40 * time.Millisecond, time.Second, time.Minute} {
-		lease := min(timeout/64, 100*time.Millisecond)
+		cached := min(timeout/64, 100*time.Millisecond)
 		for _, gap := range []time.Duration{
-			lease / 10, lease / 2, lease - 1, lease, lease + 1, 2 * lease, timeout / 2, timeout - lease, timeout - 1,
+			cached / 10, cached / 2, cached - 1, cached, cached + 1, 2 * cached, timeout / 2, timeout - cached, timeout - 1,
 		} {
-			slack := lease
-			if gap >= lease {
+			slack := cached
+			if gap >= cached {
 				slack = 0
 			}
 			synctest.Test(t, func(t *testing.T) { wantOpen(t, timeout, gap, slack) })
