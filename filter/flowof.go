@@ -50,11 +50,12 @@ func isQueryReply(p *packet.Parsed) bool {
 // or replies to, or nil if it has none. The ID is id, which is that of
 // flow.In(p), but for ICMP: then it is written to query.
 func inFlow(p *packet.Parsed, id, query *flow.ID) *flow.ID {
-	if !p.IPProto.IsICMP() {
-		if !isTracked(p) {
-			return nil
-		}
+	switch {
+	case p.IPProto.IsICMP():
+	case isTracked(p):
 		return id
+	default:
+		return nil
 	}
 	q, ok := p.Query()
 	if !ok {

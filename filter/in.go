@@ -131,8 +131,16 @@ func (f *Filter) judgeTransport(p *packet.Parsed, id *flow.ID, now int64, flags 
 	s := segmentOf(p, true)
 	waived := flags&Exempt != 0 && !jailed
 	if id != nil {
-		if r, decided := f.judgeKnown(id, s, now, jailed, waived); decided {
-			return r, false
+		switch st, _ := f.lookup(id, s, now, jailed); {
+		case st == ctOpen:
+			return ReasonNone, false
+		case st == ctNew, waived: // with waived, it does not count what the old flow was
+		case st == ctJailed:
+			return ReasonJailed, false
+		case st == ctStale && f.rejudge(id, s, now):
+			return ReasonNone, false
+		default:
+			return ReasonRevoked, false
 		}
 	}
 	if f.loose && !jailed && !f.shieldsUp && p.IPProto == ipproto.TCP && !p.IsTCPSyn() {
@@ -151,23 +159,6 @@ func (f *Filter) judgeTransport(p *packet.Parsed, id *flow.ID, now int64, flags 
 		f.open(id, s, t, peerID(peers, p.Src.Addr()), now)
 	}
 	return ReasonNone, true
-}
-
-// judgeKnown judges the inbound segment s by the flow id. decided is false if
-// there is none, or if s starts a new one. With waived, that is so of all flows
-// that are not open: what became of the old one does not count.
-func (f *Filter) judgeKnown(id *flow.ID, s segment, now int64, jailed, waived bool) (r Reason, decided bool) {
-	switch st, _ := f.lookup(id, s, now, jailed); {
-	case st == ctOpen:
-		return ReasonNone, true
-	case st == ctNew, waived:
-		return ReasonNone, false
-	case st == ctJailed:
-		return ReasonJailed, true
-	case st == ctStale && f.rejudge(id, s, now):
-		return ReasonNone, true
-	}
-	return ReasonRevoked, true
 }
 
 // judgeNew returns why the peer src may not open a flow of proto to dst and
