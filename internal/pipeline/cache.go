@@ -59,8 +59,11 @@ func (c *VerdictCache) Fill(f *Frame, seen bool) bool {
 		c.ports = ports // a third packet of these ports is worth it
 		return false
 	}
+	if !f.Stamp.Holds() {
+		return false // as of a packet that the cache knew
+	}
 	like, ok := f.Packet.Run()
-	if !ok || !f.Stamp.Holds() {
+	if !ok {
 		return false
 	}
 	*c = VerdictCache{
