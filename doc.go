@@ -6,15 +6,12 @@
 //
 // # Words
 //
-// These words mean the same everywhere in the module.
+// Most words are the field's. These have a meaning of their own in this module:
 //
 //   - host: the operating system behind the TUN device, or the userspace
 //     network stack that stands in for it.
-//   - peer: a WireGuard node at the other end of a tunnel.
 //   - inbound: from a peer, out of WireGuard, towards the host: Write.
 //   - outbound: from the host towards a peer, into WireGuard: Read.
-//   - flow: protocol, host's address and port, peer's address and port, and
-//     the packets of both directions that carry them.
 //   - run: consecutive packets of one batch that belong to one flow.
 //   - verdict: a filter.Response and a reason. Every packet that does not go
 //     through is counted under exactly one reason.
@@ -41,9 +38,10 @@
 //	injected packet ───────────────────────────────────────────────────────────────────────────┴── count ── host
 //
 // A batch reads the configuration once, so a change takes effect with the
-// next one. Without a main filter, every packet is dropped. Of a run, the
-// first packets go this way; the others share what was found, as far as no
-// hook wants to see them.
+// next one. The first packet binds the hooks: one that is set later is not
+// called. Without a main filter, every packet is dropped. Of a run, the first
+// packets go this way; the others share what was found, as far as no hook wants
+// to see them.
 //
 // # Use
 //
