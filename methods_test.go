@@ -24,7 +24,7 @@ func TestTheTableOfMethodsIsWhole(t *testing.T) {
 		for i := range typ.NumMethod() {
 			name := prefix + typ.Method(i).Name
 			if _, ok := rig.Methods[name]; !ok && rig.Closing[name] == nil {
-				t.Errorf("%s is in no table", name)
+				t.Errorf("%s is in no table: put a call of it into rig.Methods", name)
 			}
 		}
 	}

@@ -133,7 +133,7 @@ func (b *batch) outbound(buf []byte, size, offset int) int {
 	if v.Response == filter.Handled {
 		return 0
 	}
-	if b.cache.Fill(&b.Frame, b.Config.RunsOut()) {
+	if b.cache.Fill(&b.Frame, b.SeesOut()) {
 		b.cached(run)
 	}
 	return size

@@ -88,7 +88,7 @@ func (b *batch) dispatch(v filter.Verdict, buf []byte, offset int) {
 	case filter.Accept:
 		run := b.count(size)
 		b.send(buf, offset, size, run)
-		if b.cache.Fill(&b.Frame, b.Config.Hooks.SeeIn()) {
+		if b.cache.Fill(&b.Frame, b.SeesIn()) {
 			b.cached(run)
 		}
 	case filter.Handled:

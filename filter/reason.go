@@ -125,6 +125,9 @@ func Reasons() []Reason {
 	return all
 }
 
+// IsFilters reports whether a Filter raises the reason, and not the Wrapper.
+func (r Reason) IsFilters() bool { return r > ReasonNone && r <= ReasonRevoked }
+
 // String returns the reason's name in kebab-case, such as "no-rule".
 func (r Reason) String() string {
 	if r >= numReasons {

@@ -11,13 +11,6 @@ import (
 	"tstun/packet"
 )
 
-// wrapperOnly are the reasons that no Filter raises.
-var wrapperOnly = map[filter.Reason]bool{
-	filter.ReasonNoFilter: true, filter.ReasonHook: true, filter.ReasonOwnDisco: true,
-	filter.ReasonHostTSMP: true, filter.ReasonBadTSMP: true, filter.ReasonQueueFull: true,
-	filter.ReasonTooLarge: true, filter.ReasonDevice: true, filter.ReasonClosed: true,
-}
-
 // extended puts a chain of n destination options before the payload of b.
 func extended(b []byte, n int) []byte {
 	next := b[6]
@@ -151,8 +144,8 @@ func TestReasons(t *testing.T) {
 	}
 	raised[filter.ReasonShieldsUp], raised[filter.ReasonRevoked] = true, true // TestMatrix, TestSwap
 	for _, r := range filter.Reasons() {
-		if raised[r] == wrapperOnly[r] {
-			t.Errorf("%v: raised %v, the Wrapper's only %v", r, raised[r], wrapperOnly[r])
+		if raised[r] != r.IsFilters() {
+			t.Errorf("%v: raised by a case of this test: %v; a Filter's, since up to ReasonRevoked: %v", r, raised[r], r.IsFilters())
 		}
 	}
 }

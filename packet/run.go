@@ -6,9 +6,10 @@ import (
 	"tstun/ipproto"
 )
 
-// Run matches packets of the same flow and class as one that was decoded: whole, without
-// options or extension headers, with the same protocol, addresses and ports; of TCP only
-// segments with no other control bits than ACK and PSH. The zero Run matches none. A Run
+// Run matches packets of the same flow as one that was decoded: whole, without options or
+// extension headers, with the same protocol, addresses and ports; of TCP only segments with
+// no other control bits than ACK and PSH. It compares neither traffic class nor TTL nor
+// payload. The zero Run matches none. A Run
 // does not keep the packet.
 type Run struct {
 	addrs     [4]uint64 // as they are in memory; the last two for IPv6 only

@@ -21,7 +21,7 @@ var hot = map[string][]string{
 		"(*batch).end", "(*batch).send", "(*pool).list",
 	},
 	"pipeline": {
-		"(*Config).RunsIn", "(*Config).RunsOut", "(*Frame).cacheExpiry", "(*Frame).hook", "(*Frame).resume",
+		"(*Config).RunsIn", "(*Config).RunsOut", "(*Frame).cacheExpiry", "(*Frame).SeesIn", "(*Frame).SeesOut", "(*Frame).hook", "(*Frame).resume",
 		"(*Hooks).SeeIn", "(*Hooks).SeeOut", "(*Peer).destinationNAT", "(*Peer).flags", "(*Peer).translates",
 		"(*Peers).find", "(*Peers).forFilter", "(*VerdictCache).Revalidate", "Reject.reply", "accept", "drop", "handled",
 	},

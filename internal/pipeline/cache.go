@@ -2,7 +2,6 @@ package pipeline
 
 import (
 	"tstun/flow"
-	"tstun/ipproto"
 	"tstun/packet"
 )
 
@@ -27,8 +26,7 @@ type VerdictCache struct {
 	ports   uint32 // of the last packet that the cache did not know
 
 	ID flow.ID // of the flow
-	// Unseen says that nobody wants to see the packets themselves, no hook nor
-	// check.
+	// Unseen says that no stage needs to see the packets: see Frame.SeesIn.
 	Unseen bool
 }
 
@@ -50,8 +48,8 @@ func (c *VerdictCache) Revalidate(cfg *Config, now int64) {
 }
 
 // Fill makes the packet in hand, which has passed, the one that the cache is
-// about, if it is the second of its ports in a row. seen says that a function of
-// the program sees each packet. It reports whether the cache is about another
+// about, if it is the second of its ports in a row. seen is Frame.SeesIn's or
+// SeesOut's. It reports whether the cache is about another
 // flow's packet than before.
 func (c *VerdictCache) Fill(f *Frame, seen bool) bool {
 	ports := uint32(f.Packet.Src.Port())<<16 | uint32(f.Packet.Dst.Port())
@@ -68,7 +66,7 @@ func (c *VerdictCache) Fill(f *Frame, seen bool) bool {
 	}
 	*c = VerdictCache{
 		serial: f.Config.Serial, expires: f.cacheExpiry(), like: like, stamp: f.Stamp, ports: ports,
-		ID: f.ID, Unseen: !seen && (f.Packet.IPProto != ipproto.UDP || f.Config.Disco == nil),
+		ID: f.ID, Unseen: !seen,
 	}
 	return true
 }

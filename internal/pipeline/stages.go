@@ -22,6 +22,23 @@ type Frame struct {
 	Waits bool       // for the first fragment of its datagram: Inbound has not judged it
 }
 
+// A packet that the verdict cache knows does not come here, as long as no stage
+// needs to see it. So a stage that looks at bytes which packet.Run does not
+// compare, such as the payload or the traffic class, has its term in SeesIn or
+// SeesOut.
+
+// SeesIn reports whether a stage of Inbound, the main filter aside, is to see
+// every packet that is like f's in what packet.Run compares.
+func (f *Frame) SeesIn() bool { return f.Config.Hooks.SeeIn() || f.mayBeDisco() }
+
+// SeesOut is SeesIn for the stages of Outbound.
+func (f *Frame) SeesOut() bool { return f.Config.RunsOut() || f.mayBeDisco() }
+
+// mayBeDisco reports whether packets like f's may be the own disco packets.
+func (f *Frame) mayBeDisco() bool {
+	return f.Config.Disco != nil && f.Packet.IPProto == ipproto.UDP
+}
+
 // logAll lets the filter log what its Config allows.
 const logAll = filter.LogDrops | filter.LogAccepts
 
@@ -107,6 +124,8 @@ func (f *Frame) Inbound() filter.Verdict {
 	if p.IPVersion == 0 {
 		return drop(filter.ReasonMalformed)
 	}
+	// Before all that looks at addresses: held fragments are found by the
+	// translated ones.
 	peer := f.Config.Peers.find(p.Src.Addr())
 	if peer != nil && p.Src.Addr() != p.Dst.Addr() { // which the filter is to see
 		peer.destinationNAT(p)
@@ -156,7 +175,7 @@ func (f *Frame) AdmitAfter(first filter.Verdict) filter.Verdict {
 		return f.Admit()
 	}
 	f.resume()
-	if m := f.Config.Filter; m != nil && first.Reason <= filter.ReasonRevoked { // a reason of the filter's
+	if m := f.Config.Filter; m != nil && first.Reason.IsFilters() {
 		m.LogDrop(&f.Packet, f.Now, first.Reason)
 	}
 	return first

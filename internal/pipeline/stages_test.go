@@ -123,3 +123,67 @@ func TestInbound(t *testing.T) {
 		c.run(t, true)
 	}
 }
+
+// TestStagesSeePacketsOfARun: what the cache may not hide from a stage, it does
+// not, and all else it does.
+func TestStagesSeePacketsOfARun(t *testing.T) {
+	accept := func(*packet.Parsed) filter.Response { return filter.Accept }
+	type want struct{ udpIn, tcpIn, udpOut, tcpOut bool } // seen
+	all := want{true, true, true, true}
+	for name, tt := range map[string]struct {
+		set  func(c *pipeline.Config)
+		want want
+	}{
+		"nothing":       {func(*pipeline.Config) {}, want{}},
+		"PreFilterIn":   {func(c *pipeline.Config) { c.Hooks.PreFilterIn = accept }, want{udpIn: true, tcpIn: true}},
+		"PostFilterIn":  {func(c *pipeline.Config) { c.Hooks.PostFilterIn = accept }, want{udpIn: true, tcpIn: true}},
+		"ToNetstack":    {func(c *pipeline.Config) { c.Hooks.ToNetstack = accept }, want{udpOut: true, tcpOut: true}},
+		"ToEngine":      {func(c *pipeline.Config) { c.Hooks.ToEngine = accept }, want{udpOut: true, tcpOut: true}},
+		"PostFilterOut": {func(c *pipeline.Config) { c.Hooks.PostFilterOut = accept }, want{udpOut: true, tcpOut: true}},
+		"Activity":      {func(c *pipeline.Config) { c.Activity = map[netip.Addr]func(){host: func() {}} }, want{udpOut: true, tcpOut: true}},
+		"Disco":         {func(c *pipeline.Config) { c.Disco = &ownKey }, want{udpIn: true, udpOut: true}},
+		"all": {func(c *pipeline.Config) {
+			c.Hooks.PreFilterIn, c.Hooks.PostFilterOut, c.Disco = accept, accept, &ownKey
+		}, all},
+	} {
+		t.Run(name, func(t *testing.T) {
+			cfg := &pipeline.Config{Filter: filter.NewAllowAll(nil), Hooks: new(pipeline.Hooks)}
+			tt.set(cfg)
+			tcp := func(src, dst netip.Addr) []byte {
+				h := packet.TCPHeader{Src: netip.AddrPortFrom(src, 1), Dst: netip.AddrPortFrom(dst, 2), Flags: packet.TCPAck}
+				return packet.Generate(h, []byte("x"))
+			}
+			got := want{
+				udpIn: isSeen(t, cfg, udp(peer, host, "x"), true), tcpIn: isSeen(t, cfg, tcp(peer, host), true),
+				udpOut: isSeen(t, cfg, udp(host, peer, "x"), false), tcpOut: isSeen(t, cfg, tcp(host, peer), false),
+			}
+			if got != tt.want {
+				t.Errorf("seen: %+v, want %+v", got, tt.want)
+			}
+		})
+	}
+}
+
+// isSeen reports whether the stages see a packet of a flow that the cache knows.
+func isSeen(t *testing.T, cfg *pipeline.Config, pkt []byte, inbound bool) bool {
+	t.Helper()
+	var cache pipeline.VerdictCache
+	f := &pipeline.Frame{Config: cfg, Now: 1}
+	for range 3 {
+		f.Packet.Decode(pkt)
+		v, seen := filter.Verdict{}, false
+		if inbound {
+			v, seen = f.Inbound(), f.SeesIn()
+		} else {
+			v, seen = f.Outbound(), f.SeesOut()
+		}
+		if v.Response != filter.Accept {
+			t.Fatalf("%+v", v)
+		}
+		cache.Fill(f, seen)
+	}
+	if cache.Lookup(pkt) != len(pkt) {
+		t.Fatal("the cache does not know the packet")
+	}
+	return !cache.Unseen
+}

@@ -114,7 +114,7 @@ func TestLesson10EachDropHasItsOwnReason(t *testing.T) {
 		provoke := inbound[reason]
 		if provoke == nil {
 			if !elsewhere[reason] {
-				t.Errorf("no test raises %v", reason)
+				t.Errorf("no test raises %v: put a packet that does into inbound, or the test that does into elsewhere", reason)
 			}
 			continue
 		}
