@@ -23,10 +23,10 @@ var hot = map[string][]string{
 	"pipeline": {
 		"(*Config).RunsIn", "(*Config).RunsOut", "(*Frame).cacheExpiry", "(*Frame).SeesIn", "(*Frame).SeesOut", "(*Frame).hook", "(*Frame).resume",
 		"(*Hooks).SeeIn", "(*Hooks).SeeOut", "(*Peer).destinationNAT", "(*Peer).flags", "(*Peer).translates",
-		"(*Peers).find", "(*Peers).forFilter", "(*VerdictCache).Revalidate", "Reject.reply", "accept", "drop", "handled",
+		"(*Peers).forFilter", "(*VerdictCache).Revalidate", "Reject.reply", "accept", "drop", "handled",
 	},
 	"accounting": {
-		"(*Activity).Note", "(*Call).Begin", "(*Call).Cached", "(*Call).CountCached", "(*Call).Uncount",
+		"(*Call).Begin", "(*Call).Cached", "(*Call).CountCached", "(*Call).Uncount",
 		"(*Drops).Add", "(*Drops).reset", "(*Traffic).Add", "(*Traffic).AddAll", "(*Traffic).Sub",
 	},
 	"fragqueue": {"(*Queue).IsDue"},
@@ -66,9 +66,11 @@ var mergesLoads = []string{"386", "amd64", "arm64", "ppc64le", "s390x"}
 
 // needsMerging are those of hot that are small on these processors alone.
 var needsMerging = map[string][]string{
-	"filter": {"(*addrTable).findNet", "key4", "key6"},
-	"packet": {"(*Parsed).Addrs", "(*Run).match4", "updateChecksum"},
-	"gso":    {"(*Splitter).fixTCP", "(*segment).classifyUDP", "flowHash"},
+	"pipeline":   {"(*Peers).find"},
+	"accounting": {"(*Activity).Note"}, // whose atomic operations are calls on 32-bit arm
+	"filter":     {"(*addrTable).findNet", "key4", "key6"},
+	"packet":     {"(*Parsed).Addrs", "(*Run).match4", "updateChecksum"},
+	"gso":        {"(*Splitter).fixTCP", "(*segment).classifyUDP", "flowHash"},
 }
 
 // asked are the packages of hot, and tunqueue, which calls gso. The last one
