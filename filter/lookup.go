@@ -1,6 +1,9 @@
 package filter
 
-import "tstun/flow"
+import (
+	"tstun/flow"
+	"tstun/packet"
+)
 
 // This file answers one question: what does the state say of a packet's flow?
 // Each look-up of a packet that passes also updates the flow.
@@ -40,7 +43,12 @@ func (f *Filter) refresh(id *flow.ID, s segment, now int64) (stamp flow.Stamp, o
 // the same control bits.
 func (f *Filter) lookup(id *flow.ID, s segment, now int64, jailed bool) (st ctState, stamp flow.Stamp) {
 	stamp, _ = f.state.flows.UpdateID(id, now, func(e *flow.Entry[conn]) flow.Action {
-		st = f.ctStateOf(&e.Value, s, jailed)
+		c := &e.Value
+		if s.flags&packet.TCPSyn == 0 && !jailed && !c.has(revoked) && (c.gen == f.gen || !c.subjectToRules()) {
+			st = ctOpen // as ctStateOf says of most packets, without the call
+			return f.update(e, s, now)
+		}
+		st = f.ctStateOf(c, s, jailed)
 		switch st {
 		case ctOpen:
 			return f.update(e, s, now)
