@@ -2,6 +2,7 @@ package tstun
 
 import (
 	"reflect"
+	"sync"
 	"sync/atomic"
 	"time"
 
@@ -59,6 +60,7 @@ const lateHooksEvery = int64(10 * time.Millisecond)
 // called.
 type lateHooks struct {
 	bound [8]hookField // written by bindHooks
+	said  [8]sync.Once // one line for each
 	next  atomic.Int64 // when to look, as clock.Now tells
 }
 
@@ -83,7 +85,8 @@ func (w *Wrapper) hookFields() [8]hookField {
 }
 
 // checkHooks looks now and then whether a hook was set too late, and says so
-// once.
+// once for each. Of two function literals of one place it takes the second for
+// the first.
 func (w *Wrapper) checkHooks(now int64) {
 	next := w.lateHooks.next.Load()
 	if now < next || !w.lateHooks.next.CompareAndSwap(next, now+lateHooksEvery) {
@@ -91,7 +94,7 @@ func (w *Wrapper) checkHooks(now int64) {
 	}
 	for i, field := range w.hookFields() {
 		if field != w.lateHooks.bound[i] {
-			w.mistakes.lateHook.Do(func() {
+			w.lateHooks.said[i].Do(func() {
 				w.logf("tstun: %s: %s was set after the first packet, so it is not called: "+
 					"set hooks between Wrap and the first Read, Write or injection", w.label(), field.name)
 			})

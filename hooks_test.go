@@ -290,5 +290,12 @@ func TestLateHookWhereAllIsDropped(t *testing.T) {
 		time.Sleep(time.Second)
 		r.FromPeer(in4)
 		wantLines(t, log, "PreFilterIn was set after the first packet", 1)
+		r.W.PeerAPIPort = func(netip.Addr) (uint16, bool) { return 0, false }
+		for range 2 { // which is told too, and neither again
+			time.Sleep(time.Second)
+			r.FromPeer(in4)
+		}
+		wantLines(t, log, "PeerAPIPort was set after the first packet", 1)
+		wantLines(t, log, "was set after the first packet", 2)
 	})
 }

@@ -16,7 +16,7 @@ import (
 type mistakes struct {
 	filterSet atomic.Bool // SetFilter was called: what it set is what is wanted
 
-	noFilter, noLocal, noReader, lateHook sync.Once
+	noFilter, noLocal, noReader sync.Once
 }
 
 // noteDrop tells of the mistake behind a drop for reason r, if it is one.

@@ -134,11 +134,8 @@ func (l *linkErrors) judge(w *Wrapper, err error) error {
 	case w.orClosed(err) == ErrClosed:
 		return ErrClosed
 	case deverr.LinkDown(err):
-		// What Linux says of a TUN whose link is down. The next packet may
-		// find it up again.
 		if !l.down.Swap(true) {
-			name, _ := w.Name()
-			w.logf("tstun: %s: the link is down; packets for it are dropped until it is up", name)
+			w.logf("tstun: %s: the link is down; packets for it are dropped until it is up", w.label())
 		}
 		return nil
 	default:

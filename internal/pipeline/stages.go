@@ -145,21 +145,17 @@ func (f *Frame) Inbound() filter.Verdict {
 	if v := f.hook(hooks.PreFilterIn); v.Response != filter.Accept {
 		return v
 	}
-	if f.awaitsFirst() {
+	if f.AwaitsFirst() {
 		f.Waits = true
 		return filter.Verdict{}
 	}
 	return f.admit(peer)
 }
 
-// awaitsFirst reports whether the packet is a fragment that the main filter
-// cannot judge yet.
-func (f *Frame) awaitsFirst() bool { return f.Packet.IsFragment() && f.AwaitsFirst() }
-
-// AwaitsFirst reports whether the packet, which is a fragment, awaits the first
-// of its datagram.
+// AwaitsFirst reports whether the packet is a fragment that the main filter
+// cannot judge before the first of its datagram.
 func (f *Frame) AwaitsFirst() bool {
-	return f.Config.Filter != nil && f.Config.Filter.Awaits(&f.Packet, f.Now)
+	return f.Packet.IsFragment() && f.Config.Filter != nil && f.Config.Filter.Awaits(&f.Packet, f.Now)
 }
 
 // Admit goes on with a packet that waited, from the main filter on.
