@@ -3,6 +3,7 @@ package netstack
 import (
 	"net/netip"
 	"sync/atomic"
+	"tstun/packet"
 
 	"gvisor.dev/gvisor/pkg/tcpip"
 	"gvisor.dev/gvisor/pkg/tcpip/header"
@@ -13,7 +14,7 @@ import (
 
 // maxSuperPacket is the longest packet that TCP hands to the link: its length
 // has to fit into the IP header (RFC 791 §3.1).
-const maxSuperPacket = 65535
+const maxSuperPacket = packet.MaxLen
 
 // link is the stack's interface. Outbound, what the stack writes is injected
 // into the Wrapper, whose queue holds it; since its memory counts against the

@@ -6,6 +6,7 @@ import (
 	"net/netip"
 	"sync"
 	"sync/atomic"
+	"tstun/packet"
 
 	"gvisor.dev/gvisor/pkg/tcpip"
 	"gvisor.dev/gvisor/pkg/tcpip/header"
@@ -23,9 +24,9 @@ import (
 const nicID tcpip.NICID = 1
 
 const (
-	minMTU4 = 68    // RFC 791 §3.2
-	minMTU6 = 1280  // RFC 8200 §5
-	maxMTU  = 65535 // RFC 791 §3.1, total length
+	minMTU4 = 68   // RFC 791 §3.2
+	minMTU6 = 1280 // RFC 8200 §5
+	maxMTU  = packet.MaxLen
 )
 
 // Buffers of a UDP socket in bytes, as of Linux (net.core.wmem_default).
