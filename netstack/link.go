@@ -3,13 +3,13 @@ package netstack
 import (
 	"net/netip"
 	"sync/atomic"
-	"tstun/packet"
 
 	"gvisor.dev/gvisor/pkg/tcpip"
 	"gvisor.dev/gvisor/pkg/tcpip/header"
 	"gvisor.dev/gvisor/pkg/tcpip/stack"
 
 	"tstun"
+	"tstun/packet"
 )
 
 // maxSuperPacket is the longest packet that TCP hands to the link: its length
