@@ -9,8 +9,6 @@ import (
 	"testing"
 	"time"
 
-	"golang.org/x/net/nettest"
-
 	"tstun"
 	"tstun/netstack"
 )
@@ -124,20 +122,6 @@ func TestListenerClose(t *testing.T) {
 	if err := <-accepted; !isClosed(err) {
 		t.Errorf("Accept after Close: %v", err)
 	}
-}
-
-func TestNetConn(t *testing.T) {
-	nettest.TestConn(t, func() (c1, c2 net.Conn, stop func(), err error) {
-		a, b := newNode(t, 0), newNode(t, 1)
-		connect(t, a, b, nil)
-		a.start(t)
-		b.start(t)
-		l := mustListen(t, b.s, "tcp", ":80")
-		c1 = mustDial(t, a.s, "tcp", b.on(b.v4, 80))
-		c1.SetDeadline(time.Time{})
-		c2, err = l.Accept()
-		return c1, c2, func() { c1.Close(); c2.Close() }, err
-	})
 }
 
 func TestNewRefusesBadConfig(t *testing.T) {

@@ -5,6 +5,7 @@ import (
 
 	"tstun"
 	"tstun/filter"
+	"tstun/ipproto"
 	"tstun/packet"
 )
 
@@ -48,14 +49,43 @@ func (l *link) fromHost(p *packet.Parsed, _ *tstun.Wrapper) filter.Response {
 }
 
 func (l *link) isOwn(a netip.Addr) bool {
-	_, ok := l.own[a]
+	_, ok := (*l.own.Load())[a]
 	return ok
+}
+
+// setOwn says which addresses are the stack's.
+func (l *link) setOwn(addrs []netip.Addr) {
+	own := make(map[netip.Addr]struct{}, len(addrs))
+	for _, a := range addrs {
+		own[a] = struct{}{}
+	}
+	l.own.Store(&own)
 }
 
 // take hands a copy of the packet to the stack.
 func (l *link) take(p *packet.Parsed) filter.Response {
-	if !l.inbox.put(p) {
-		return filter.Drop // no room, or the stack is closed
+	l.counters.in.add(len(p.Buffer()))
+	why := l.admit(p)
+	if why == noReason {
+		return filter.Handled
 	}
-	return filter.Handled
+	l.counters.drop(why, 1)
+	if why == ReasonMemory && isSYN(p) {
+		if reset, ok := p.TCPReset(); ok {
+			l.send(reset) // if that is lost, the peer tries again
+		}
+	}
+	return filter.Drop
+}
+
+func (l *link) admit(p *packet.Parsed) Reason {
+	if isSYN(p) && l.listeners.isFull(p.Dst) {
+		return ReasonBacklog // the peer tries again
+	}
+	return l.inbox.put(p)
+}
+
+// isSYN reports whether p opens a connection.
+func isSYN(p *packet.Parsed) bool {
+	return p.IPProto == ipproto.TCP && p.TCPFlags&(packet.TCPSyn|packet.TCPAck) == packet.TCPSyn
 }

@@ -1,6 +1,7 @@
 package netstack
 
 import (
+	"net/netip"
 	"sync"
 
 	"gvisor.dev/gvisor/pkg/buffer"
@@ -26,6 +27,12 @@ type inbox struct {
 	spare   []item // what fetch gave out last, empty
 	bytes   int
 	closed  bool
+
+	memory   *memory
+	which    int      // of an account's waiting
+	round    uint64   // of fetch: what an account has waiting is of one
+	last     *account // that of lastAddr
+	lastAddr netip.Addr
 }
 
 // item is one packet, or TCP segments merged into one.
@@ -35,28 +42,61 @@ type item struct {
 	run   tcpRun
 }
 
-func (b *inbox) init() { b.filled.L = &b.mu }
+// The inboxes of a Stack.
+const (
+	ownInbox = iota
+	forwardInbox
+	numInboxes
+)
 
-// put copies the packet in. It reports false when there is no room, or nobody
-// to fetch it.
-func (b *inbox) put(p *packet.Parsed) bool {
+func (b *inbox) init(m *memory, which int) { b.filled.L, b.memory, b.which = &b.mu, m, which }
+
+// put copies the packet in, or returns why it does not.
+func (b *inbox) put(p *packet.Parsed) Reason {
 	pkt := p.Buffer()
 	seg, mergeable := segmentOf(p)
 	b.mu.Lock()
 	defer b.mu.Unlock()
-	if b.closed || b.bytes+len(pkt) > inboxBytes {
-		return false
+	acct := b.accountOf(p.Src.Addr())
+	if b.closed || !b.hasRoom(acct, len(pkt)) {
+		return ReasonInbox
+	}
+	last := len(b.waiting) - 1
+	joins := mergeable && last >= 0 && b.waiting[last].run.continuedBy(seg)
+	whole, ok := b.memory.admit(acct, p, joins)
+	if !ok {
+		return ReasonMemory
 	}
 	b.bytes += len(pkt)
-	if last := len(b.waiting) - 1; mergeable && last >= 0 && b.waiting[last].run.absorb(seg) {
+	acct.waiting[b.which].bytes += len(pkt)
+	if joins && whole {
+		b.waiting[last].run.absorb(seg)
 		b.waiting[last].data.Append(buffer.NewViewWithData(seg.payload))
-		return true
+		return noReason
 	}
-	b.waiting = append(b.waiting, newItem(p, seg, mergeable))
+	b.waiting = append(b.waiting, newItem(p, seg, mergeable && whole))
 	if len(b.waiting) == 1 {
 		b.filled.Signal()
 	}
-	return true
+	return noReason
+}
+
+// accountOf returns the account of the peer behind a, which is often the last
+// one's.
+func (b *inbox) accountOf(a netip.Addr) *account {
+	if b.last == nil || b.lastAddr != a || b.last.forgotten.Load() {
+		b.last, b.lastAddr = b.memory.of(a), a
+	}
+	if w := &b.last.waiting[b.which]; w.round != b.round {
+		*w = waiting{round: b.round}
+	}
+	return b.last
+}
+
+// hasRoom leaves other peers a quarter of what is free.
+func (b *inbox) hasRoom(a *account, n int) bool {
+	free := inboxBytes - b.bytes
+	return n <= free && a.waiting[b.which].bytes <= 3*free
 }
 
 func newItem(p *packet.Parsed, seg segment, mergeable bool) item {
@@ -85,6 +125,7 @@ func (b *inbox) fetch() []item {
 	out := b.waiting
 	b.waiting, b.spare = b.spare[:0], out
 	b.bytes = 0
+	b.round++
 	return out
 }
 
@@ -109,6 +150,7 @@ func (l *link) deliverLoop() {
 			l.deliver(&items[i])
 			items[i] = item{}
 		}
+		l.memory.sweepIfWanted()
 	}
 }
 

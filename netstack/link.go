@@ -3,6 +3,7 @@ package netstack
 import (
 	"net/netip"
 	"sync/atomic"
+	"syscall"
 
 	"gvisor.dev/gvisor/pkg/tcpip"
 	"gvisor.dev/gvisor/pkg/tcpip/header"
@@ -18,15 +19,19 @@ const maxSuperPacket = packet.MaxLen
 
 // link is the stack's interface. Outbound, what the stack writes is injected
 // into the Wrapper, whose queue holds it; since its memory counts against the
-// socket that sent it until the Wrapper has read it, UDP writers block and TCP
-// stays within its window. What exceeds the queue nevertheless is lost, as in
-// any network. Inbound, the Wrapper's hooks fill an inbox that one goroutine
-// empties.
+// socket that sent it until the Wrapper has read it, TCP stays within its
+// window, and a UDP writer waits once its socket's buffer is full. What exceeds
+// the queue is lost, as in any network, and counted by the Wrapper: a thousand
+// small datagrams that nobody reads do not fill a buffer. Inbound, the
+// Wrapper's hooks fill an inbox that one goroutine empties.
 type link struct {
 	w    *tstun.Wrapper
-	own  map[netip.Addr]struct{}
+	own  atomic.Pointer[map[netip.Addr]struct{}]
 	host []netip.Prefix
 
+	memory    *memory
+	counters  *counters
+	listeners *listeners
 	inbox     inbox
 	delivered chan struct{} // closed when deliverLoop has ended
 
@@ -39,12 +44,12 @@ var (
 	_ stack.GSOEndpoint  = (*link)(nil)
 )
 
-func newLink(w *tstun.Wrapper, mtu int, c Config) *link {
-	l := &link{w: w, own: make(map[netip.Addr]struct{}, len(c.Addrs)), delivered: make(chan struct{})}
-	l.inbox.init()
-	for _, a := range c.Addrs {
-		l.own[a] = struct{}{}
-	}
+// newLink returns the link of a stack with these listeners, or none, and one of
+// the Stack's inboxes.
+func newLink(w *tstun.Wrapper, mtu int, c Config, s *Stack, ls *listeners, which int) *link {
+	l := &link{w: w, memory: s.memory, counters: &s.counters, listeners: ls, delivered: make(chan struct{})}
+	l.inbox.init(s.memory, which)
+	l.setOwn(c.Addrs)
 	l.host = append(l.host, c.Host...)
 	l.mtu.Store(uint32(mtu))
 	return l
@@ -54,6 +59,7 @@ func newLink(w *tstun.Wrapper, mtu int, c Config) *link {
 // its own, since the caller keeps the one it has.
 func (l *link) WritePackets(pkts stack.PacketBufferList) (int, tcpip.Error) {
 	for _, pkt := range pkts.AsSlice() {
+		l.counters.out.add(pkt.Size())
 		if l.isForHost(pkt) {
 			// The device's error: there is nobody to tell, and Counters has it.
 			_ = l.w.InjectInboundPacketBuffer(pkt.IncRef())
@@ -63,6 +69,13 @@ func (l *link) WritePackets(pkts stack.PacketBufferList) (int, tcpip.Error) {
 		_ = l.w.InjectOutboundPacketBuffer(pkt.IncRef())
 	}
 	return pkts.Len(), nil
+}
+
+// send injects a packet that the stack did not make, and reports whether it
+// could. A full queue has counted it.
+func (l *link) send(pkt []byte) bool {
+	l.counters.out.add(len(pkt))
+	return l.w.InjectOutbound(pkt) == nil
 }
 
 func (l *link) isForHost(pkt *stack.PacketBuffer) bool {
@@ -81,6 +94,16 @@ func (l *link) isHost(a netip.Addr) bool {
 		}
 	}
 	return false
+}
+
+// reach returns an error if a cannot be reached from any other host: it is a
+// loopback address (RFC 1122 §3.2.1.3, RFC 4291 §2.5.3) that the stack does not
+// have.
+func (l *link) reach(a netip.Addr) error {
+	if a.IsLoopback() && !l.isOwn(a) && !l.isHost(a) {
+		return syscall.ENETUNREACH
+	}
+	return nil
 }
 
 // Attach implements stack.NetworkLinkEndpoint.

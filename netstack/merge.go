@@ -93,12 +93,9 @@ func (r *tcpRun) start(s segment, pkt []byte) {
 	}
 }
 
-// absorb reports whether s continues the run, and notes it. The caller
-// appends the payload.
-func (r *tcpRun) absorb(s segment) bool {
-	if !r.continuedBy(s) {
-		return false
-	}
+// absorb notes that s continues the run, of which continuedBy says whether it
+// does. The caller appends the payload.
+func (r *tcpRun) absorb(s segment) {
 	r.count++
 	r.bytes += len(s.payload)
 	r.sum = addSums(r.sum, s.payloadSum())
@@ -107,7 +104,6 @@ func (r *tcpRun) absorb(s segment) bool {
 		// The flag is summed in finish, not here: sum is of payloads.
 	}
 	r.open = !s.push() && len(s.payload) == len(r.first.payload)
-	return true
 }
 
 func (r *tcpRun) continuedBy(s segment) bool {

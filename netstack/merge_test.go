@@ -7,6 +7,7 @@ import (
 	"testing"
 
 	"tstun"
+	"tstun/flow"
 	"tstun/packet"
 )
 
@@ -93,7 +94,7 @@ func spoilPacket(pkt []byte, change byte) {
 // merged is what the inbox makes of the packets.
 func merged(pkts [][]byte) [][]byte {
 	var b inbox
-	b.init()
+	b.init(freshMemory(), ownInbox)
 	var p packet.Parsed
 	for _, pkt := range pkts {
 		p.Decode(pkt)
@@ -177,7 +178,7 @@ func TestMergeLeavesBrokenHeadersToTheStack(t *testing.T) {
 			script[3*at] = 12
 			pkts := flight(script)
 			var b inbox
-			b.init()
+			b.init(freshMemory(), ownInbox)
 			var p packet.Parsed
 			for _, pkt := range pkts {
 				p.Decode(pkt)
@@ -210,25 +211,36 @@ func FuzzMerge(f *testing.F) {
 	f.Fuzz(func(t *testing.T, script []byte) { check(t, flight(script[:min(len(script), 600)])) })
 }
 
-func TestInboxIsBounded(t *testing.T) {
+// LESSONS.md 82: one peer that floods fills three quarters, and another finds
+// room in the rest.
+func TestInboxIsShared(t *testing.T) {
 	var b inbox
-	b.init()
-	var p packet.Parsed
-	p.Decode(packet.Generate(packet.UDPHeader{
-		Src: netip.MustParseAddrPort("100.64.0.1:1"), Dst: netip.MustParseAddrPort("100.64.0.2:2"),
-	}, make([]byte, 60_000)))
-	taken := 0
-	for b.put(&p) {
-		taken++
+	b.init(freshMemory(), ownInbox)
+	fill := func(src string) int {
+		var p packet.Parsed
+		p.Decode(packet.Generate(packet.UDPHeader{
+			Src: netip.MustParseAddrPort(src), Dst: netip.MustParseAddrPort("100.64.0.2:2"),
+		}, make([]byte, 972)))
+		taken := 0
+		for b.put(&p) == noReason {
+			taken++
+		}
+		return taken
 	}
-	if want := inboxBytes / len(p.Buffer()); taken != want {
-		t.Errorf("took %d packets, want %d", taken, want)
+	first, second, third := fill("100.64.0.1:1"), fill("100.64.0.3:1"), fill("100.64.0.1:2")
+	if all := inboxBytes / 1000; first < all*3/4 || first > all*3/4+1 || second < all*3/16 || second > all*3/16+1 || third != 0 {
+		t.Errorf("took %d, %d and %d of %d packets", first, second, third, all)
 	}
-	if n := len(b.fetch()); n != taken || !b.put(&p) {
-		t.Errorf("fetched %d of %d, or there is no room after it", n, taken)
+	if n := len(b.fetch()); n != first+second {
+		t.Errorf("fetched %d of %d", n, first+second)
+	}
+	if again := fill("100.64.0.1:1"); again != first {
+		t.Errorf("took %d packets after a fetch, want %d", again, first)
 	}
 	b.close()
-	if b.put(&p) || b.fetch() != nil {
+	if fill("100.64.0.3:1") != 0 || b.fetch() != nil {
 		t.Error("a closed inbox is not closed")
 	}
 }
+
+func freshMemory() *memory { return newMemory(nil, DefaultMemory, flow.AddrPeer) }

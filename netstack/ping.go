@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"net"
 	"net/netip"
+	"os"
 	"time"
 
 	"gvisor.dev/gvisor/pkg/tcpip"
@@ -24,21 +25,27 @@ const (
 // came. It waits until ctx is done.
 func (s *Stack) Ping(ctx context.Context, a netip.Addr) (time.Duration, error) {
 	fail := func(err error) (time.Duration, error) {
-		return 0, opError("ping", "ip", nil, &net.IPAddr{IP: a.AsSlice()}, err, s.closing.Load())
+		if s.closing.Load() {
+			err = net.ErrClosed
+		}
+		return 0, opError("ping", "ip", nil, &net.IPAddr{IP: a.AsSlice()}, err)
 	}
 	if !a.IsValid() || a.Is4In6() || a.Zone() != "" {
 		return fail(fmt.Errorf("address %v cannot be pinged", a))
 	}
 	if err := ctx.Err(); err != nil {
-		return fail(err)
+		return fail(contextError(ctx))
 	}
 	if s.closing.Load() {
 		return fail(net.ErrClosed)
 	}
+	if err := s.link.reach(a); err != nil {
+		return fail(os.NewSyscallError("connect", err))
+	}
 	var wq waiter.Queue
 	ep, terr := s.ip.NewEndpoint(icmpOf(a), protocolOf(a), &wq)
 	if terr != nil {
-		return fail(stackError(terr))
+		return fail(stackError("socket", terr))
 	}
 	defer ep.Close()
 	took, err := exchange(ctx, ep, &wq, a)
@@ -51,7 +58,7 @@ func (s *Stack) Ping(ctx context.Context, a netip.Addr) (time.Duration, error) {
 // exchange sends the request and waits for its reply.
 func exchange(ctx context.Context, ep tcpip.Endpoint, wq *waiter.Queue, a netip.Addr) (time.Duration, error) {
 	if err := ep.Connect(tcpip.FullAddress{Addr: tcpip.AddrFromSlice(a.AsSlice())}); err != nil {
-		return 0, stackError(err)
+		return 0, stackError("connect", err)
 	}
 	entry, readable := waiter.NewChannelEntry(waiter.ReadableEvents | waiter.EventHUp | waiter.EventErr)
 	wq.EventRegister(&entry)
@@ -60,7 +67,7 @@ func exchange(ctx context.Context, ep tcpip.Endpoint, wq *waiter.Queue, a netip.
 	request := echoRequest(a)
 	sent := time.Now()
 	if _, err := ep.Write(bytes.NewReader(request), tcpip.WriteOptions{}); err != nil {
-		return 0, stackError(err)
+		return 0, stackError("write", err)
 	}
 	for {
 		var reply bytes.Buffer
@@ -68,13 +75,13 @@ func exchange(ctx context.Context, ep tcpip.Endpoint, wq *waiter.Queue, a netip.
 		if _, wait := err.(*tcpip.ErrWouldBlock); wait {
 			select {
 			case <-ctx.Done():
-				return 0, ctx.Err()
+				return 0, contextError(ctx)
 			case <-readable:
 				continue
 			}
 		}
 		if err != nil {
-			return 0, stackError(err)
+			return 0, stackError("read", err)
 		}
 		if b := reply.Bytes(); len(b) > echoHeaderLen && bytes.Equal(b[echoHeaderLen:], request[echoHeaderLen:]) {
 			return time.Since(sent), nil

@@ -1,7 +1,6 @@
 package netstack
 
 import (
-	"errors"
 	"fmt"
 	"net/netip"
 	"sync"
@@ -36,10 +35,11 @@ const (
 	maxUDPBuffer     = 4 << 20
 )
 
-// Buffers of a TCP connection in bytes. They grow from the default to the
-// maximum as the connection needs: 8 MiB carry 1 Gbit/s over 60 ms.
+// Buffers of a TCP connection in bytes. They grow from the default, Linux'
+// (net.ipv4.tcp_rmem), to the maximum as the program reads and the other side
+// acknowledges: 8 MiB carry 1 Gbit/s over 60 ms.
 const (
-	defaultTCPBuffer = 1 << 20
+	defaultTCPBuffer = 128 << 10
 	maxTCPBuffer     = 8 << 20
 )
 
@@ -55,14 +55,35 @@ type Config struct {
 	Host []netip.Prefix
 	// MTU is that of the stack in bytes. 0: the Wrapper's.
 	MTU int
+	// Memory is a bound, in bytes, of what peers can make the stack hold:
+	// connections, what was received and not read, and what was sent and not
+	// acknowledged. A peer has a share of it, as Wrapper.SetPeers says; what
+	// exceeds it is dropped, and new connections are refused, with
+	// ReasonMemory, while old ones go on. 0: DefaultMemory.
+	Memory int64
+	// Resolver, if not nil, finds the names that DialContext and Listen are
+	// given. If it has no Dial, New makes that the Stack's.
+	Resolver *Resolver
+	// Forward, if not nil, has the stack take connections and datagrams to
+	// other addresses than its own. What they hold counts for Memory.
+	Forward *Forward
 }
 
 // Stack is a TCP/IP stack on a Wrapper. It answers pings to its addresses.
 // All methods may be called from any goroutine. The zero value is not valid;
 // New makes one.
 type Stack struct {
-	ip   *stack.Stack
-	link *link
+	ip       *stack.Stack
+	link     *link
+	memory   *memory
+	counters counters
+	names    Lookup     // nil: none
+	forward  *forwarder // nil: none
+
+	settingsMu sync.Mutex // held while addresses or the MTU change
+	addrs      atomic.Pointer[[]netip.Addr]
+
+	listeners listeners
 
 	closing   atomic.Bool
 	closeOnce sync.Once
@@ -74,33 +95,63 @@ type Stack struct {
 //
 // The caller closes the Stack. It does not own w: either can be closed first.
 func New(w *tstun.Wrapper, c Config) (*Stack, error) {
+	if c.Memory == 0 {
+		c.Memory = DefaultMemory
+	}
 	mtu, err := c.check(w)
 	if err != nil {
 		return nil, fmt.Errorf("netstack: %w", err)
 	}
-	s := &Stack{
-		ip: stack.New(stack.Options{
-			NetworkProtocols: []stack.NetworkProtocolFactory{ipv4.NewProtocol, ipv6.NewProtocol},
-			TransportProtocols: []stack.TransportProtocolFactory{
-				tcp.NewProtocolCUBIC, udp.NewProtocol, icmp.NewProtocol4, icmp.NewProtocol6,
-			},
-			HandleLocal: true,
-		}),
-		link: newLink(w, mtu, c),
+	s := &Stack{ip: newIP(true)}
+	if r := c.Resolver; r != nil {
+		if s.names = r; r.Dial == nil {
+			r.Dial = s.DialContext
+		}
 	}
+	s.memory = newMemory(s.ip, c.Memory, w.PeerOf)
+	s.link = newLink(w, mtu, c, s, &s.listeners, ownInbox)
 	if err := s.setUp(c.Addrs); err != nil {
 		s.ip.Destroy()
 		return nil, fmt.Errorf("netstack: %w", err)
 	}
-	go s.link.deliverLoop() // until destroy
-	s.link.hook(w)
+	if c.Forward != nil {
+		f, err := newForwarder(s, w, mtu, c.Forward.withDefaults())
+		if err != nil {
+			s.ip.Destroy()
+			return nil, fmt.Errorf("netstack: %w", err)
+		}
+		s.forward, s.memory.beside = f, f.ip
+	}
+	s.start(w)
 	return s, nil
+}
+
+// newIP returns a stack without an interface. If local, what it sends to
+// itself does not leave it.
+func newIP(local bool) *stack.Stack {
+	return stack.New(stack.Options{
+		NetworkProtocols: []stack.NetworkProtocolFactory{ipv4.NewProtocol, ipv6.NewProtocol},
+		TransportProtocols: []stack.TransportProtocolFactory{
+			tcp.NewProtocolCUBIC, udp.NewProtocol, icmp.NewProtocol4, icmp.NewProtocol6,
+		},
+		HandleLocal: local,
+	})
+}
+
+// start sets the hooks, and the goroutines off that run until destroy.
+func (s *Stack) start(w *tstun.Wrapper) {
+	go s.link.deliverLoop()
+	s.link.hook(w)
+	if s.forward != nil {
+		go s.forward.link.deliverLoop()
+		w.PostFilterIn = chain(w.PostFilterIn, s.forward.fromPeer)
+	}
 }
 
 // check returns the MTU to use.
 func (c Config) check(w *tstun.Wrapper) (int, error) {
-	if len(c.Addrs) == 0 {
-		return 0, errors.New("no addresses")
+	if c.Memory < minMemory {
+		return 0, fmt.Errorf("memory of %d bytes, want %d or more", c.Memory, minMemory)
 	}
 	mtu := c.MTU
 	if mtu == 0 {
@@ -109,81 +160,83 @@ func (c Config) check(w *tstun.Wrapper) (int, error) {
 			return 0, fmt.Errorf("MTU of the device: %w", err)
 		}
 	}
-	least := minMTU4
-	for _, a := range c.Addrs {
-		switch {
-		case !a.IsValid() || a.IsUnspecified() || a.IsMulticast() || a.Is4In6() || a.Zone() != "":
-			return 0, fmt.Errorf("address %v is not one that a stack can have", a)
-		case a.Is6():
-			least = minMTU6
-		}
-	}
 	for _, p := range c.Host {
-		if !p.IsValid() || p.Addr().Is4In6() {
-			return 0, fmt.Errorf("host prefix %v is not valid", p)
-		}
-		if p != p.Masked() {
-			return 0, fmt.Errorf("host prefix %v has bits behind its length: name %v or %v", p, p.Masked(), netip.PrefixFrom(p.Addr(), p.Addr().BitLen()))
+		if err := checkPrefix(p); err != nil {
+			return 0, fmt.Errorf("host: %w", err)
 		}
 	}
-	if mtu < least || mtu > maxMTU {
-		return 0, fmt.Errorf("MTU %d, want %d to %d", mtu, least, maxMTU)
+	if c.Forward != nil {
+		if err := c.Forward.check(); err != nil {
+			return 0, err
+		}
 	}
-	return mtu, nil
+	return mtu, checkAddrs(c.Addrs, mtu)
 }
 
-// setUp gives the stack its interface, addresses, routes and TCP settings.
+func checkPrefix(p netip.Prefix) error {
+	if !p.IsValid() || p.Addr().Is4In6() {
+		return fmt.Errorf("prefix %v is not valid", p)
+	}
+	if p != p.Masked() {
+		return fmt.Errorf("prefix %v has bits behind its length: name %v or %v", p, p.Masked(), netip.PrefixFrom(p.Addr(), p.Addr().BitLen()))
+	}
+	return nil
+}
+
+// setUp gives the stack its interface and addresses.
 func (s *Stack) setUp(addrs []netip.Addr) error {
-	if err := s.ip.CreateNIC(nicID, s.link); err != nil {
+	if err := attach(s.ip, s.link); err != nil {
+		return err
+	}
+	s.countStrays()
+	s.addrs.Store(new([]netip.Addr))
+	return s.setAddrsLocked(addrs)
+}
+
+// attach gives ip its interface, routes, and UDP and TCP settings.
+func attach(ip *stack.Stack, l *link) error {
+	if err := ip.CreateNIC(nicID, l); err != nil {
 		return fmt.Errorf("interface: %s", err)
 	}
-	for _, a := range addrs {
-		pa := tcpip.ProtocolAddress{
-			Protocol:          protocolOf(a),
-			AddressWithPrefix: tcpip.AddrFromSlice(a.AsSlice()).WithPrefix(),
-		}
-		if err := s.ip.AddProtocolAddress(nicID, pa, stack.AddressProperties{}); err != nil {
-			return fmt.Errorf("address %v: %s", a, err)
-		}
-	}
-	s.ip.SetRouteTable([]tcpip.Route{
+	ip.SetRouteTable([]tcpip.Route{
 		{Destination: header.IPv4EmptySubnet, NIC: nicID},
 		{Destination: header.IPv6EmptySubnet, NIC: nicID},
 	})
-	if err := s.tuneUDP(); err != nil {
+	if err := tuneUDP(ip); err != nil {
 		return err
 	}
-	return s.tuneTCP()
+	return tuneTCP(ip)
 }
 
-func (s *Stack) tuneUDP() error {
+func tuneUDP(ip *stack.Stack) error {
 	send := tcpip.SendBufferSizeOption{Min: minBuffer, Default: defaultUDPBuffer, Max: maxUDPBuffer}
 	receive := tcpip.ReceiveBufferSizeOption(send)
 	for _, opt := range []any{send, receive} {
-		if err := s.ip.SetOption(opt); err != nil {
+		if err := ip.SetOption(opt); err != nil {
 			return fmt.Errorf("option %T: %s", opt, err)
 		}
 	}
 	return nil
 }
 
-func (s *Stack) tuneTCP() error {
+func tuneTCP(ip *stack.Stack) error {
 	sack := tcpip.TCPSACKEnabled(true)
 	moderate := tcpip.TCPModerateReceiveBufferOption(true)
 	send := tcpip.TCPSendBufferSizeRangeOption{Min: minBuffer, Default: defaultTCPBuffer, Max: maxTCPBuffer}
 	receive := tcpip.TCPReceiveBufferSizeRangeOption{Min: minBuffer, Default: defaultTCPBuffer, Max: maxTCPBuffer}
 	for _, opt := range []tcpip.SettableTransportProtocolOption{&sack, &moderate, &send, &receive} {
-		if err := s.ip.SetTransportProtocolOption(tcp.ProtocolNumber, opt); err != nil {
+		if err := ip.SetTransportProtocolOption(tcp.ProtocolNumber, opt); err != nil {
 			return fmt.Errorf("TCP option %T: %s", opt, err)
 		}
 	}
 	return nil
 }
 
-// Close ends all connections of the stack, with a reset, and its listeners
-// and goroutines. After it, packets to the stack's addresses are dropped by
-// the hooks, which stay. It may be called any number of times and returns
-// nil.
+// Close ends all connections of the stack, with a reset, its sessions, and its
+// listeners and goroutines. The contexts of what handlers serve end, but Close
+// does not wait for handlers. After it, packets to the stack's addresses, and
+// those that were forwarded, are dropped by the hooks, which stay. It may be
+// called any number of times and returns nil.
 func (s *Stack) Close() error {
 	s.closeOnce.Do(func() {
 		s.closing.Store(true)
@@ -193,6 +246,9 @@ func (s *Stack) Close() error {
 }
 
 func (s *Stack) destroy() {
+	if s.forward != nil {
+		s.forward.close()
+	}
 	s.link.inbox.close()
 	<-s.link.delivered
 	s.ip.Destroy()
@@ -200,7 +256,7 @@ func (s *Stack) destroy() {
 
 func protocolOf(a netip.Addr) tcpip.NetworkProtocolNumber {
 	if a.Is4() {
-		return ipv4.ProtocolNumber
+		return protocol4
 	}
-	return ipv6.ProtocolNumber
+	return protocol6
 }

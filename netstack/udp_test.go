@@ -8,6 +8,8 @@ import (
 	"syscall"
 	"testing"
 	"time"
+
+	"tstun/netstack"
 )
 
 func TestUDPIsIntact(t *testing.T) {
@@ -36,6 +38,11 @@ func echoUDP(t *testing.T, n *node, network, address string) {
 	if err != nil {
 		t.Fatal(err)
 	}
+	echoDatagrams(t, pc)
+}
+
+// echoDatagrams answers on pc until the test ends, which closes it.
+func echoDatagrams(t *testing.T, pc net.PacketConn) {
 	done := make(chan struct{})
 	go func() {
 		defer close(done)
@@ -115,6 +122,30 @@ func TestUDPWriterWaitsForTheTunnel(t *testing.T) {
 	}
 	if n := a.w.Counters().QueueOverflows; n != 0 {
 		t.Errorf("%d packets were lost", n)
+	}
+}
+
+// The smallest datagrams overflow the Wrapper's queue before they fill a
+// socket's buffer, unless that is small.
+func TestUDPSmallDatagramsAtTheQueue(t *testing.T) {
+	for _, buffer := range []int{0, 16 << 10} {
+		a, b := newNode(t, 0), newNode(t, 1)
+		a.start(t)
+		c := mustDial(t, a.s, "udp", b.on(b.v4, 9)).(*netstack.UDPConn)
+		if buffer > 0 {
+			c.SetWriteBuffer(buffer)
+			c.SetWriteDeadline(time.Now().Add(300 * time.Millisecond)) // it waits for good
+		}
+		var err error
+		for range 2000 { // nobody reads from the Wrapper
+			if _, err = c.Write(nil); err != nil {
+				break
+			}
+		}
+		lost := a.w.Counters().QueueOverflows
+		if waited := err != nil; waited != (buffer > 0) || waited != (lost == 0) {
+			t.Errorf("buffer of %d: %v, %d packets were lost", buffer, err, lost)
+		}
 	}
 }
 
