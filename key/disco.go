@@ -1,5 +1,6 @@
-// Package key holds the public key by which a node's discovery packets are
-// told from its peers'.
+// Package key holds keys as values: WireGuard's public, private and pre-shared
+// ones, of which the last two never show, and the public key by which a node's
+// discovery packets are told from its peers'. All are safe for concurrent use.
 package key
 
 import (
