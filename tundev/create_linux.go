@@ -84,6 +84,11 @@ func (k kernel) create(logf logger.Logf, name string, mtu int) (tun.Device, erro
 	if err != nil {
 		return nil, err
 	}
+	return k.deviceOf(logf, a, mtu)
+}
+
+// deviceOf makes a device of what is attached, which it takes over, also on an error.
+func (k kernel) deviceOf(logf logger.Logf, a tunqueue.Attachment, mtu int) (tun.Device, error) {
 	ctl, err := k.control()
 	if err != nil {
 		unix.Close(a.FD)

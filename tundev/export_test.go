@@ -94,3 +94,19 @@ func (t noContainer) ReadFile(name string) ([]byte, error) {
 func (t noContainer) ReadDir(name string) ([]fs.DirEntry, error) { return fs.ReadDir(t.FS, name) }
 func (t noContainer) ReadLink(name string) (string, error)       { return fs.ReadLink(t.FS, name) }
 func (t noContainer) Lstat(name string) (fs.FileInfo, error)     { return fs.Lstat(t.FS, name) }
+
+// SharedTAP is TAP for an Ethernet with several stations.
+func SharedTAP(dev tun.Device) tun.Device {
+	t := newTAP(dev)
+	t.stations = newStations()
+	return t
+}
+
+// MaxStations is how many addresses a SharedTAP remembers.
+const MaxStations = maxStations
+
+// Remembered returns how many addresses, questions and packets a SharedTAP holds.
+func Remembered(dev tun.Device) (known, asked, held int) {
+	s := dev.(*tap).stations
+	return len(s.known), len(s.asked), len(s.held)
+}

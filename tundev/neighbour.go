@@ -16,8 +16,9 @@ const (
 	typeAdvert       = 136  // RFC 4861 §4.4
 	solicitSize      = 24   // without options
 	advertSize       = 32   // with the link-layer address
-	optionTargetAddr = 2    // RFC 4861 §4.6.1
-	flagsAdvert      = 0x60 // solicited, override
+	optionSourceAddr = 1    // RFC 4861 §4.6.1
+	optionTargetAddr = 2    // as above
+	flagsAdvert      = 0x40 // solicited; a proxy overrides nothing (§7.2.8)
 
 	// maxReply is the size of the longest frame of neighbourReply.
 	maxReply = etherSize + ipv6Size + advertSize
@@ -36,6 +37,10 @@ func asksNeighbour(frame []byte) bool {
 	}
 	return false
 }
+
+// isNeighbourly reports whether the frame is one that asksNeighbour knows, or a
+// neighbour advertisement.
+func isNeighbourly(frame []byte) bool { return asksNeighbour(frame) || isDiscovery(frame, typeAdvert) }
 
 // neighbourReply writes the reply to a frame that asks for a neighbour. reply has
 // room for maxReply bytes. neighbourReply returns the length of the reply, or 0

@@ -96,6 +96,10 @@ func TestKernelPings(t *testing.T) {
 			return dev, err
 		}},
 		{"plain", fromFile(unix.IFF_TUN | unix.IFF_NO_PI)},
+		{"TAP by name", func(t *testing.T) (tun.Device, error) {
+			dev, _, err := tundev.CreateTAP(t.Logf, "ping0", "", 1280)
+			return dev, err
+		}},
 		{"TAP", func(t *testing.T) (tun.Device, error) {
 			dev, err := fromFile(unix.IFF_TAP | unix.IFF_NO_PI)(t)
 			if err != nil {

@@ -6,6 +6,7 @@ import (
 	"sync"
 	"sync/atomic"
 	"syscall"
+	"time"
 
 	"golang.zx2c4.com/wireguard/tun"
 
@@ -33,7 +34,9 @@ import (
 //
 // The device may be used from several goroutines if dev may. Read calls dev's
 // Write for its replies.
-func TAP(dev tun.Device) tun.Device {
+func TAP(dev tun.Device) tun.Device { return newTAP(dev) }
+
+func newTAP(dev tun.Device) *tap {
 	need := familySize
 	if d, ok := dev.(interface{ headroom() int }); ok {
 		need = d.headroom()
@@ -50,6 +53,8 @@ type tap struct {
 	need   int           // least offset for Device
 	host   atomic.Uint64 // the host's MAC address, or 0 if it has sent nothing yet
 	copies sync.Pool     // of *frames
+
+	stations *stations // nil: the host is the only station
 }
 
 // frames is memory for a batch of packets that have no room in front.
@@ -94,12 +99,18 @@ func (t *tap) strip(buf []byte, at, size, offset int) int {
 	if dst := macAt(frame); !dst.multicast() && dst != tapMAC {
 		return 0
 	}
-	if asksNeighbour(frame) {
+	switch {
+	case t.stations != nil && isNeighbourly(frame):
+		t.hear(frame)
+		return 0
+	case asksNeighbour(frame):
 		t.reply(frame)
 		return 0
-	}
-	if !holdsIP(frame) {
+	case !holdsIP(frame):
 		return 0
+	case t.stations != nil:
+		sender, _ := addrsOf(frame[etherSize:])
+		t.stations.sent(sender, src, time.Now())
 	}
 	size -= etherSize
 	if offset < at+etherSize {
@@ -124,6 +135,14 @@ func (t *tap) Write(bufs [][]byte, offset int) (int, error) {
 	if bad := t.firstBad(bufs, offset); bad >= 0 {
 		return t.writeAround(bufs, offset, bad)
 	}
+	return t.writeGood(bufs, offset)
+}
+
+// writeGood writes IP packets.
+func (t *tap) writeGood(bufs [][]byte, offset int) (int, error) {
+	if t.stations != nil {
+		return t.writeShared(bufs, offset)
+	}
 	return t.write(bufs, offset)
 }
 
@@ -141,12 +160,21 @@ func (t *tap) firstBad(bufs [][]byte, offset int) int {
 // writeAround writes the packets before and after a buffer that holds none. Its
 // error says so.
 func (t *tap) writeAround(bufs [][]byte, offset, bad int) (int, error) {
-	n, err := t.write(bufs[:bad], offset)
+	n, err := t.writeGood(bufs[:bad], offset)
 	if deverr.Closed(err) {
 		return n, err
 	}
 	m, restErr := t.Write(bufs[bad+1:], offset)
-	return n + m, errors.Join(err, errNoIP, restErr)
+	return n + m, errors.Join(withoutList(err), errNoIP, withoutList(restErr))
+}
+
+// withoutList returns err, of a Write of a part of the packets, without a list of those
+// that were lost: its indices are the part's.
+func withoutList(err error) error {
+	if partial := new(WriteError); errors.As(err, &partial) {
+		return partial.Err
+	}
+	return err
 }
 
 // errNoIP reports a packet that is neither IPv4 nor IPv6.
@@ -170,6 +198,9 @@ func (t *tap) putHeaders(bufs [][]byte, offset int) {
 		host = broadcastMAC
 	}
 	for _, b := range bufs {
+		if t.stations != nil {
+			host = t.stationFor(b[offset:])
+		}
 		putEther(b[offset-etherSize:], destination(b[offset:], host), tapMAC, etherType(b[offset]))
 	}
 }

@@ -161,7 +161,7 @@ func solicit(src, target string, change func(f []byte)) []byte {
 func TestTAPAnswersNeighbours(t *testing.T) {
 	advert := bin("6000 0000 0020 3aff",
 		"fd000000000000000000000000000002", "fd000000000000000000000000000001",
-		"8800 0000 6000 0000", "fd000000000000000000000000000002", "0201", tapMAC)
+		"8800 0000 4000 0000", "fd000000000000000000000000000002", "0201", tapMAC)
 	binary.BigEndian.PutUint16(advert[42:], slowICMPv6Sum(advert))
 	tests := []struct {
 		name  string
@@ -277,6 +277,20 @@ func TestTAPHeadroom(t *testing.T) {
 		if err := guarded.Close(); err != nil {
 			t.Error(err)
 		}
+	}
+}
+
+// A list of lost packets whose indices are those of a part is not passed on.
+func TestTAPWritesPartsWithoutList(t *testing.T) {
+	dev := &script{err: &tundev.WriteError{Lost: []int{0}, Err: syscall.ENOBUFS}}
+	good := append(make([]byte, 16), ipPacket("10.0.0.1", "10.0.0.2")...)
+	bad := make([]byte, 20)
+	_, err := tundev.TAP(dev).Write([][]byte{bad, good}, 16)
+	if partial := new(tundev.WriteError); errors.As(err, &partial) || !errors.Is(err, syscall.ENOBUFS) {
+		t.Errorf("error %v", err)
+	}
+	if _, err = tundev.TAP(dev).Write([][]byte{good}, 16); !errors.As(err, new(*tundev.WriteError)) {
+		t.Errorf("error of all packets: %v", err)
 	}
 }
 
