@@ -25,6 +25,7 @@ type batch struct {
 
 	cache pipeline.VerdictCache
 	call  accounting.Call
+	into  accounting.Target
 	local accounting.Local
 
 	out      [][]byte             // inbound packets for the device, in the caller's buffers but for released ones
@@ -33,6 +34,8 @@ type batch struct {
 	others   []int                // where out has packets that are not the caller's, but released
 	refused  int                  // of the caller's packets, those that were dropped
 	one      [1][]byte            // Unbatched's single packet
+
+	observation Observation // of one packet after the other
 }
 
 // sent is how an inbound packet was counted before the device had it.
@@ -64,20 +67,34 @@ func (b *batch) end() {
 	b.out, b.sent = b.out[:0], b.sent[:0]
 	b.released, b.others = b.released[:0], b.others[:0]
 	b.refused, b.one[0] = 0, nil
-	b.Frame, b.cfg = pipeline.Frame{}, nil
+	if b.cfg.sink != nil {
+		b.observation = Observation{}
+	}
+	b.Frame, b.cfg, b.into = pipeline.Frame{Untranslated: b.Untranslated[:0]}, nil, accounting.Target{}
 }
 
 // count counts the packet in hand, which passed or was taken, and returns its
 // run.
 func (b *batch) count(size int) int {
-	if b.Packet.IsFragment() && b.cfg.flows != nil {
+	if b.cfg.flows != nil {
 		b.findFlow()
 	}
 	return b.call.Count(&b.ID, size)
 }
 
-// findFlow makes b.ID, of a fragment, the flow of its datagram, if that is known.
+// findFlow makes b.ID, of a fragment, the flow of its datagram, if that is known, and of
+// an ICMP query that of the query.
 func (b *batch) findFlow() {
+	if b.Packet.IPProto.IsICMP() {
+		filter.SetQuery(&b.ID, &b.Packet, b.way == accounting.In)
+	}
+	if b.Packet.IsFragment() {
+		b.findDatagram()
+	}
+}
+
+// findDatagram makes b.ID, of a fragment, the flow of its datagram, if that is known.
+func (b *batch) findDatagram() {
 	frag, _ := b.Packet.Fragment()
 	datagram, _ := flow.OutDatagram(&b.Packet)
 	peer := b.Packet.Dst.Addr()
@@ -95,7 +112,26 @@ func (b *batch) findFlow() {
 // countDrop counts the packet in hand as dropped.
 func (b *batch) countDrop(r filter.Reason) {
 	b.call.Drops.Add(r, 1)
+	if b.cfg.records {
+		b.recordDrop(r)
+	}
 	b.w.noteDrop(b.Config.Filter, r)
+}
+
+// recordDrop records the packet in hand, which was dropped, under its flow. Stages before
+// the main filter may not have set b.ID.
+func (b *batch) recordDrop(r filter.Reason) {
+	switch {
+	case r.IsFilters() && r != filter.ReasonMalformed:
+	case b.way == accounting.In:
+		b.ID.SetIn(&b.Packet)
+	default:
+		b.ID.SetOut(&b.Packet)
+	}
+	if b.Packet.IsFragment() {
+		b.findDatagram()
+	}
+	b.call.Refuse(&b.ID, r, len(b.Packet.Buffer()))
 }
 
 // cached makes the flow of the packet in hand, which was counted in run, the one
@@ -103,8 +139,7 @@ func (b *batch) countDrop(r filter.Reason) {
 func (b *batch) cached(run int) {
 	b.call.Cache(run)
 	if b.cfg.flows != nil {
-		before := b.local.Follow(&b.ID)
-		b.cfg.flows.Add(&before, b.way, b.Now, b.Config.Peers)
+		b.local.Follow(&b.ID)
 	}
 }
 
@@ -142,13 +177,11 @@ func (b *batch) ownSent(n int) int {
 func (b *batch) enter() {
 	b.noteActivity()
 	b.w.checkHooks(b.Now)
+	b.into = accounting.Target{Flows: b.cfg.flows, Way: b.way, Now: b.Now, State: b.cfg.state, Peers: b.Config.Peers, Policy: b.cfg.policy}
 	if len(b.released) == 0 {
-		b.local.Enter(&b.call)
+		b.local.Enter(&b.call, &b.into)
 	} else {
-		b.w.fragments.Settle(b.released, func() { b.local.Enter(&b.call) })
-	}
-	if b.cfg.flows != nil {
-		b.cfg.flows.AddCall(&b.call, b.way, b.Now, b.Config.Peers)
+		b.w.fragments.Settle(b.released, func() { b.local.Enter(&b.call, &b.into) })
 	}
 }
 

@@ -16,6 +16,14 @@ import (
 type config struct {
 	pipeline.Config
 	flows *accounting.Flows // nil: flows are not counted
+	state *filter.State     // of Filter, with accounts of flows; nil: none
+
+	statistics bool           // flows are counted for ExtractStatistics
+	records    bool           // and for records, as refused ones are
+	policy     uint32         // Serial of Filter; 0: there is none
+	audit      *filter.Filter // asked about new flows; nil: none is
+
+	sink func(*Observation) // nil: nothing is observed
 }
 
 // update makes a changed copy of the config the one in force.
@@ -25,7 +33,26 @@ func (w *Wrapper) update(change func(*config)) {
 	c := *w.config.Load()
 	change(&c)
 	c.Serial++
+	before := w.countFlows(&c)
 	w.config.Store(&c)
+	if before != c.state {
+		w.flows.Detach(before, clock.Now())
+	}
+}
+
+// countFlows makes c count flows as it says, in the state of its filter, and returns the
+// state that did before.
+func (w *Wrapper) countFlows(c *config) (before *filter.State) {
+	before = c.state
+	c.flows, c.state = nil, nil
+	if c.statistics || c.records {
+		c.flows = w.flows
+		if f := c.Filter; f != nil && w.flows.Attach(f.State()) {
+			c.state = f.State()
+			c.state.SetAudit(c.audit)
+		}
+	}
+	return before
 }
 
 // SetFilter makes filt the main filter from the next batch on. With nil,
@@ -35,7 +62,12 @@ func (w *Wrapper) SetFilter(filt *filter.Filter) {
 	if filt != nil {
 		filt.Begin(clock.Now())
 	}
-	w.update(func(c *config) { c.Filter = filt })
+	w.update(func(c *config) {
+		c.Filter, c.policy = filt, 0
+		if filt != nil {
+			c.policy = filt.Serial()
+		}
+	})
 }
 
 // GetFilter returns the main filter, or nil if none is set.
@@ -66,9 +98,7 @@ func (w *Wrapper) SetDestIPActivityFuncs(m map[netip.Addr]func()) {
 // was counted until ExtractStatistics takes it.
 func (w *Wrapper) SetStatisticsEnabled(enable bool) {
 	w.update(func(c *config) {
-		c.flows = nil
-		if enable {
-			c.flows = w.flows
-		}
+		w.flows.SetTaking(enable, c.state)
+		c.statistics = enable
 	})
 }

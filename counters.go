@@ -49,30 +49,44 @@ func directionCounters(passed accounting.Traffic, dropped *accounting.Drops) Dir
 // dropped or nothing of it. So each inbound packet whose Write has returned is in
 // exactly one of Packets, Drops and Held.
 func (w *Wrapper) Counters() Counters {
-	out := w.countersOut()
-	return Counters{In: w.countersIn(), Out: out, QueueOverflows: out.Drops[filter.ReasonQueueFull]}
+	var c Counters
+	w.stopOut(func() { c.Out = w.countersOut() })
+	w.stopIn(func(b fragqueue.Books) { c.In = w.countersIn(b) })
+	c.QueueOverflows = c.Out.Drops[filter.ReasonQueueFull]
+	return c
 }
 
+// stopOut calls f while nothing outbound is counted.
+func (w *Wrapper) stopOut(f func()) { accounting.Stop([]*accounting.Local{&w.inbox.batch.local}, f) }
+
+// countersOut returns the outbound counters, which are stopped.
 func (w *Wrapper) countersOut() DirectionCounters {
 	passed, dropped := accounting.Sum([]*accounting.Local{&w.inbox.batch.local})
 	w.drops.AddTo(&dropped)
 	return directionCounters(passed, &dropped)
 }
 
-// countersIn stops all counting at once: a fragment may be held by one batch and
-// released by another.
-func (w *Wrapper) countersIn() (c DirectionCounters) {
+// stopIn calls f with the books of the fragments that are held while nothing inbound is
+// counted. All counting stops at once: a fragment may be held by one batch and released
+// by another.
+func (w *Wrapper) stopIn(f func(fragqueue.Books)) {
 	now := clock.Now()
 	var expired []fragqueue.Fragment
 	w.pool.grow.Lock()
 	w.fragments.Audit(now, func(b fragqueue.Books) {
-		passed, dropped := accounting.Sum(w.pool.locals())
-		dropped.Add(filter.ReasonFragmentOrphan, int(b.Orphans))
-		c = directionCounters(passed, &dropped)
-		c.Held, expired = b.Held, b.Expired
+		accounting.Stop(w.pool.locals(), func() { f(b) })
+		expired = b.Expired
 	})
 	w.pool.grow.Unlock()
 	w.logOrphans(expired, now)
+}
+
+// countersIn returns the inbound counters, which are stopped.
+func (w *Wrapper) countersIn(b fragqueue.Books) DirectionCounters {
+	passed, dropped := accounting.Sum(w.pool.locals())
+	dropped.Add(filter.ReasonFragmentOrphan, int(b.Orphans))
+	c := directionCounters(passed, &dropped)
+	c.Held = b.Held
 	return c
 }
 

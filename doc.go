@@ -27,11 +27,11 @@
 //	                                                                                                │
 //	injected packet ── parse ── destination activity ───────────────────────────────────────────────┤
 //	                                                                                                │
-//	WireGuard ◄── count ◄── source NAT ◄── record the flow, so that replies come in ◄───────────────┘
+//	WireGuard ◄── count ◄── source NAT ◄── MSS clamp ◄── record the flow, for replies ◄──────────────┘
 //
 // Write, inbound:
 //
-//	WireGuard ── parse ── destination NAT ── TSMP ping? answer; pong? OnTSMPPongReceived
+//	WireGuard ── parse ── destination NAT ── MSS clamp ── TSMP ping? answer; pong? OnTSMPPongReceived
 //	    ── echo response? OnICMPEchoResponseReceived ── own disco? drop ── PreFilterIn
 //	    ── fragment before its first? hold ── main filter ── refused? reject ── PostFilterIn ──┐
 //	                                                                                           │

@@ -72,3 +72,38 @@ func ExampleFilterFunc() {
 	// taken: "query"
 	// <nil>
 }
+
+// TCP connections through the tunnel use segments that fit packets of 1280 bytes,
+// and those with one peer smaller ones, since its path is narrow.
+func ExampleWrapper_SetMSSClamp() {
+	w := tstun.Wrap(nil, tstun.NewFake())
+	defer w.Close()
+	w.SetMSSClamp(tstun.ClampToMTU(1280))
+	err := w.SetPeers([]tstun.Peer{{
+		Prefixes: []netip.Prefix{netip.MustParsePrefix("100.64.0.2/32")},
+		MSSClamp: tstun.MSSClamp{IPv4: 1000},
+	}})
+	fmt.Printf("%+v %v\n", tstun.ClampToMTU(1280), err)
+	// Output: {IPv4:1240 IPv6:1220} <nil>
+}
+
+func ExampleWrapper_Flows() {
+	w := tstun.Wrap(nil, tstun.NewFake())
+	defer w.Close()
+	w.SetFilter(filter.NewAllowNone(nil))
+	w.SetFlowRecordsEnabled(true)
+	syn := packet.Generate(packet.TCPHeader{
+		Src: netip.MustParseAddrPort("100.64.0.2:40000"), Dst: netip.MustParseAddrPort("100.64.0.1:22"), Flags: packet.TCPSyn,
+	}, nil)
+	if _, err := w.Write([][]byte{append(make([]byte, tstun.PacketStartOffset), syn...)}, tstun.PacketStartOffset); err != nil {
+		fmt.Println(err)
+	}
+	s := w.Flows()
+	for r := range s.Refused {
+		fmt.Println(r.Direction, r.Proto, r.Dst.Addr(), "to port", r.Src.Port(), r.Reason, r.Packets)
+	}
+	fmt.Println(s.Len(), "flows,", s.Rest.In.Dropped(), "dropped packets in no record")
+	// Output:
+	// in tcp 100.64.0.2 to port 22 no-rule 1
+	// 0 flows, 0 dropped packets in no record
+}

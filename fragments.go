@@ -43,6 +43,7 @@ func (b *batch) releaseHeld(first filter.Verdict, offset int) {
 func (b *batch) inboundHeld(f *fragqueue.Fragment, first filter.Verdict, offset int) {
 	buf := f.PlacedAt(offset)
 	b.Packet.Decode(buf[offset:])
+	b.Untranslated = b.Untranslated[:0]
 	v := b.AdmitAfter(first)
 	b.dispatch(v, buf, offset)
 	if v.Response == filter.Accept {
@@ -51,8 +52,10 @@ func (b *batch) inboundHeld(f *fragqueue.Fragment, first filter.Verdict, offset 
 }
 
 // logOrphans logs fragments that were dropped because the first of their
-// datagram did not come in time, or because there was no room.
+// datagram did not come in time, or because there was no room, and shows them to
+// the sink.
 func (w *Wrapper) logOrphans(orphans []fragqueue.Fragment, now int64) {
+	w.observeOrphans(orphans, now)
 	f := w.GetFilter()
 	if f == nil || len(orphans) == 0 {
 		return

@@ -87,6 +87,7 @@ func (w *Wrapper) InjectInboundPacketBuffer(pkt *stack.PacketBuffer) error {
 func (b *batch) injectedIn(buf []byte, offset int) {
 	b.Packet.Decode(buf[offset:])
 	b.InjectedIn()
+	b.observeInjected()
 	size := len(b.Packet.Buffer())
 	b.send(buf, offset, size, b.count(size))
 }
@@ -146,9 +147,11 @@ func (w *Wrapper) inject(p inject.Packet) error {
 	case nil:
 		return nil
 	case inject.ErrClosed:
+		p.Release()
 		return ErrClosed
 	default:
-		w.drops.Add(filter.ReasonQueueFull, 1)
+		w.refuseInjected(filter.ReasonQueueFull, p)
+		p.Release()
 		w.noteQueueFull()
 		return ErrQueueFull
 	}

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"os"
+	"runtime"
 	"strings"
 	"syscall"
 	"testing"
@@ -119,5 +120,24 @@ func TestWrapTAPAnswersARP(t *testing.T) {
 	rig.WantClosed(t, "Read", <-ended)
 	if c := w.Counters(); c.Out.Packets != 0 || c.In.Packets != 0 {
 		t.Errorf("counted %+v, want no packets", c)
+	}
+}
+
+// TestNewRefusesTAPNames: by their parts, before anything is made.
+func TestNewRefusesTAPNames(t *testing.T) {
+	for name, want := range map[string]string{
+		"tap:":             `tstun: "tap:": there is no name of the TAP: want tap:NAME or tap:NAME:BRIDGE`,
+		"tap::br0":         `tstun: "tap::br0": there is no name of the TAP`,
+		"tap:x:":           `tstun: "tap:x:": there is no name of the bridge`,
+		"tap:x:br0:y":      `tstun: "tap:x:br0:y": there are more than two names`,
+		"tap:a name:br0":   `tstun: create a name: name: must not contain a slash, a colon or white space`,
+		"tap:x:no-such-br": `tstun: create x: bridge no-such-br: Link not found: "ip link add no-such-br type bridge"`,
+	} {
+		if runtime.GOOS != "linux" && !strings.Contains(want, ": there ") {
+			continue
+		}
+		if _, _, err := tstun.New(t.Logf, name); err == nil || !strings.HasPrefix(err.Error(), want) {
+			t.Errorf("%v\nwant %s", err, want)
+		}
 	}
 }

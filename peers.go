@@ -32,6 +32,9 @@ type Peer struct {
 	// Jailed refuses every flow that the peer tries to open, whatever the
 	// rules allow. It may answer the host.
 	Jailed bool
+	// MSSClamp bounds the segments of TCP connections with the peer, as
+	// SetMSSClamp does for all.
+	MSSClamp MSSClamp
 }
 
 // SetPeers says which addresses are whose, and sets NAT and jails for peers;
@@ -46,6 +49,10 @@ func (w *Wrapper) SetPeers(peers []Peer) error {
 	w.update(func(c *config) { c.Peers = table })
 	return nil
 }
+
+// PeerOf returns the peer that a counts as, as said at Peer. It may change with
+// SetPeers.
+func (w *Wrapper) PeerOf(a netip.Addr) flow.PeerID { return w.config.Load().Peers.PeerOf(a) }
 
 func newPeers(peers []Peer) (*pipeline.Peers, error) {
 	if len(peers) == 0 {
@@ -87,7 +94,7 @@ func (p *Peer) peerID() flow.PeerID {
 
 // forPipeline returns a copy of p as the pipeline knows it.
 func (p *Peer) forPipeline() *pipeline.Peer {
-	to := &pipeline.Peer{ID: p.peerID(), Jailed: p.Jailed}
+	to := &pipeline.Peer{ID: p.peerID(), Jailed: p.Jailed, MSS: pipeline.MSS(p.MSSClamp)}
 	for _, n := range p.NAT {
 		to.NAT = append(to.NAT, pipeline.NAT(n))
 	}

@@ -109,21 +109,23 @@ func (b *batch) outbound(buf []byte, size, offset int) int {
 	case size == 0:
 		return 0 // an idle read of the device, no packet
 	case size < 0:
-		b.call.Drops.Add(filter.ReasonMalformed, 1) // tundev.Malformed, or no size at all
+		b.dropUnread(filter.ReasonMalformed, 1, false) // tundev.Malformed, or no size at all
 		return 0
 	case offset > len(buf) || size > len(buf)-offset:
-		b.call.Drops.Add(filter.ReasonTooLarge, 1)
+		b.dropUnread(filter.ReasonTooLarge, 1, false)
 		return 0
 	}
 	pkt := buf[offset : offset+size]
 	size = b.cache.Lookup(pkt)
 	if size > 0 && b.cache.Unseen {
+		b.observeCached(pkt[:size])
 		b.call.CountCached(&b.cache.ID, size)
 		return size
 	}
 	b.Packet.Decode(pkt)
 	b.Cached = size > 0
 	v := b.Outbound()
+	b.observe(v)
 	if v.Response.IsDrop() {
 		b.countDrop(v.Reason)
 		return 0
@@ -150,7 +152,7 @@ func (w *Wrapper) readInjected(bufs [][]byte, sizes []int, offset int) (n int) {
 	for n < len(bufs) && w.nextInjected(segs) {
 		size, err := segs.Next(bufs[n][min(offset, len(bufs[n])):])
 		if err != nil {
-			b.call.Drops.Add(filter.ReasonTooLarge, segs.Discard())
+			b.dropUnread(filter.ReasonTooLarge, segs.Discard(), true)
 			continue
 		}
 		sizes[n] = b.injectedOut(bufs[n][offset : offset+size])
@@ -171,7 +173,7 @@ func (w *Wrapper) nextInjected(segs *inject.Segments) bool {
 		}
 		if err := segs.Load(p); err != nil {
 			w.logf("tstun: injected packet: %v", err)
-			w.drops.Add(filter.ReasonMalformed, 1)
+			w.refuseInjected(filter.ReasonMalformed, inject.Packet{})
 		}
 	}
 	return true
@@ -181,6 +183,7 @@ func (w *Wrapper) nextInjected(segs *inject.Segments) bool {
 func (b *batch) injectedOut(pkt []byte) int {
 	b.Packet.Decode(pkt)
 	b.InjectedOut()
+	b.observeInjected()
 	size := len(b.Packet.Buffer())
 	b.count(size)
 	return size

@@ -1,8 +1,7 @@
 package tstun
 
 import (
-	"tstun/internal/accounting"
-	"tstun/internal/clock"
+	"tstun/internal/fragqueue"
 	"tstun/netlogtype"
 )
 
@@ -14,17 +13,13 @@ import (
 // datagram. Only those without a known flow are counted with port 0, since they
 // carry none: of a datagram whose first fragment was not counted before them, or
 // was forgotten, after a minute or with more than 4096 datagrams each way, of
-// which a peer has its share. Between two calls 100,000 connections are
-// counted apart, shared out among the peers that have many; a peer alone has half
-// of them. The rest is summed under the zero Connection; so is what was injected
+// which a peer has its share. Connections that the filter holds in its State are
+// counted apart, and of those that ended since the last call, and of those that it does
+// not track, 100,000 each, shared out among the peers that have many; a peer alone has
+// half of them. The rest is summed under the zero Connection; so is what was injected
 // without being an IP packet.
 func (w *Wrapper) ExtractStatistics() map[netlogtype.Connection]netlogtype.Counts {
-	now, peers := clock.Now(), w.config.Load().Peers
-	for _, l := range w.pool.locals() {
-		r := l.Take()
-		w.flows.Add(&r, accounting.In, now, peers)
-	}
-	r := w.inbox.batch.local.Take()
-	w.flows.Add(&r, accounting.Out, now, peers)
-	return w.flows.Take()
+	w.stopOut(func() {})
+	w.stopIn(func(fragqueue.Books) {})
+	return w.flows.Take(w.config.Load().state)
 }

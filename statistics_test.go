@@ -167,10 +167,21 @@ func TestLesson17SumsAreExact(t *testing.T) {
 	}
 }
 
+var all = []netip.Prefix{netip.MustParsePrefix("0.0.0.0/0")}
+
 func TestStatisticsPastTheLimitAreSummed(t *testing.T) {
-	const limit, more = 50_000, 500 // of one peer
+	// Of one peer: that are open, and that ended since the last extract.
+	const open, ended, more = 500, 50_000, 500
+	const limit = open + ended
 	r := rig.New(t, 1000)
-	r.W.SetFilter(filter.NewAllowAll(nil))
+	f, err := filter.New(filter.Config{
+		Matches: []filter.Match{{Srcs: all, Dsts: []filter.NetPortRange{{Net: all[0], Ports: filter.AllPorts}}}}, Local: all,
+		Limits: filter.Limits{Flows: 2 * open},
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	r.W.SetFilter(f)
 	r.W.SetStatisticsEnabled(true)
 	r.Dev.OnWrite(func(b [][]byte, _ int) (int, error) { return len(b), nil })
 	var size int

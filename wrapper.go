@@ -107,9 +107,10 @@ type Wrapper struct {
 	pool      pool // batches for inbound packets
 	fragments *fragqueue.Queue
 
-	flows    *accounting.Flows
-	drops    accounting.DropCounters // outbound, outside of batches
-	activity accounting.Activity
+	flows      *accounting.Flows
+	snapshotMu sync.Mutex              // held during Flows
+	drops      accounting.DropCounters // outbound, outside of batches
+	activity   accounting.Activity
 
 	mistakes mistakes
 

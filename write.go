@@ -59,6 +59,7 @@ func (b *batch) inbound(buf []byte, offset int) {
 	pkt := buf[min(offset, len(buf)):]
 	size := b.cache.Lookup(pkt)
 	if size > 0 && b.cache.Unseen {
+		b.observeCached(pkt[:size])
 		b.send(buf, offset, size, b.call.CountCached(&b.cache.ID, size))
 		return
 	}
@@ -84,6 +85,7 @@ func (b *batch) inbound(buf []byte, offset int) {
 // it where its verdict says: to the device, or nowhere and perhaps a reply to
 // the peer.
 func (b *batch) dispatch(v filter.Verdict, buf []byte, offset int) {
+	b.observe(v)
 	switch size := len(b.Packet.Buffer()); v.Response {
 	case filter.Accept:
 		run := b.count(size)

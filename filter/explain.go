@@ -22,9 +22,12 @@ const (
 	StageShields              // shields are up
 	StageRules                // a rule allows it, or none does
 	StageOut                  // the packet goes out, which needs no rule
+	// Of single packets only, which Explain does not judge:
+	StageFragment // a fragment that is wrong, or whose first is not known or was dropped
+	StageWrapper  // around the filter: no filter, a hook, a queue, the device
 )
 
-var stageNames = [...]string{"form", "address", "local", "flow", "shields", "rules", "out"}
+var stageNames = [...]string{"form", "address", "local", "flow", "shields", "rules", "out", "fragment", "wrapper"}
 
 // String returns the stage's name, such as "rules".
 func (s Stage) String() string {

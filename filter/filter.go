@@ -3,6 +3,7 @@ package filter
 import (
 	"fmt"
 	"net/netip"
+	"sync/atomic"
 
 	"tstun/internal/clock"
 	"tstun/internal/lpm"
@@ -15,8 +16,9 @@ import (
 // for the short locks of its State. Its rules never change: make a new one,
 // with the State of the old.
 type Filter struct {
-	state *State
-	gen   uint32 // its number among the filters of state
+	state  *State
+	serial uint32 // its number among all filters
+	gen    uint32 // its number among the filters of state
 	// keepFrom is, with keep, the number of the first filter whose verdicts f
 	// keeps. A flow that a filter between has cut stays cut.
 	keepFrom uint32
@@ -50,6 +52,7 @@ func New(c Config) (*Filter, error) {
 		return nil, err
 	}
 	f := &Filter{
+		serial:    serials.Add(1),
 		state:     c.State,
 		rules:     rules,
 		index:     newIndex(rules),
@@ -114,6 +117,13 @@ func everywhere() []netip.Prefix {
 
 // State returns the state of f, for the Config of its successor.
 func (f *Filter) State() *State { return f.state }
+
+// serials numbers the filters of the process.
+var serials atomic.Uint32
+
+// Serial returns the number of f, which is greater than that of each Filter that was
+// made before it in this process. The first is 1.
+func (f *Filter) Serial() uint32 { return f.serial }
 
 // HasLocal reports whether Config.Local named any address. Without one, no
 // inbound packet but permitted multicast passes f.

@@ -151,3 +151,28 @@ func flowBetween(proto ipproto.Proto, host, peer netip.AddrPort, querier uint16)
 	}
 	return flow.MakeKey(proto, netip.AddrPortFrom(host.Addr(), 0), netip.AddrPortFrom(peer.Addr(), 0))
 }
+
+// SetQuery makes id, of an ICMP query or a reply to one, that of the query's flow, which
+// has the identifier in place of the host's port. It leaves the ID of other packets.
+// in says that p is inbound.
+func SetQuery(id *flow.ID, p *packet.Parsed, in bool) {
+	q, ok := p.Query()
+	if !ok || id.IsZero() {
+		return
+	}
+	querier := uint16(hostQueries)
+	if in != q.Reply {
+		querier = peerQueries
+	}
+	k := id.Key()
+	*id = queryKey(p.IPProto, k.Host().Addr(), k.Peer().Addr(), q, querier).ID()
+}
+
+// WithoutQuery returns k as flow.In and flow.Out make it: without the identifier of an
+// ICMP query.
+func WithoutQuery(k flow.Key) flow.Key {
+	if !k.Proto().IsICMP() {
+		return k
+	}
+	return flow.MakeKey(k.Proto(), netip.AddrPortFrom(k.Host().Addr(), 0), netip.AddrPortFrom(k.Peer().Addr(), 0))
+}

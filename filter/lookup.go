@@ -162,7 +162,7 @@ func (f *Filter) extendRevoked(e *flow.Entry[conn], now int64) {
 // updates or revokes the flow, and reports whether the rules allow it. They are
 // read while the flow is not locked.
 func (f *Filter) rejudge(id *flow.ID, s segment, now int64) bool {
-	allowed := f.allows(id.Key())
+	allowed, admitted := f.allows(id.Key()), false
 	f.state.flows.UpdateID(id, now, func(e *flow.Entry[conn]) flow.Action {
 		c := &e.Value
 		if !c.subjectToRules() {
@@ -172,6 +172,7 @@ func (f *Filter) rejudge(id *flow.ID, s segment, now int64) bool {
 		if allowed {
 			c.traits &^= revoked
 			f.update(e, s, now)
+			admitted = true
 		} else {
 			c.traits |= revoked
 			f.extendRevoked(e, now)
@@ -179,5 +180,8 @@ func (f *Filter) rejudge(id *flow.ID, s segment, now int64) bool {
 		setEvictionPriority(e)
 		return flow.Touch | flow.Changed
 	})
+	if admitted {
+		f.readmit(id)
+	}
 	return allowed
 }

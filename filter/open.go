@@ -16,7 +16,8 @@ func (f *Filter) open(id *flow.ID, s segment, t traits, peer flow.PeerID, now in
 	if t&(peerInitiated|pickedUp) != 0 {
 		c.Peer = peer
 	}
-	f.state.flows.UpsertID(id, c, now, func(e *flow.Entry[conn], fresh bool) flow.Action {
+	begins := true
+	open := f.state.flows.UpsertID(id, c, now, func(e *flow.Entry[conn], fresh bool) flow.Action {
 		switch {
 		case fresh:
 			e.Expires = now
@@ -26,12 +27,16 @@ func (f *Filter) open(id *flow.ID, s segment, t traits, peer flow.PeerID, now in
 			if s.fromPeer && s.isSYN() {
 				e.Value.traits |= peerSYN
 			}
+			begins = false
 			return flow.Leave | flow.Changed
 		default:
 			f.reopen(e, s, t, now)
 		}
 		return flow.Touch | flow.Changed
 	})
+	if open && begins {
+		f.note(id, peer, t, now)
+	}
 }
 
 // replaces reports whether a flow with traits t that s starts takes the place of

@@ -128,6 +128,29 @@ func Reasons() []Reason {
 // IsFilters reports whether a Filter raises the reason, and not the Wrapper.
 func (r Reason) IsFilters() bool { return r > ReasonNone && r <= ReasonRevoked }
 
+// Stage returns the step that drops packets for r.
+func (r Reason) Stage() Stage {
+	switch {
+	case r > ReasonRevoked:
+		return StageWrapper
+	case r >= ReasonFragmentTiny && r <= ReasonFragmentDenied:
+		return StageFragment
+	case r >= ReasonMulticast && r <= ReasonMartian:
+		return StageAddress
+	}
+	switch r {
+	case ReasonNotLocal:
+		return StageLocal
+	case ReasonNoRule:
+		return StageRules
+	case ReasonShieldsUp:
+		return StageShields
+	case ReasonJailed, ReasonNoFlow, ReasonRevoked:
+		return StageFlow
+	}
+	return StageForm
+}
+
 // String returns the reason's name in kebab-case, such as "no-rule".
 func (r Reason) String() string {
 	if r >= numReasons {

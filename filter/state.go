@@ -16,10 +16,12 @@ type State struct {
 	// filters numbers the filters that share the state; a flow carries the
 	// number of the one that judged it last.
 	filters   atomic.Uint32
-	latest    atomic.Pointer[Filter] // the newest of these
-	active    atomic.Pointer[Filter] // the one that judged last
-	history   ruleHistory            // the rules of the others
-	startedAt atomic.Int64           // when a packet was first judged; 0: none was
+	latest    atomic.Pointer[Filter]   // the newest of these
+	active    atomic.Pointer[Filter]   // the one that judged last
+	history   ruleHistory              // the rules of the others
+	startedAt atomic.Int64             // when a packet was first judged; 0: none was
+	accounts  atomic.Pointer[Accounts] // nil: flows has no accounts
+	audit     atomic.Pointer[Filter]   // asked about new flows; nil: none is
 }
 
 // startedWithin reports whether the first packet was judged no longer than span

@@ -184,6 +184,7 @@ func (t *Table[V]) evict(s *shard[V], victim ref, now int64) bool {
 	if t.onEvict != nil {
 		t.onEvict(e)
 	}
+	s.end(victim)
 	s.remove(victim)
 	return true
 }

@@ -89,6 +89,29 @@ func (k Key) untagged() Key {
 	return k
 }
 
+// WithPorts returns k with other ports.
+func (k Key) WithPorts(host, peer uint16) Key {
+	k.rest = uint64(host)<<48 | uint64(peer)<<32 | k.rest&0xffff
+	return k
+}
+
+// Side returns a key that has nothing of k but the address of one side, that of the peer
+// or of the host, as its peer's, and the given protocol and port.
+func (k Key) Side(peer bool, proto ipproto.Proto, port uint16) Key {
+	hi, lo, family := k.hostHi, k.hostLo, k.rest>>4&0xf
+	if peer {
+		hi, lo, family = k.peerHi, k.peerLo, k.rest&0xf
+	}
+	return Key{peerHi: hi, peerLo: lo, rest: uint64(port)<<32 | uint64(proto)<<8 | family}
+}
+
+// Tag returns a few bits of k that tell most keys apart, never 0.
+func (k Key) Tag() uint16 {
+	const odd = 0x9e3779b97f4a7c15 // 2^64 by the golden ratio
+	x := (k.hostHi ^ k.peerHi ^ k.hostLo*odd ^ k.peerLo ^ k.rest*odd) * odd
+	return uint16(x>>48) | 1
+}
+
 // Proto returns the flow's protocol.
 func (k Key) Proto() ipproto.Proto { return ipproto.Proto(k.rest >> 8) }
 
@@ -101,6 +124,12 @@ func (k Key) Host() netip.AddrPort {
 func (k Key) Peer() netip.AddrPort {
 	return netip.AddrPortFrom(wordsAddr(k.peerHi, k.peerLo, uint8(k.rest&0xf)), uint16(k.rest>>32))
 }
+
+// HostPort returns the host's port.
+func (k Key) HostPort() uint16 { return uint16(k.rest >> 48) }
+
+// PeerPort returns the peer's port.
+func (k Key) PeerPort() uint16 { return uint16(k.rest >> 32) }
 
 // String returns the key in the form "tcp 100.64.0.1:443 <> 100.64.0.2:5000",
 // the host's side first.

@@ -14,9 +14,11 @@ type shard[V any] struct {
 	mu      sync.Mutex
 	changes atomic.Uint32 // see Stamp; written under mu
 	store[V]
-	hand  ref // the slot that the last sweep ended at
-	lists [lists]list
-	_     [48]byte
+	hand   ref // the slot that the last sweep ended at
+	lists  [lists]list
+	keeper *Accounts // nil: no accounts are kept
+	copied uint64    // serial of the Snapshot that has a copy
+	_      [cacheLine]byte
 }
 
 // stamp returns the Stamp of this moment for an entry that expires then.
@@ -28,6 +30,9 @@ func (s *shard[V]) stamp(expires int64) Stamp {
 func (s *shard[V]) empty() store[V] {
 	old := s.store
 	s.store = store[V]{}
+	if old.counts != nil {
+		s.keepAccounts()
+	}
 	s.changes.Add(1)
 	s.hand = none
 	s.lists = [lists]list{}

@@ -11,9 +11,11 @@ const none ref = 0
 // so most look-ups wait for memory once: with a small value, a pair is two
 // neighbouring cache lines, which are read at the same time.
 type store[V any] struct {
-	slots []Entry[V] // slots[r-1] is the slot r
-	links []link     // of the slots
-	count int
+	slots  []Entry[V]   // slots[r-1] is the slot r
+	counts []pairCounts // of pairs of slots; nil: no accounts are kept
+	links  []link       // of the slots
+	count  int
+	notes  []slotNote // of the slots; nil: no accounts are kept
 }
 
 // link holds the neighbours of an entry in its list of use.
@@ -114,6 +116,9 @@ func (s *store[V]) clear(h uint64, r ref) {
 	slot := s.at(r)
 	*slot = Entry[V]{overflow: slot.overflow}
 	s.count--
+	if s.counts != nil {
+		s.clearAccount(r)
+	}
 	for i := s.homeOf(h); i != int(r-1)&^1; i = s.after(i) {
 		if first := &s.slots[i]; first.overflow < maxOverflow {
 			first.overflow--
@@ -125,11 +130,17 @@ func (s *store[V]) clear(h uint64, r ref) {
 // the slot that its entry has now.
 func (s *store[V]) grown(pairs int) (t store[V], moved []ref) {
 	t = newStore[V](pairs)
+	if s.counts != nil {
+		t.keepAccounts()
+	}
 	moved = make([]ref, len(s.slots)+1)
 	for i := range s.slots {
 		if e := &s.slots[i]; e.live() {
 			key := e.Key()
 			moved[i+1] = t.insert(hashKey.hash(&key), e)
+			if s.counts != nil {
+				t.moveAccount(moved[i+1], s, ref(i+1))
+			}
 		}
 	}
 	for i, l := range s.links {

@@ -92,6 +92,9 @@ type Table[V any] struct {
 	remember int64
 	onEvict  func(*Entry[V]) // nil: nothing is called
 
+	snapshot  atomic.Pointer[Snapshot[V]] // the one that began and is not collected; nil: none
+	snapshots atomic.Uint64
+
 	evicted, expired, refused atomic.Uint64
 }
 
@@ -211,6 +214,7 @@ func (t *Table[V]) UpdateID(id *ID, now int64, f func(*Entry[V]) Action) (Stamp,
 	// out of order gets to the memory that the next look-up will wait for.
 	s := t.shardOf(id)
 	s.mu.Lock()
+	s.fetchCounts(id.hash)
 	r := s.find(id.hash, &id.key)
 	if r == none {
 		s.mu.Unlock()
@@ -249,6 +253,7 @@ func (t *Table[V]) UpsertID(id *ID, c Claim, now int64, f func(e *Entry[V], fres
 	s, h, k := t.shardOf(id), id.hash, &id.key
 	s.mu.Lock()
 	defer s.mu.Unlock()
+	s.copyFor(t.snapshot.Load())
 	r := t.findLive(s, h, k, now)
 	if r != none {
 		t.apply(s, r, now, f(s.at(r), false))
@@ -279,6 +284,7 @@ func (t *Table[V]) Delete(k Key) bool {
 	if r == none {
 		return false
 	}
+	s.end(r)
 	t.remove(s, r)
 	return true
 }
@@ -327,6 +333,7 @@ func (t *Table[V]) apply(s *shard[V], r ref, now int64, a Action) {
 		}
 	}
 	if a&^Changed == Remove {
+		s.end(r)
 		t.remove(s, r)
 	} else if e.changesList(a, now) {
 		s.unlink(r)
@@ -355,6 +362,7 @@ func (t *Table[V]) expire(s *shard[V], r ref, now int64) {
 	if e.share != noShare {
 		t.losses.record(e.Key(), min(e.Expires, now))
 	}
+	s.end(r)
 	t.remove(s, r)
 }
 

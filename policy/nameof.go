@@ -87,3 +87,20 @@ func (n Names) Of(a netip.Addr) (name string, ok bool) {
 	}
 	return "", false
 }
+
+// Hosts returns the names of hosts by each single address that they have. Of
+// several hosts with one address it is the first in the alphabet.
+func (p *Policy) Hosts() map[netip.Addr]string {
+	hosts := make(map[netip.Addr]string)
+	if p.names == nil {
+		return hosts
+	}
+	for _, name := range slices.Sorted(maps.Keys(p.names.prefixes)) {
+		for _, prefix := range p.names.prefixes[name] {
+			if _, known := hosts[prefix.Addr()]; !known && prefix.IsSingleIP() && !p.groups[name] {
+				hosts[prefix.Addr()] = name
+			}
+		}
+	}
+	return hosts
+}

@@ -19,11 +19,13 @@ type Call struct {
 	runs    []Run
 	cached  int // index in runs of the flow of the verdict cache, or NoRun
 	byFlows bool
+	refused []refusedRun
 }
 
 // Begin forgets the call before. byFlows says whether flows are counted.
 func (c *Call) Begin(byFlows bool) {
 	c.Passed, c.runs, c.cached, c.byFlows = Traffic{}, c.runs[:0], NoRun, byFlows
+	c.refused = c.refused[:0]
 }
 
 // Count counts a packet of size bytes that passed, and returns the index of its
@@ -77,4 +79,17 @@ func (c *Call) Cached() Traffic {
 		return Traffic{}
 	}
 	return c.runs[c.cached].Traffic
+}
+
+// enterFlows enters what the call has carried and refused, but for what it carried of
+// the verdict cache's flow, which Local has.
+func (c *Call) enterFlows(t *Target) {
+	for i := range c.runs {
+		if i != c.cached {
+			t.add(&c.runs[i])
+		}
+	}
+	for i := range c.refused {
+		t.refuse(&c.refused[i])
+	}
 }

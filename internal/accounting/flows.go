@@ -2,97 +2,202 @@ package accounting
 
 import (
 	"sync"
+	"sync/atomic"
+	"time"
 
 	"tstun/filter"
 	"tstun/flow"
 	"tstun/netlogtype"
 )
 
-// maxFlows is how many flows are counted apart between two extracts: about
-// 20 MB. Further ones are summed up.
+// maxFlows is how many flows are counted apart of which the filter keeps no state, and
+// how many that ended between two extracts: about 20 MB each. Further ones are summed
+// up.
 const maxFlows = 100_000
 
-// Flows counts what each flow carries, exactly and under concurrency: each run
-// is added to one entry under its lock, and Take takes entries out whole.
+// looseIdle is how long a flow of which the filter keeps no state is one, without
+// packets.
+const looseIdle = 2 * time.Minute
+
+// Flows counts what each flow carries, exactly and under concurrency. The count is in
+// the flow's entry in the filter's state, where the filter has just looked it up; Flows
+// itself has the flows that no state has, and, for Take, what ended ones carried.
 type Flows struct {
-	table     *flow.Table[netlogtype.Counts]
+	accounts  filter.Accounts
+	loose     *flow.Table[struct{}]          // flows of which the state has no entry
+	ended     *flow.Table[netlogtype.Counts] // of ended flows, what Take has not returned
+	refused   *flow.Table[sourceRefusals]    // by sourceKey
 	datagrams datagrams
 
+	taking atomic.Bool // somebody calls Take
+
 	restMu sync.Mutex        // guards the below
-	rest   netlogtype.Counts // of flows that table had, or has, no room for
+	rest   netlogtype.Counts // of flows that ended had, or has, no room for
 }
 
 // NewFlows returns Flows that have counted nothing.
 func NewFlows() *Flows {
 	f := &Flows{
-		table:     flow.New[netlogtype.Counts](flow.Config{Limit: maxFlows, Refuse: true}),
+		refused:   flow.New[sourceRefusals](flow.Config{Limit: maxSources}),
+		loose:     flow.New[struct{}](flow.Config{Limit: maxFlows, Refuse: true}),
+		ended:     flow.New[netlogtype.Counts](flow.Config{Limit: maxFlows, Refuse: true}),
 		datagrams: newDatagrams(),
 	}
-	f.table.OnEvict(func(e *flow.Entry[netlogtype.Counts]) {
-		f.restMu.Lock()
-		f.rest = f.rest.Add(e.Value)
-		f.restMu.Unlock()
-	})
+	f.accounts = filter.Accounts{Ended: f.end, Adopt: f.adopt}
+	f.loose.KeepAccounts(&flow.Accounts{Ended: func(e flow.Ended) {
+		f.end(e.Key, e.Account, e.Untaken)
+	}})
+	f.ended.OnEvict(func(e *flow.Entry[netlogtype.Counts]) { f.addRest(e.Value) })
 	return f
 }
 
-// AddCall adds what a call has carried to the counts of its flows, but for the
-// flow of the verdict cache, which Local has. peers, which must not be nil, say
-// whose a flow is.
-func (f *Flows) AddCall(c *Call, way Direction, now int64, peers filter.Peers) {
-	for i := range c.runs {
-		if i != c.cached {
-			f.Add(&c.runs[i], way, now, peers)
+// Attach makes the accounts of the state those of f, and reports whether they are: they
+// are not if another Flows has it. s may be nil.
+func (f *Flows) Attach(s *filter.State) bool { return s != nil && s.KeepAccounts(&f.accounts) }
+
+// Detach ends Attach. Flows that go on under another state are counted on.
+func (f *Flows) Detach(s *filter.State, now int64) {
+	if s == nil {
+		return
+	}
+	s.DropAccounts(&f.accounts, func(k flow.Key, a flow.Account, untaken flow.Counts) {
+		id := k.ID()
+		if !f.loose.PutAccount(&id, flow.Claim{Peer: a.Note.Peer}, &a, untaken, now+int64(looseIdle), now) {
+			f.end(k, a, untaken)
 		}
+	})
+}
+
+// adopt gives the account of a flow to the state, which opens it.
+func (f *Flows) adopt(id flow.ID) (a flow.Account, untaken flow.Counts, ok bool) {
+	if f.loose.Len() == 0 {
+		return a, untaken, false
+	}
+	return f.loose.TakeAccount(&id)
+}
+
+// end keeps for Take what it has not returned of a flow that ends.
+func (f *Flows) end(k flow.Key, a flow.Account, untaken flow.Counts) {
+	if !f.taking.Load() || untaken == (flow.Counts{}) {
+		return
+	}
+	id := filter.WithoutQuery(k).ID()
+	counts := netlogtype.Counts(untaken)
+	if !f.ended.UpsertID(&id, flow.Claim{Peer: a.Note.Peer}, a.Last, func(e *flow.Entry[netlogtype.Counts], _ bool) flow.Action {
+		e.Value = e.Value.Add(counts)
+		return flow.Leave
+	}) {
+		f.addRest(counts)
 	}
 }
 
-// Add adds a run to the counts of its flow. A peer that makes up flows fills its
-// own share of the table.
-func (f *Flows) Add(r *Run, way Direction, now int64, peers filter.Peers) {
-	if r.Packets == 0 {
-		return
-	}
-	if !r.ID.IsZero() {
-		if _, known := f.table.UpdateID(&r.ID, now, func(e *flow.Entry[netlogtype.Counts]) flow.Action {
-			r.addTo(&e.Value, way)
-			return flow.Leave
-		}); known || f.insert(r, way, now, peers) {
-			return
-		}
-	}
+func (f *Flows) addRest(c netlogtype.Counts) {
 	f.restMu.Lock()
-	r.addTo(&f.rest, way)
+	f.rest = f.rest.Add(c)
 	f.restMu.Unlock()
 }
 
-// insert adds the run to a new flow, if there is room.
-func (f *Flows) insert(r *Run, way Direction, now int64, peers filter.Peers) bool {
-	k := r.ID.Key()
-	c := flow.Claim{Peer: peers.PeerOf(k.Peer().Addr())}
-	return f.table.UpsertID(&r.ID, c, now, func(e *flow.Entry[netlogtype.Counts], _ bool) flow.Action {
-		r.addTo(&e.Value, way)
-		return flow.Leave
-	})
+// Target is where a call's packets are entered.
+type Target struct {
+	Flows *Flows // nil: flows are not counted
+	Way   Direction
+	Now   int64
+	State *filter.State // with accounts of Flows; nil: none
+	Peers filter.Peers  // not nil
+	// Policy is the Serial of the filter; 0: there is none.
+	Policy uint32
 }
 
-func (r *Run) addTo(c *netlogtype.Counts, way Direction) {
-	if way == In {
-		c.RxPackets += r.Packets
-		c.RxBytes += r.Bytes
+// add adds a run to the counts of its flow. A peer that makes up flows fills its own
+// share.
+func (t *Target) add(r *Run) {
+	switch {
+	case r.Packets == 0:
+	case r.ID.IsZero():
+		t.Flows.addToRest(r, t.Way)
+	case t.State != nil && t.State.Add(&r.ID, t.Way == In, r.Packets, r.Bytes, t.Now):
+	case !t.Flows.addLoose(r, t.Way, t.Now, t.Peers):
+		t.Flows.addToRest(r, t.Way)
+	}
+}
+
+// addLoose adds the run to a flow of which the state has no entry, if there is room.
+func (f *Flows) addLoose(r *Run, way Direction, now int64, peers filter.Peers) bool {
+	refresh := func(e *flow.Entry[struct{}], _ bool) flow.Action {
+		e.Expires = now + int64(looseIdle)
+		return flow.Touch
+	}
+	if _, known := f.loose.UpdateID(&r.ID, now, func(e *flow.Entry[struct{}]) flow.Action { return refresh(e, false) }); !known {
+		k := r.ID.Key()
+		peer := peers.PeerOf(k.Peer().Addr())
+		if !f.loose.UpsertID(&r.ID, flow.Claim{Peer: peer}, now, refresh) {
+			return false
+		}
+		f.loose.NoteID(&r.ID, flow.Note{Peer: peer}, now)
+	}
+	return f.loose.AddID(&r.ID, way == In, r.Packets, r.Bytes, now)
+}
+
+func (f *Flows) addToRest(r *Run, way Direction) {
+	if !f.taking.Load() {
 		return
 	}
-	c.TxPackets += r.Packets
-	c.TxBytes += r.Bytes
+	var c netlogtype.Counts
+	if way == In {
+		c.RxPackets, c.RxBytes = r.Packets, r.Bytes
+	} else {
+		c.TxPackets, c.TxBytes = r.Packets, r.Bytes
+	}
+	f.addRest(c)
 }
 
-// Take returns what was counted since the last call, and forgets it.
-func (f *Flows) Take() map[netlogtype.Connection]netlogtype.Counts {
-	m := make(map[netlogtype.Connection]netlogtype.Counts)
-	f.table.Drain(func(k flow.Key, c netlogtype.Counts) {
-		conn := netlogtype.Connection{Proto: k.Proto(), Src: k.Host(), Dst: k.Peer()}
-		m[conn] = m[conn].Add(c)
+// SetTaking says whether Take is going to be called. What was counted before is not
+// among what it returns.
+func (f *Flows) SetTaking(taking bool, s *filter.State) {
+	if f.taking.Load() == taking {
+		return
+	}
+	if taking {
+		f.take(s, func(flow.Key, flow.Counts) {})
+		f.taking.Store(true)
+		return
+	}
+	f.take(s, func(k flow.Key, c flow.Counts) {
+		f.end(k, flow.Account{}, c)
 	})
+	f.taking.Store(false)
+}
+
+func (f *Flows) take(s *filter.State, add func(flow.Key, flow.Counts)) {
+	if s != nil {
+		s.TakeCounts(add)
+	}
+	f.loose.Take(add)
+}
+
+// Take returns what was counted since the last call. s is the state of the filter in
+// force, with accounts of f, or nil.
+func (f *Flows) Take(s *filter.State) map[netlogtype.Connection]netlogtype.Counts {
+	size := f.loose.Len() + f.ended.Len()
+	if s != nil {
+		size += s.Stats().Flows.Entries
+	}
+	m := make(map[netlogtype.Connection]netlogtype.Counts, size)
+	merge := func(k flow.Key, c netlogtype.Counts) {
+		conn := ConnectionOf(k)
+		m[conn] = m[conn].Add(c)
+	}
+	if s != nil {
+		s.TakeCounts(func(k flow.Key, c flow.Counts) {
+			if k.Proto().IsICMP() { // several queries may be of one connection
+				merge(k, netlogtype.Counts(c))
+				return
+			}
+			m[ConnectionOf(k)] = netlogtype.Counts(c)
+		})
+	}
+	f.loose.Take(func(k flow.Key, c flow.Counts) { merge(k, netlogtype.Counts(c)) })
+	f.ended.Drain(merge)
 	f.restMu.Lock()
 	rest := f.rest
 	f.rest = netlogtype.Counts{}
@@ -101,4 +206,11 @@ func (f *Flows) Take() map[netlogtype.Connection]netlogtype.Counts {
 		m[netlogtype.Connection{}] = rest
 	}
 	return m
+}
+
+// ConnectionOf returns the connection of a flow. The identifier of an ICMP query is not
+// in it.
+func ConnectionOf(k flow.Key) netlogtype.Connection {
+	k = filter.WithoutQuery(k)
+	return netlogtype.Connection{Proto: k.Proto(), Src: k.Host(), Dst: k.Peer()}
 }

@@ -17,54 +17,65 @@ type Local struct {
 	// not know of yet: a flow whose packets come one by one is looked up there
 	// when the cache goes over to another flow, or when somebody asks.
 	cached Run
+	into   Target // where cached belongs, as of its last packet
 }
 
-// Enter adds what a call has counted and clears c.Drops.
-func (l *Local) Enter(c *Call) {
+// Enter adds what a call has counted, also to the flows of t, and clears c.Drops.
+func (l *Local) Enter(c *Call, t *Target) {
 	cached := c.Cached()
 	l.mu.Lock()
 	l.passed.AddAll(c.Passed)
-	l.cached.AddAll(cached)
+	if cached.Packets != 0 {
+		l.cached.AddAll(cached)
+		l.into = *t
+	}
 	if c.Drops.which != 0 {
 		l.dropped.AddAll(&c.Drops)
 		c.Drops.reset()
 	}
+	if t.Flows != nil {
+		c.enterFlows(t)
+	}
 	l.mu.Unlock()
 }
 
-// Follow makes id the flow of the verdict cache and returns what the one before
-// has carried.
-func (l *Local) Follow(id *flow.ID) Run {
+// Follow makes id the flow of the verdict cache, and enters what the one before has
+// carried.
+func (l *Local) Follow(id *flow.ID) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	if l.cached.ID.Equal(id) {
-		return Run{}
+	if !l.cached.ID.Equal(id) {
+		l.enterCached()
+		l.cached.ID = *id
 	}
-	r := l.cached
-	l.cached = Run{ID: *id}
-	return r
 }
 
-// Take returns what the flow of the verdict cache has carried, for Flows.
-func (l *Local) Take() Run {
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	r := l.cached
-	l.cached.Traffic = Traffic{}
-	return r
+// enterCached enters what the flow of the verdict cache has carried. l is locked.
+func (l *Local) enterCached() {
+	if l.cached.Packets != 0 {
+		l.into.add(&l.cached)
+		l.cached.Traffic, l.into = Traffic{}, Target{}
+	}
 }
 
-// Sum adds up all locals at one moment.
-func Sum(locals []*Local) (passed Traffic, dropped Drops) {
+// Stop calls f while nothing is entered into any of the locals, and all that was
+// counted is.
+func Stop(locals []*Local, f func()) {
 	for _, l := range locals {
 		l.mu.Lock()
+		l.enterCached()
 	}
+	f()
+	for _, l := range locals {
+		l.mu.Unlock()
+	}
+}
+
+// Sum adds up all locals, which are stopped.
+func Sum(locals []*Local) (passed Traffic, dropped Drops) {
 	for _, l := range locals {
 		passed.AddAll(l.passed)
 		dropped.AddAll(&l.dropped)
-	}
-	for _, l := range locals {
-		l.mu.Unlock()
 	}
 	return passed, dropped
 }

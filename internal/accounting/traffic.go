@@ -5,6 +5,8 @@
 // once, at its end: into its Local and, by flow, into Flows.
 package accounting
 
+import "tstun/filter"
+
 // Traffic is a number of packets and the sum of their lengths.
 type Traffic struct {
 	Packets, Bytes uint64
@@ -29,10 +31,10 @@ func (t *Traffic) Sub(size int) {
 }
 
 // Direction says which way packets go.
-type Direction bool
+type Direction = filter.Direction
 
 // The two directions: from the host to peers, and from peers to the host.
 const (
-	Out Direction = false
-	In  Direction = true
+	Out = filter.Outbound
+	In  = filter.Inbound
 )

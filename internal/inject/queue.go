@@ -2,6 +2,7 @@ package inject
 
 import (
 	"errors"
+	"slices"
 	"sync"
 
 	"gvisor.dev/gvisor/pkg/tcpip/stack"
@@ -36,6 +37,14 @@ type Packet struct {
 	Peer flow.PeerID
 }
 
+// Bytes returns the packet's bytes: Data, or a copy.
+func (p Packet) Bytes() []byte {
+	if p.Buffer == nil {
+		return p.Data
+	}
+	return slices.Concat(p.Buffer.AsSlices()...)
+}
+
 // Release drops the reference to the PacketBuffer.
 func (p Packet) Release() {
 	if p.Buffer != nil {
@@ -61,12 +70,11 @@ type Queue struct {
 // NewQueue returns an empty queue that calls wake after each packet.
 func NewQueue(wake func()) *Queue { return &Queue{wake: wake} }
 
-// Push takes ownership of p, also on an error: ErrClosed, or ErrFull. Replies
-// fill at most half of the queue, and those to one peer at most as much of that
-// half as is free for others.
+// Push takes ownership of p, unless there is an error: ErrClosed, or ErrFull.
+// Replies fill at most half of the queue, and those to one peer at most as much
+// of that half as is free for others.
 func (q *Queue) Push(p Packet) error {
 	if err := q.push(p); err != nil {
-		p.Release()
 		return err
 	}
 	q.wake()

@@ -18,6 +18,9 @@ type Config struct {
 	Disco    *key.DiscoPublic      // own key; nil: none
 	Activity map[netip.Addr]func() // called for packets to the address
 	Reject   Reject
+	MSS      MSS // bound for all peers
+	// KeepUntranslated keeps packets as they were before NAT, in Frame.
+	KeepUntranslated bool
 }
 
 // Hook judges one packet: on Accept the packet goes on, on Handled the hook has

@@ -19,6 +19,7 @@ type Peer struct {
 	ID     flow.PeerID
 	NAT    []NAT
 	Jailed bool
+	MSS    MSS // bound for connections with the peer
 }
 
 // flags returns what the filter has to know of p, or 0 for nil.

@@ -20,6 +20,10 @@ type Frame struct {
 	Stamp flow.Stamp // while it holds, the filter would repeat its verdict
 	Reply Reply      // to be sent back for Packet
 	Waits bool       // for the first fragment of its datagram: Inbound has not judged it
+
+	// Untranslated is Packet's bytes before NAT, if Config.KeepUntranslated and
+	// its peer has NAT, or else empty. The memory is the Frame's.
+	Untranslated []byte
 }
 
 // A packet that the verdict cache knows does not come here, as long as no stage
@@ -51,6 +55,7 @@ func drop(r filter.Reason) filter.Verdict { return filter.Verdict{Response: filt
 // Outbound judges the packet from the host and takes it to WireGuard.
 func (f *Frame) Outbound() filter.Verdict {
 	p, hooks := &f.Packet, f.Config.Hooks
+	f.Untranslated = f.Untranslated[:0]
 	if p.IPVersion == 0 {
 		return drop(filter.ReasonMalformed)
 	}
@@ -95,6 +100,7 @@ func (f *Frame) mainOut() filter.Verdict {
 // affair.
 func (f *Frame) InjectedOut() {
 	f.ID.SetOut(&f.Packet)
+	f.Untranslated = f.Untranslated[:0]
 	if f.Packet.IPVersion == 0 {
 		return
 	}
@@ -109,9 +115,21 @@ func (f *Frame) recordAndTranslate() {
 	if m := f.Config.Filter; m != nil && !f.Cached {
 		f.Stamp = m.RecordRun(&f.Packet, &f.ID, f.Now, peer.flags(), f.Config.Peers.forFilter())
 	}
+	if f.Packet.IsTCPHandshake() {
+		f.clampMSS(peer)
+	}
 	if peer.translates() {
 		f.Stamp = flow.Stamp{} // each packet has to be translated
+		f.keepUntranslated()
 		peer.sourceNAT(&f.Packet)
+	}
+}
+
+// keepUntranslated keeps the packet, which is about to be translated, if that is
+// asked for.
+func (f *Frame) keepUntranslated() {
+	if f.Config.KeepUntranslated {
+		f.Untranslated = append(f.Untranslated, f.Packet.Buffer()...)
 	}
 }
 
@@ -120,17 +138,21 @@ func (f *Frame) recordAndTranslate() {
 // on with it.
 func (f *Frame) Inbound() filter.Verdict {
 	p, hooks := &f.Packet, f.Config.Hooks
-	f.Reply, f.Stamp, f.Waits = NoReply, flow.Stamp{}, false
+	f.Reply, f.Stamp, f.Waits, f.Untranslated = NoReply, flow.Stamp{}, false, f.Untranslated[:0]
 	if p.IPVersion == 0 {
 		return drop(filter.ReasonMalformed)
 	}
 	// Before all that looks at addresses: held fragments are found by the
 	// translated ones.
 	peer := f.Config.Peers.find(p.Src.Addr())
-	if peer != nil && p.Src.Addr() != p.Dst.Addr() { // which the filter is to see
+	if peer.translates() && p.Src.Addr() != p.Dst.Addr() { // which the filter is to see
+		f.keepUntranslated()
 		peer.destinationNAT(p)
 	}
 	f.ID.SetIn(p)
+	if p.IsTCPHandshake() {
+		f.clampMSS(peer)
+	}
 	if p.Proto() == ipproto.TSMP {
 		if v := f.control(); v.Response != filter.Accept {
 			return v
@@ -185,8 +207,12 @@ func (f *Frame) resume() {
 }
 
 // InjectedIn takes a packet that the program sends in a peer's place to the
-// host. Bytes that are no IP packet pass too.
-func (f *Frame) InjectedIn() { f.ID.SetIn(&f.Packet) }
+// host. Bytes that are no IP packet pass too. Its MSS is not clamped: it has not
+// come through the tunnel.
+func (f *Frame) InjectedIn() {
+	f.ID.SetIn(&f.Packet)
+	f.Untranslated = f.Untranslated[:0]
+}
 
 // admit takes an inbound packet through the main filter and what follows it.
 func (f *Frame) admit(peer *Peer) filter.Verdict {

@@ -1,0 +1,236 @@
+package filter
+
+import (
+	"strconv"
+
+	"tstun/flow"
+)
+
+// Initiator says which side of a flow began it.
+type Initiator uint8
+
+const (
+	// InitiatorUnknown: the flow was picked up, as after a restart.
+	InitiatorUnknown Initiator = iota
+	InitiatorHost
+	InitiatorPeer
+)
+
+var initiatorNames = [...]string{"unknown", "host", "peer"}
+
+// String returns the initiator's name, such as "peer".
+func (i Initiator) String() string { return nameOf(initiatorNames[:], "initiator-", uint8(i)) }
+
+// MarshalText returns String's form.
+func (i Initiator) MarshalText() ([]byte, error) { return []byte(i.String()), nil }
+
+// Phase is how far a flow has come.
+type Phase uint8
+
+// Phases. Those from PhaseHostClosed on are TCP's.
+const (
+	// PhaseUntracked: the filter keeps no state of the flow.
+	PhaseUntracked Phase = iota
+	// PhaseNew: only the initiator has sent.
+	PhaseNew
+	// PhaseReplied: the other side has replied.
+	PhaseReplied
+	// PhaseEstablished: the initiator has sent again after the reply.
+	PhaseEstablished
+	// PhaseHostClosed: the host has sent FIN.
+	PhaseHostClosed
+	// PhasePeerClosed: the peer has sent FIN.
+	PhasePeerClosed
+	// PhaseClosed: both sides have sent FIN.
+	PhaseClosed
+	// PhaseReset: one side has sent RST, or the peer has sent SYN after the end,
+	// and the host has not gone on since.
+	PhaseReset
+)
+
+var phaseNames = [...]string{"untracked", "new", "replied", "established", "host-closed", "peer-closed", "closed", "reset"}
+
+// String returns the phase's name, such as "established".
+func (p Phase) String() string { return nameOf(phaseNames[:], "phase-", uint8(p)) }
+
+// MarshalText returns String's form.
+func (p Phase) MarshalText() ([]byte, error) { return []byte(p.String()), nil }
+
+func nameOf(names []string, prefix string, n uint8) string {
+	if int(n) >= len(names) {
+		return prefix + strconv.Itoa(int(n))
+	}
+	return names[n]
+}
+
+// Flow is what a State holds of a flow, with its account.
+type Flow struct {
+	Key       flow.Key
+	Initiator Initiator
+	Phase     Phase
+	// Exempt: the flag Exempt let the flow in, and no rule.
+	Exempt bool
+	// Revoked: the rules in force do not allow the flow any longer.
+	Revoked bool
+	Expires int64 // when it is forgotten if no packet comes, as Now tells
+	flow.Account
+	// Audit is what the audit filter said of the flow as it began: accept, or
+	// the drop and its reason. The zero Verdict: it was not asked.
+	Audit Verdict
+}
+
+// flowOf returns the record of a flow.
+func flowOf(k flow.Key, c *conn, expires int64, a flow.Account) Flow {
+	f := Flow{
+		Key: k, Initiator: InitiatorHost, Phase: PhaseNew + Phase(c.phase),
+		Exempt: c.has(exempt), Revoked: c.has(revoked), Expires: expires, Account: a, Audit: AuditVerdict(a.Note.Audit),
+	}
+	switch {
+	case c.has(pickedUp):
+		f.Initiator = InitiatorUnknown
+	case c.has(peerInitiated):
+		f.Initiator = InitiatorPeer
+	}
+	return f
+}
+
+// Accounts is who keeps the accounts of a State's flows, of which there is one at a
+// time. Its functions must be short and must not use the State.
+type Accounts struct {
+	// Ended is told of each flow that ends: its account, and what TakeCounts has
+	// not returned of that.
+	Ended func(k flow.Key, a flow.Account, untaken flow.Counts)
+	// Adopt returns the account of a flow that begins, if it was counted before, and
+	// what TakeCounts would have to return of it.
+	Adopt func(flow.ID) (a flow.Account, untaken flow.Counts, ok bool)
+}
+
+// KeepAccounts makes s keep an account of each flow that it opens from now on, and
+// reports whether it does: it does not while it keeps another's.
+func (s *State) KeepAccounts(a *Accounts) bool {
+	if !s.accounts.CompareAndSwap(nil, a) {
+		return s.accounts.Load() == a
+	}
+	s.flows.KeepAccounts(&flow.Accounts{
+		Ended: func(e flow.Ended) { a.Ended(e.Key, e.Account, e.Untaken) },
+		Adopt: a.Adopt,
+	})
+	return true
+}
+
+// DropAccounts ends KeepAccounts, if it was for a, and calls f with each flow, without a
+// lock.
+func (s *State) DropAccounts(a *Accounts, f func(k flow.Key, a flow.Account, untaken flow.Counts)) {
+	if s.accounts.Load() != a {
+		return
+	}
+	s.audit.Store(nil)
+	s.flows.DropAccounts(func(e flow.Ended) { f(e.Key, e.Account, e.Untaken) })
+	s.accounts.CompareAndSwap(a, nil)
+}
+
+// Add adds packets, of so many bytes in all, to the account of the flow id, and reports
+// whether s has one.
+func (s *State) Add(id *flow.ID, in bool, packets, bytes uint64, now int64) bool {
+	return s.flows.AddID(id, in, packets, bytes, now)
+}
+
+// TakeCounts calls f with what each flow has carried since the last call, without a
+// lock. What the function of KeepAccounts was told of is not in it.
+func (s *State) TakeCounts(f func(flow.Key, flow.Counts)) { s.flows.Take(f) }
+
+// Snapshot is the flows of a State at one moment, with what they had carried.
+type Snapshot struct {
+	begun *flow.Snapshot[conn]
+	parts [][]flow.Record[conn]
+	size  int
+}
+
+// BeginSnapshot fixes the moment: what is added later is not in the Snapshot, which
+// Collect completes. One goroutine at a time may use it.
+func (s *State) BeginSnapshot() *Snapshot { return &Snapshot{begun: s.flows.Begin()} }
+
+// Collect completes the snapshot. It takes about 40 ns for each flow.
+func (s *Snapshot) Collect() {
+	s.parts = s.begun.Collect()
+	for _, part := range s.parts {
+		s.size += len(part)
+	}
+}
+
+// Len returns the number of flows.
+func (s *Snapshot) Len() int { return s.size }
+
+// Sum returns what the flows have carried.
+func (s *Snapshot) Sum() flow.Counts { return flow.Sum(s.parts) }
+
+// All calls yield with each flow, in arbitrary order, until it returns false.
+func (s *Snapshot) All(yield func(Flow) bool) {
+	for _, part := range s.parts {
+		for i := range part {
+			r := &part[i]
+			if !yield(flowOf(r.Key, &r.Value, r.Expires, r.Account)) {
+				return
+			}
+		}
+	}
+}
+
+// SetAudit makes audit the filter that is asked about each new flow, besides the one in
+// force. Its answer is noted in the flow's account, if one is kept, and changes nothing
+// else. nil: none is asked.
+func (s *State) SetAudit(audit *Filter) { s.audit.Store(audit) }
+
+// note notes in the account of the flow id, which begins, that f lets it in. peer is
+// whose its other side is.
+func (f *Filter) note(id *flow.ID, peer flow.PeerID, t traits, now int64) {
+	if f.state.accounts.Load() == nil {
+		return
+	}
+	n := flow.Note{Peer: peer, Policy: f.serial}
+	if audit := f.state.audit.Load(); audit != nil {
+		n.Audit = auditCode(audit.judgeFlow(id.Key(), t&(peerInitiated|pickedUp) != 0))
+	}
+	f.state.flows.NoteID(id, n, now)
+}
+
+// AskAudit asks the audit filter about a new flow k, which comes from the peer if in is
+// true, and returns the code of its answer, for AuditVerdict.
+func (s *State) AskAudit(k flow.Key, in bool) (code uint8) {
+	audit := s.audit.Load()
+	if audit == nil {
+		return 0
+	}
+	return auditCode(audit.judgeFlow(k, in))
+}
+
+// judgeFlow returns why f would not let a new flow k pass, or ReasonNone. What the host
+// begins needs no rule.
+func (f *Filter) judgeFlow(k flow.Key, in bool) (r Reason) {
+	host, peer := k.Host(), k.Peer()
+	if in {
+		r, _ = f.judgeStateless(peer.Addr(), host.Addr(), host.Port(), k.Proto())
+	} else {
+		r, _ = f.judgeEnds(host.Addr(), peer.Addr(), k.Proto())
+	}
+	return r
+}
+
+// auditCode returns the code of an audit filter's answer: the reason plus one.
+func auditCode(r Reason) uint8 { return uint8(r) + 1 }
+
+// AuditVerdict returns the verdict that the code of an audit filter's answer means: the
+// zero Verdict if none was asked.
+func AuditVerdict(code uint8) Verdict {
+	if code == 0 {
+		return Verdict{}
+	}
+	return verdictFor(Reason(code - 1))
+}
+
+// readmit notes in the account of the flow id that f lets it go on.
+func (f *Filter) readmit(id *flow.ID) {
+	if f.state.accounts.Load() != nil {
+		f.state.flows.AdmitID(id, f.serial)
+	}
+}

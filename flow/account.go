@@ -1,0 +1,318 @@
+package flow
+
+// Counts is what a flow has carried, as the host sees it: it sent Tx and got Rx.
+type Counts struct {
+	TxPackets, TxBytes, RxPackets, RxBytes uint64
+}
+
+// Add returns the sums of c and other.
+func (c Counts) Add(other Counts) Counts {
+	return Counts{c.TxPackets + other.TxPackets, c.TxBytes + other.TxBytes, c.RxPackets + other.RxPackets, c.RxBytes + other.RxBytes}
+}
+
+// Sub returns c less other, which was counted before it.
+func (c Counts) Sub(other Counts) Counts {
+	return Counts{c.TxPackets - other.TxPackets, c.TxBytes - other.TxBytes, c.RxPackets - other.RxPackets, c.RxBytes - other.RxBytes}
+}
+
+// Note is what the caller of a Table notes of an entry when its flow begins or is
+// admitted anew.
+type Note struct {
+	Peer   PeerID // whose the other side is
+	Policy uint32 // number of the rules that let the flow in
+	Audit  uint8  // what other rules say of it; the caller's code
+}
+
+// Account is what a Table keeps of an entry beside its value, once KeepAccounts was
+// called.
+type Account struct {
+	Counts
+	First, Last int64 // when the flow was noted or first added to, and last added to
+	Note
+}
+
+// The accounts of a store are in two arrays beside its slots, which only exist if
+// accounts are kept. What changes with each packet is in pairCounts, of which a pair of
+// slots has one: a cache line, whose place is known before that of the entry.
+type pairCounts struct {
+	last    [2]int64     // 0: the account is empty
+	bytes   [2][2]uint64 // by slot and direction
+	packets [2][2]uint32 // the lower half
+}
+
+// slotNote is the rest of an account.
+type slotNote struct {
+	first int64
+	high  [2]uint32 // the upper half of packets, by direction
+	taken Counts    // what Take has returned
+	note  Note
+}
+
+// Directions as accounts number them.
+const (
+	tx = 0
+	rx = 1
+)
+
+// keepAccounts makes the accounts of the store.
+func (s *store[V]) keepAccounts() {
+	s.counts = make([]pairCounts, s.pairs())
+	s.notes = make([]slotNote, len(s.slots))
+}
+
+// fetchCounts reads the counts of the home pair of a key with the hash h, so that the
+// processor has them when they are added to: it waits for them while it waits for the
+// entry.
+func (s *store[V]) fetchCounts(h uint64) {
+	if i := int(uint64(uint32(h)) * uint64(len(s.counts)) >> 32); i < len(s.counts) && s.counts[i].last[0] < 0 {
+		s.counts[i].last[0] = 0 // never: no time is negative
+	}
+}
+
+// hasAccount reports whether the account of slot r is not empty.
+func (s *store[V]) hasAccount(r ref) bool { return s.counts[(r-1)/2].last[(r-1)%2] != 0 }
+
+// add adds to the account of slot r.
+func (s *store[V]) add(r ref, in bool, packets, bytes uint64, now int64) {
+	c, slot, way := &s.counts[(r-1)/2], (r-1)%2, tx
+	if in {
+		way = rx
+	}
+	if c.last[slot] == 0 {
+		s.notes[r-1].first = now
+	}
+	c.last[slot] = max(now, 1)
+	c.bytes[slot][way] += bytes
+	sum := uint64(c.packets[slot][way]) + packets
+	c.packets[slot][way] = uint32(sum)
+	if sum>>32 != 0 {
+		s.notes[r-1].high[way] += uint32(sum >> 32)
+	}
+}
+
+// account returns the account of slot r.
+func (s *store[V]) account(r ref) Account {
+	n := &s.notes[r-1]
+	return Account{Counts: s.countsOf(r), First: n.first, Last: s.counts[(r-1)/2].last[(r-1)%2], Note: n.note}
+}
+
+func (s *store[V]) countsOf(r ref) Counts {
+	c, slot, n := &s.counts[(r-1)/2], (r-1)%2, &s.notes[r-1]
+	return Counts{
+		TxPackets: uint64(n.high[tx])<<32 | uint64(c.packets[slot][tx]),
+		TxBytes:   c.bytes[slot][tx],
+		RxPackets: uint64(n.high[rx])<<32 | uint64(c.packets[slot][rx]),
+		RxBytes:   c.bytes[slot][rx],
+	}
+}
+
+// putAccount makes a the account of slot r, of which Take has not returned untaken.
+func (s *store[V]) putAccount(r ref, a *Account, untaken Counts) {
+	c, slot, n := &s.counts[(r-1)/2], (r-1)%2, &s.notes[r-1]
+	c.last[slot] = max(a.Last, 1)
+	c.bytes[slot] = [2]uint64{tx: a.TxBytes, rx: a.RxBytes}
+	c.packets[slot] = [2]uint32{tx: uint32(a.TxPackets), rx: uint32(a.RxPackets)}
+	n.high = [2]uint32{tx: uint32(a.TxPackets >> 32), rx: uint32(a.RxPackets >> 32)}
+	n.first, n.taken, n.note = a.First, a.Counts.Sub(untaken), a.Note
+}
+
+// clearAccount empties the account of slot r.
+func (s *store[V]) clearAccount(r ref) {
+	c, slot := &s.counts[(r-1)/2], (r-1)%2
+	c.last[slot], c.bytes[slot], c.packets[slot] = 0, [2]uint64{}, [2]uint32{}
+	s.notes[r-1] = slotNote{}
+}
+
+// moveAccount moves the account of slot from of the store s to the slot to of t, whose
+// account is empty.
+func (t *store[V]) moveAccount(to ref, s *store[V], from ref) {
+	a, i := &t.counts[(to-1)/2], (to-1)%2
+	b, j := &s.counts[(from-1)/2], (from-1)%2
+	a.last[i], a.bytes[i], a.packets[i] = b.last[j], b.bytes[j], b.packets[j]
+	t.notes[to-1] = s.notes[from-1]
+}
+
+// Ended is an entry whose flow has ended, with its account.
+type Ended struct {
+	Key Key
+	Account
+	// Untaken is what Take has not returned of the account.
+	Untaken Counts
+}
+
+// Accounts is who keeps the accounts of a Table. Its functions run under a shard's
+// lock, under the rules for f of Update.
+type Accounts struct {
+	// Ended is told of each flow that ends.
+	Ended func(Ended)
+	// Adopt returns the account of a flow that begins in the Table, and what Take
+	// has not returned of it, if it has been counted elsewhere before.
+	Adopt func(ID) (a Account, untaken Counts, ok bool)
+}
+
+// KeepAccounts makes the table keep an account of each entry from now on.
+func (t *Table[V]) KeepAccounts(a *Accounts) {
+	for i := range t.shards {
+		s := &t.shards[i]
+		s.mu.Lock()
+		s.keeper = a
+		s.keepAccounts()
+		s.mu.Unlock()
+	}
+}
+
+// DropAccounts ends KeepAccounts, and calls f with each account, outside of any lock.
+// Nothing that is added meanwhile is lost: AddID says that there is no account.
+func (t *Table[V]) DropAccounts(f func(Ended)) {
+	for i := range t.shards {
+		var all []Ended
+		s := &t.shards[i]
+		s.mu.Lock()
+		s.copyFor(t.snapshot.Load())
+		for r := ref(1); int(r) <= len(s.notes); r++ {
+			if s.at(r).live() && s.hasAccount(r) {
+				all = append(all, s.endedAt(r))
+			}
+		}
+		s.counts, s.notes, s.keeper = nil, nil, nil
+		s.mu.Unlock()
+		for _, e := range all {
+			f(e)
+		}
+	}
+}
+
+// PutAccount makes a new entry of id's key with an account that was kept elsewhere, of
+// which Take has not returned untaken. It does nothing and returns false where there is
+// no room, or an entry with an account already. expires is the entry's.
+func (t *Table[V]) PutAccount(id *ID, c Claim, a *Account, untaken Counts, expires, now int64) (put bool) {
+	t.UpsertID(id, c, now, func(e *Entry[V], fresh bool) Action {
+		if fresh {
+			e.Expires = expires
+		}
+		return Leave
+	})
+	s := t.shardOf(id)
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	r := s.find(id.hash, &id.key)
+	if r == none || s.counts == nil || s.hasAccount(r) {
+		return false
+	}
+	s.copyFor(t.snapshot.Load())
+	s.putAccount(r, a, untaken)
+	return true
+}
+
+// TakeAccount removes the entry of id's key, if there is one, and returns its account.
+// Accounts.Ended is not told.
+func (t *Table[V]) TakeAccount(id *ID) (a Account, untaken Counts, ok bool) {
+	s := t.shardOf(id)
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	r := s.find(id.hash, &id.key)
+	if r == none || s.counts == nil || !s.hasAccount(r) {
+		return Account{}, Counts{}, false
+	}
+	s.copyFor(t.snapshot.Load())
+	e := s.endedAt(r)
+	t.remove(s, r)
+	return e.Account, e.Untaken, true
+}
+
+// AddID adds packets, of so many bytes in all and seen at now, to the account of id's
+// entry, and reports whether there is one. It is no use of the entry.
+func (t *Table[V]) AddID(id *ID, in bool, packets, bytes uint64, now int64) bool {
+	if id.IsZero() {
+		return false
+	}
+	s := t.shardOf(id)
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	r := s.find(id.hash, &id.key)
+	if r == none || s.counts == nil {
+		return false
+	}
+	s.copyFor(t.snapshot.Load())
+	s.add(r, in, packets, bytes, now)
+	return true
+}
+
+// NoteID notes n of id's entry, if there is one, of which a flow begins: the account of
+// the one before, if there was any, ends.
+func (t *Table[V]) NoteID(id *ID, n Note, now int64) {
+	s := t.shardOf(id)
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	r := s.find(id.hash, &id.key)
+	if r == none || s.counts == nil {
+		return
+	}
+	if s.hasAccount(r) {
+		s.end(r)
+		s.clearAccount(r)
+	}
+	a, untaken, adopted := Account{First: now, Last: now}, Counts{}, false
+	if s.keeper.Adopt != nil {
+		if old, u, ok := s.keeper.Adopt(*id); ok {
+			a, untaken, adopted = old, u, true
+		}
+	}
+	if adopted {
+		s.copyFor(t.snapshot.Load())
+	}
+	a.Note = n
+	s.putAccount(r, &a, untaken)
+}
+
+// AdmitID notes that the rules with the given number let the flow of id's entry go on.
+func (t *Table[V]) AdmitID(id *ID, policy uint32) {
+	s := t.shardOf(id)
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if r := s.find(id.hash, &id.key); r != none && s.counts != nil {
+		s.notes[r-1].note.Policy = policy
+	}
+}
+
+// end tells that the flow of slot r ends.
+func (s *shard[V]) end(r ref) {
+	if s.counts != nil && s.hasAccount(r) {
+		s.keeper.Ended(s.endedAt(r))
+	}
+}
+
+func (s *shard[V]) endedAt(r ref) Ended {
+	e, a := s.at(r), s.account(r)
+	return Ended{Key: e.Key(), Account: a, Untaken: a.Counts.Sub(s.notes[r-1].taken)}
+}
+
+// Take calls f with what each account was added since the last Take, where that is not
+// nothing, outside of any lock. An addition that another goroutine makes meanwhile is
+// seen either by this Take or by the next one, or by the function that is called when
+// the entry ends.
+func (t *Table[V]) Take(f func(Key, Counts)) {
+	type taken struct {
+		key    Key
+		counts Counts
+	}
+	var all []taken
+	for i := range t.shards {
+		s := &t.shards[i]
+		all = all[:0]
+		s.mu.Lock()
+		for r := ref(1); int(r) <= len(s.notes); r++ {
+			if e := s.at(r); e.live() && s.hasAccount(r) {
+				now := s.countsOf(r)
+				if n := &s.notes[r-1]; now != n.taken {
+					all = append(all, taken{e.Key(), now.Sub(n.taken)})
+					n.taken = now
+				}
+			}
+		}
+		s.mu.Unlock()
+		for _, x := range all {
+			f(x.key, x.counts)
+		}
+	}
+}

@@ -1,0 +1,211 @@
+package accounting
+
+import (
+	"net/netip"
+	"time"
+
+	"tstun/filter"
+	"tstun/flow"
+	"tstun/ipproto"
+)
+
+const (
+	// maxSources is of how many sources refused flows are kept, by direction and
+	// reason: about 5 MB. A new one takes the place of an old one.
+	maxSources = 4096
+	// SourceFlows is how many refused flows of one source are kept apart, by
+	// direction and reason. The rest is summed up, as when it scans ports.
+	SourceFlows = 8
+	// refusedIdle is after how long without packets a refused flow has ended.
+	refusedIdle = time.Minute
+)
+
+// Refused is a flow that was refused, or several of one source.
+type Refused struct {
+	// Key is that of the last packet. Packets that differ in the port of their
+	// source alone are of one flow.
+	Key    flow.Key
+	Way    Direction
+	Reason filter.Reason
+	// More: this sums up the flows of the source that are not kept apart. Key
+	// has the source and no ports, protocol or other side.
+	More bool
+	Peer flow.PeerID // whose the other side is; 0: nobody's
+	Traffic
+	First, Last int64
+	Policy      uint32         // Serial of the filter at the last packet; 0: none
+	Audit       filter.Verdict // what the audit filter says of the flow; zero: not asked
+}
+
+// refusedRun is what consecutive refused packets of one flow add up to.
+type refusedRun struct {
+	Run
+	reason filter.Reason
+}
+
+// refusal is a Refused in the entry of its source.
+type refusal struct {
+	flow flow.Key // without the source's port; zero: none
+	port uint16   // of the source
+	Traffic
+	first, last int64
+	policy      uint32 // Serial of the filter at the last packet
+	audit       uint8  // the reason plus 1; 0: not asked
+}
+
+// sourceRefusals are the refused flows of one source, by direction and reason.
+type sourceRefusals struct {
+	peer flow.PeerID
+	// busyUntil is until when all flows are live; 0: not known.
+	busyUntil int64
+	tags      [SourceFlows]uint16 // of the keys of flows
+	more      refusal
+	flows     [SourceFlows]refusal
+}
+
+// Refuse notes that the packet of the flow id was refused. Drops has it, too.
+func (c *Call) Refuse(id *flow.ID, r filter.Reason, size int) {
+	last := len(c.refused) - 1
+	if last < 0 || c.refused[last].reason != r || !c.refused[last].ID.Equal(id) {
+		c.refused = append(c.refused, refusedRun{Run: Run{ID: *id}, reason: r})
+		last++
+	}
+	c.refused[last].Add(size)
+}
+
+// Directions as they stand in the port of a source's key.
+const (
+	keyOut = 1
+	keyIn  = 2
+)
+
+// sourceKey returns the key of the entry of the flow's source.
+func sourceKey(k flow.Key, way Direction, r filter.Reason) flow.Key {
+	port := uint16(keyOut)
+	if way == In {
+		port = keyIn
+	}
+	return k.Side(way == In, ipproto.Proto(r), port)
+}
+
+// withoutSourcePort returns the port of the flow's source, and the key without it.
+func withoutSourcePort(k flow.Key, way Direction) (port uint16, rest flow.Key) {
+	if way == In {
+		return k.PeerPort(), k.WithPorts(k.HostPort(), 0)
+	}
+	return k.HostPort(), k.WithPorts(0, k.PeerPort())
+}
+
+// refuse adds a run to the refused flows.
+func (t *Target) refuse(r *refusedRun) {
+	if r.ID.IsZero() {
+		return
+	}
+	k := r.ID.Key()
+	port, rest := withoutSourcePort(k, t.Way)
+	id := sourceKey(k, t.Way, r.reason).ID()
+	add := func(e *flow.Entry[sourceRefusals]) flow.Action {
+		t.addRefused(&e.Value, r, rest, port)
+		return flow.Touch
+	}
+	if t.Flows.refused.ChangeID(&id, t.Now, add) {
+		return
+	}
+	var peer flow.PeerID
+	if t.Way == In {
+		peer = t.Peers.PeerOf(k.Peer().Addr())
+	}
+	t.Flows.refused.UpsertID(&id, flow.Claim{Peer: peer}, t.Now, func(e *flow.Entry[sourceRefusals], _ bool) flow.Action {
+		e.Value.peer = peer
+		return add(e)
+	})
+}
+
+// addRefused adds a run to the flows of its source s, whose entry is locked.
+func (t *Target) addRefused(s *sourceRefusals, r *refusedRun, rest flow.Key, port uint16) {
+	i := s.find(&rest)
+	if i < 0 && t.Now >= s.busyUntil {
+		i = s.oldest()
+		if s.busyUntil = 0; t.isLive(&s.flows[i]) {
+			s.busyUntil = s.flows[i].last + int64(refusedIdle)
+			i = -1
+		}
+	}
+	at := &s.more
+	if i >= 0 {
+		at = &s.flows[i]
+		s.tags[i] = rest.Tag()
+	} else {
+		rest, port = flow.Key{}, 0
+	}
+	if at.Packets != 0 && (at.flow != rest || !t.isLive(at)) {
+		*at = refusal{}
+	}
+	if at.Packets == 0 {
+		at.flow, at.first = rest, t.Now
+		if t.State != nil && i >= 0 {
+			at.audit = t.State.AskAudit(rest, t.Way == In)
+		}
+	}
+	at.port, at.last, at.policy = port, t.Now, t.Policy
+	at.AddAll(r.Traffic)
+}
+
+// isLive reports whether the flow was refused a short time ago.
+func (t *Target) isLive(at *refusal) bool {
+	return at.Packets != 0 && t.Now-at.last < int64(refusedIdle)
+}
+
+// refusedOf returns the record of a flow in the entry of its source, which has the key.
+func refusedOf(source flow.Key, s *sourceRefusals, at *refusal) Refused {
+	from := source.Peer()
+	r := Refused{
+		Key: at.flow, Way: from.Port() == keyIn, Reason: filter.Reason(source.Proto()), More: at == &s.more, Peer: s.peer,
+		Traffic: at.Traffic, First: at.first, Last: at.last, Policy: at.policy, Audit: filter.AuditVerdict(at.audit),
+	}
+	switch {
+	case r.More && r.Way == In:
+		r.Key = flow.MakeKey(ipproto.Unknown, netip.AddrPort{}, netip.AddrPortFrom(from.Addr(), 0))
+	case r.More:
+		r.Key = flow.MakeKey(ipproto.Unknown, netip.AddrPortFrom(from.Addr(), 0), netip.AddrPort{})
+	case r.Way == In:
+		r.Key = at.flow.WithPorts(at.flow.Host().Port(), at.port)
+	default:
+		r.Key = at.flow.WithPorts(at.port, at.flow.Peer().Port())
+	}
+	return r
+}
+
+// each calls f with each refused flow of the source.
+func (s *sourceRefusals) each(f func(*refusal)) {
+	for i := range s.flows {
+		if s.flows[i].Packets != 0 {
+			f(&s.flows[i])
+		}
+	}
+	if s.more.Packets != 0 {
+		f(&s.more)
+	}
+}
+
+// find returns the place of the flow with the given key, or -1.
+func (s *sourceRefusals) find(rest *flow.Key) int {
+	tag := rest.Tag()
+	for i := range s.tags {
+		if s.tags[i] == tag && s.flows[i].flow == *rest {
+			return i
+		}
+	}
+	return -1
+}
+
+// oldest returns a free place, or that of the flow that has been quiet for longest.
+func (s *sourceRefusals) oldest() int {
+	oldest := 0
+	for i := range s.flows {
+		if s.flows[i].last < s.flows[oldest].last {
+			oldest = i
+		}
+	}
+	return oldest
+}
