@@ -29,12 +29,34 @@ func block(t *testing.T, document, language string) string {
 	return code + "\n"
 }
 
+// program returns README.md's program.
+func program(t *testing.T, readme string) string {
+	t.Helper()
+	_, rest, found := strings.Cut(readme, "\n```go\npackage main\n")
+	if !found {
+		t.Fatal("README.md has no program")
+	}
+	code, _, _ := strings.Cut(rest, "\n```\n")
+	return "package main\n" + code + "\n"
+}
+
+// README.md's lines of Go are in the Example, which is compiled and run.
+func TestReadmeLines(t *testing.T) {
+	inRoot(t)
+	example := readFile(t, "tunnel/example_file_test.go")
+	for line := range strings.Lines(block(t, readFile(t, "README.md"), "go")) {
+		if !strings.Contains(example, "\t"+line) {
+			t.Errorf("tunnel/example_file_test.go has no line %s", line)
+		}
+	}
+}
+
 // README.md's program is the Example, which is compiled and run.
 func TestReadmeProgram(t *testing.T) {
 	inRoot(t)
 	want := strings.NewReplacer("package tstun_test", "package main", "func Example_readme()", "func main()").
 		Replace(readFile(t, "example_readme_test.go"))
-	if got := block(t, readFile(t, "README.md"), "go"); got != want {
+	if got := program(t, readFile(t, "README.md")); got != want {
 		t.Errorf("README.md has\n%s\nexample_readme_test.go has\n%s", got, want)
 	}
 }
@@ -61,8 +83,8 @@ func TestReadmeImports(t *testing.T) {
 	if err := os.Symlink(root, filepath.Join(dir, "tstun")); err != nil {
 		t.Skipf("no symbolic links: %v", err)
 	}
-	program := filepath.Join(dir, "program")
-	if err := os.WriteFile(program, []byte(block(t, readme, "go")), 0o600); err != nil {
+	saved := filepath.Join(dir, "program")
+	if err := os.WriteFile(saved, []byte(program(t, readme)), 0o600); err != nil {
 		t.Fatal(err)
 	}
 	const save, withoutClone = "# save the program above as main.go", "mv ../tstun ../gone && go list -deps . >packages && mv ../gone ../tstun"
@@ -72,7 +94,7 @@ func TestReadmeImports(t *testing.T) {
 			t.Fatalf("want one %q in\n%s", line, script)
 		}
 	}
-	script = strings.Replace(script, save, "cp "+program+" main.go", 1)
+	script = strings.Replace(script, save, "cp "+saved+" main.go", 1)
 	script = strings.Replace(script, "go mod vendor\n", "go mod vendor\n"+withoutClone+"\n", 1)
 	cmd := exec.Command("sh", "-ec", script)
 	cmd.Dir = dir

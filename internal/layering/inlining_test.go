@@ -18,7 +18,7 @@ var processors = flag.String("processors", runtime.GOARCH, "comma-separated `GOA
 var hot = map[string][]string{
 	"tstun": {
 		"(*Wrapper).isClosed", "(*Wrapper).noteHeard",
-		"(*batch).end", "(*batch).send", "(*pool).list",
+		"(*batch).end", "(*batch).observe", "(*batch).observeCached", "(*batch).send", "(*pool).list",
 	},
 	"pipeline": {
 		"(*Config).RunsIn", "(*Config).RunsOut", "(*Frame).cacheExpiry", "(*Frame).SeesIn", "(*Frame).SeesOut", "(*Frame).hook", "(*Frame).resume",
@@ -49,7 +49,7 @@ var hot = map[string][]string{
 		"(*store).after", "(*store).at", "(*store).homeOf", "(*store).link", "(*store).pairs",
 	},
 	"packet": {
-		"(*Parsed).Buffer", "(*Parsed).Decode", "(*Parsed).IsFragment", "(*Parsed).IsTCPSyn", "(*Parsed).Payload", "(*Parsed).Problem",
+		"(*Parsed).Buffer", "(*Parsed).Decode", "(*Parsed).IsFragment", "(*Parsed).IsTCPHandshake", "(*Parsed).IsTCPSyn", "(*Parsed).Payload", "(*Parsed).Problem",
 		"(*Parsed).Proto", "(*Parsed).Transport", "(*Parsed).end", "(*Parsed).reset", "(*Parsed).short", "(*Parsed).udpLenOK",
 		"Fold", "isExtension",
 	},

@@ -27,7 +27,7 @@ var may = map[string][]string{
 		"gvisor.dev/gvisor/pkg/tcpip/stack",
 	},
 	"tstun/internal/pipeline":   {"tstun/filter", "tstun/flow", "tstun/packet", "tstun/ipproto", "tstun/key", "tstun/internal/lpm"},
-	"tstun/internal/accounting": {"tstun/filter", "tstun/flow", "tstun/netlogtype"},
+	"tstun/internal/accounting": {"tstun/filter", "tstun/flow", "tstun/netlogtype", "tstun/ipproto"},
 	"tstun/internal/fragqueue":  {"tstun/flow"},
 	"tstun/internal/inject":     {"tstun/flow", "tstun/internal/gso", "tstun/ipproto", "gvisor.dev/gvisor/pkg/tcpip/stack"},
 	"tstun/internal/hostread":   {"tstun/tundev", "tstun/packet", "tstun/internal/deverr", "tstun/logger", "golang.org/x/sys/cpu", "golang.zx2c4.com/wireguard/tun"},
@@ -45,29 +45,56 @@ var may = map[string][]string{
 		"golang.zx2c4.com/wireguard/tun", "golang.org/x/sys/",
 		"github.com/mdlayher/ethtool", "github.com/vishvananda/netlink",
 	},
-	"tstun/policy":                      {"tstun/filter", "tstun/ipproto", "github.com/tailscale/hujson"},
-	"tstun/netstack":                    {"tstun", "tstun/packet", "tstun/filter", "tstun/ipproto", "tstun/logger", "gvisor.dev/gvisor/"},
+	"tstun/policy":   {"tstun/filter", "tstun/ipproto", "github.com/tailscale/hujson"},
+	"tstun/netstack": {"tstun", "tstun/packet", "tstun/filter", "tstun/flow", "tstun/ipproto", "tstun/logger", "tstun/internal/lpm", "tstun/internal/relay", "golang.org/x/net/dns/dnsmessage", "gvisor.dev/gvisor/"},
+	"tstun/tunnel": {
+		"tstun", "tstun/filter", "tstun/key", "tstun/logger", "tstun/netstack", "tstun/policy", "tstun/tundev", "tstun/internal/hook", "tstun/tunnel/internal/hostnet",
+		"github.com/fsnotify/fsnotify",
+		"golang.zx2c4.com/wireguard/conn", "golang.zx2c4.com/wireguard/device", "golang.zx2c4.com/wireguard/tun",
+	},
+	"tstun/tunnel/wgquick":              {"tstun/tunnel", "tstun/key"},
+	"tstun/tunnel/internal/hostnet":     {"tstun/logger", "github.com/vishvananda/netlink", "github.com/google/nftables", "github.com/google/nftables/", "golang.org/x/sys/"},
 	"tstun/internal/clock":              {},
 	"tstun/internal/deverr":             {},
+	"tstun/internal/hook":               {},
 	"tstun/internal/gso":                {"tstun/packet", "tstun/ipproto"},
 	"tstun/internal/lpm":                {"github.com/gaissmai/bart"},
+	"tstun/internal/relay":              {},
 	"tstun/internal/netns":              {"github.com/vishvananda/netlink", "github.com/vishvananda/netns", "golang.org/x/sys/"},
 	"tstun/internal/layering":           {},
 	"tstun/internal/tunqueue":           {"tstun/internal/deverr", "tstun/internal/gso", "tstun/logger", "golang.org/x/sys/unix"},
 	"tstun/internal/tunqueue/queuetest": {"tstun/internal/tunqueue", "tstun/internal/gso", "tstun/packet", "tstun/logger", "golang.org/x/sys/unix"},
 	"tstun/internal/e2e":                {},
 	"tstun/internal/e2e/attack":         {},
+	"tstun/internal/e2e/up":             {},
+	"tstun/internal/e2e/interop":        {},
 	"tstun/cmd/tstun":                   {"tstun/cmd/tstun/internal/cli"},
 	"tstun/cmd/tstun/internal/cli": {
-		"tstun/cmd/tstun/internal/ui", "tstun/cmd/tstun/internal/demo",
-		"tstun/filter", "tstun/ipproto", "tstun/policy", "github.com/spf13/cobra",
+		"tstun/cmd/tstun/internal/ui", "tstun/cmd/tstun/internal/demo", "tstun/cmd/tstun/internal/pair", "tstun/cmd/tstun/internal/proxy", "tstun/cmd/tstun/internal/up", "tstun/cmd/tstun/internal/control", "tstun/tundev", "tstun",
+		"tstun/filter", "tstun/ipproto", "tstun/key", "tstun/policy", "tstun/tunnel", "tstun/tunnel/wgquick", "github.com/spf13/cobra",
 	},
-	"tstun/cmd/tstun/internal/ui": {"golang.org/x/term"},
+	"tstun/cmd/tstun/internal/ui":    {"golang.org/x/term"},
+	"tstun/cmd/tstun/internal/pair":  {"tstun/key", "tstun/policy", "tstun/tunnel", "tstun/tunnel/wgquick", "github.com/boombuler/barcode/qr"},
+	"tstun/cmd/tstun/internal/proxy": {"tstun/internal/relay", "tstun/logger"},
+	"tstun/cmd/tstun/internal/control": {
+		"tstun/cmd/tstun/internal/proxy", "tstun/filter", "tstun/ipproto", "tstun/logger", "tstun/policy", "tstun/tundev", "tstun/tunnel",
+		"golang.org/x/sys/unix",
+	},
+	"tstun/cmd/tstun/internal/up": {
+		"tstun/cmd/tstun/internal/control", "tstun/cmd/tstun/internal/confine", "tstun/cmd/tstun/internal/export", "tstun/cmd/tstun/internal/ui", "tstun/cmd/tstun/internal/proxy", "tstun/policy", "tstun/tunnel", "tstun/tunnel/wgquick",
+		"github.com/coreos/go-systemd/v22/daemon", "golang.org/x/sys/unix",
+	},
+	"tstun/cmd/tstun/internal/export": {
+		"tstun", "tstun/filter", "tstun/logger", "tstun/netstack", "tstun/tunnel",
+		"github.com/prometheus/client_golang/", "golang.org/x/net/netutil",
+	},
+	"tstun/cmd/tstun/internal/confine": {
+		"tstun/tunnel", "github.com/landlock-lsm/go-landlock/", "kernel.org/pub/linux/libs/security/libcap/cap", "golang.org/x/sys/",
+	},
 	"tstun/cmd/tstun/internal/demo": {
 		"tstun/cmd/tstun/internal/ui",
-		"tstun", "tstun/filter", "tstun/ipproto", "tstun/netlogtype", "tstun/netstack", "tstun/packet", "tstun/internal/netns",
+		"tstun", "tstun/filter", "tstun/ipproto", "tstun/key", "tstun/netlogtype", "tstun/packet", "tstun/tunnel", "tstun/internal/netns",
 		"golang.org/x/net/icmp", "golang.org/x/net/ipv4", "golang.org/x/net/ipv6",
-		"golang.zx2c4.com/wireguard/conn", "golang.zx2c4.com/wireguard/device", "golang.zx2c4.com/wireguard/tun",
 	},
 	"tstun/cmd/tstun/internal/demo/demotest": {"tstun/filter", "tstun/netlogtype"},
 
@@ -132,16 +159,16 @@ func TestPackageNames(t *testing.T) {
 // systems are the file name suffixes by which Go builds for one system only.
 var systems = []string{"linux", "darwin", "windows", "freebsd", "openbsd", "android", "ios", "unix", "bsd"}
 
-// TestSystemsLiveInTundev keeps OS code in its one home in the library.
-func TestSystemsLiveInTundev(t *testing.T) {
+// TestSystemsHaveTheirHomes keeps OS code in its two homes in the library.
+func TestSystemsHaveTheirHomes(t *testing.T) {
 	walk(t, func(dir, file string) {
 		pkg := packageOf(dir)
-		if pkg == "tstun/tundev" || strings.HasPrefix(pkg, "tstun/cmd/") || strings.HasPrefix(pkg, "tstun/internal/") {
+		if pkg == "tstun/tundev" || pkg == "tstun/tunnel/internal/hostnet" || strings.HasPrefix(pkg, "tstun/cmd/") || strings.HasPrefix(pkg, "tstun/internal/") {
 			return
 		}
 		base := strings.TrimSuffix(filepath.Base(file), ".go")
 		if _, suffix, ok := strings.Cut(base, "_"); ok && slices.Contains(systems, suffix) {
-			t.Errorf("%s: code for one system belongs in tundev", file)
+			t.Errorf("%s: code for one system belongs in tundev or hostnet", file)
 		}
 	})
 }

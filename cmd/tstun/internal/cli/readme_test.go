@@ -13,7 +13,7 @@ func TestReadmeSession(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	readme := string(data)
+	_, readme, _ := strings.Cut(string(data), "\n## A policy in a file\n")
 	_, rest, found := strings.Cut(readme, "\n```\n{\n")
 	policy, _, closed := strings.Cut(rest, "\n```\n")
 	_, rest, shown := strings.Cut(readme, "\n```console\n")

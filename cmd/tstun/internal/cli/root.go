@@ -16,13 +16,15 @@ const rootHelp = `tstun puts a packet filter, counters and injection between Wir
 operating system, and needs no root where a userspace network stack will do.
 
 Data goes to stdout. Errors go to stderr, as "error: ..." and "hint: ...", the
-next step to take. With --json, stdout has one JSON document, whatever happens,
-which carries the errors too: "ok", "errors", "hint", and what was asked for.
+next step to take; so does the log of up. With --json, stdout has one JSON
+document, whatever happens, which carries the errors too: "ok", "errors",
+"hint", and what was asked for.
 
-SIGINT and SIGTERM end every command at once.
+SIGINT and SIGTERM end every command at once, but up, which undoes what it did
+first. A second one ends that, too.
 
 Exit codes:
-  0  all that was asked for was done
+  0  all that was asked for was done; of up, a signal ended it
   1  something was not done or refused, did not happen as it should, or was
      ended by a signal
   2  the command line, or a file that it names, is wrong`
@@ -64,12 +66,14 @@ func newRoot(env ui.Environment, doc *document) *cobra.Command {
 	root.Flags().BoolP("version", "v", false, "print the version")
 	root.SetUsageTemplate(usageTemplate(root.UsageTemplate()))
 	root.SetFlagErrorFunc(flagError)
-	root.AddCommand(newCheckCommand(env, doc), newExplainCommand(env, doc), newVersionCommand(env), newPolicyTopic())
+	root.AddCommand(newCheckCommand(env, doc), newExplainCommand(env, doc), newKeygenCommand(env, doc), newVersionCommand(env), newPolicyTopic(),
+		newStatusCommand(env, doc), newDiagnoseCommand(env, doc), newConnectCommand(env))
 	root.SetHelpCommand(newHelpCommand(root))
 	root.InitDefaultHelpCmd()
 	addCompletion(root)
 	interruptible(root)
-	root.AddCommand(newDemoCommand(env, doc)) // takes its nodes down when its context ends
+	// What has something to take down, or to put back, is not interruptible.
+	root.AddCommand(newDemoCommand(env, doc), newUpCommand(env), newDownCommand(env), newPairCommand(env, doc))
 	return root
 }
 

@@ -5,10 +5,12 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"os"
 	"os/exec"
 	"strconv"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/rogpeppe/go-internal/testscript"
 
@@ -24,15 +26,34 @@ import (
 //	document ERRORS     stdout is one JSON document with as many errors, of
 //	                    which stderr says each
 //	cmpformat           stdout is policy.Format
+//	waitfor NAME        waits until tstun status tells of the tunnel NAME
+//
+// $SHORT is a directory whose name leaves room for that of a socket.
 func TestScript(t *testing.T) {
 	testscript.Run(t, testscript.Params{
 		Dir:                 "testdata/script",
 		RequireExplicitExec: true,
-		Condition:           condition,
+		Setup: func(env *testscript.Env) error {
+			dir, err := os.MkdirTemp("", "tstun")
+			env.Defer(func() { os.RemoveAll(dir) })
+			env.Setenv("SHORT", dir)
+			return err
+		},
+		Condition: condition,
 		Cmds: map[string]func(*testscript.TestScript, bool, []string){
-			"exits": exits, "fits": fits, "document": isDocument, "cmpformat": cmpFormat,
+			"exits": exits, "fits": fits, "document": isDocument, "cmpformat": cmpFormat, "waitfor": waitFor,
 		},
 	})
+}
+
+func waitFor(ts *testscript.TestScript, _ bool, args []string) {
+	var err error
+	for end := time.Now().Add(30 * time.Second); time.Now().Before(end); time.Sleep(20 * time.Millisecond) {
+		if err = ts.Exec("tstun", "status", args[0]); err == nil {
+			return
+		}
+	}
+	ts.Fatalf("no tunnel %s: %v", args[0], err)
 }
 
 func exits(ts *testscript.TestScript, neg bool, args []string) {

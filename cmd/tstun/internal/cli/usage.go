@@ -31,7 +31,7 @@ func unknownWord(cmd *cobra.Command, word string) error {
 }
 
 // flagName matches a flag in cobra's list of a command's flags.
-var flagName = regexp.MustCompile(`--([a-z][a-z-]*)`)
+var flagName = regexp.MustCompile(`--([a-z][a-z0-9-]*)`)
 
 // flagError returns err with the nearest flag as its hint, if err is an unknown
 // flag and there is one near it.

@@ -6,6 +6,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"net/netip"
 	"time"
 
 	"tstun/cmd/tstun/internal/ui"
@@ -64,7 +65,7 @@ func (d *demo) run(ctx context.Context) (err error) {
 			d.outro()
 		}
 	}()
-	if err := d.start(); err != nil {
+	if err := d.start(ctx); err != nil {
 		return d.failure(ctx, "start", err)
 	}
 	d.intro()
@@ -106,8 +107,9 @@ func (d *demo) failure(ctx context.Context, step string, err error) error {
 	}
 }
 
-// start gives each node a host and starts its WireGuard.
-func (d *demo) start() error {
+// start gives each node a host and starts its tunnel, the server's first: the
+// client finds the server.
+func (d *demo) start(ctx context.Context) error {
 	newHosts := d.newUserspaceHosts
 	if d.options.TUN {
 		newHosts = d.newKernelHosts
@@ -115,10 +117,11 @@ func (d *demo) start() error {
 	if err := newHosts(); err != nil {
 		return err
 	}
-	for _, n := range d.nodes() {
-		if err := n.startWireGuard(n.wrapper); err != nil {
-			return fmt.Errorf("%s: WireGuard: %w", n.name, err)
-		}
+	if err := d.server.start(ctx, d.client, netip.AddrPort{}); err != nil {
+		return fmt.Errorf("%s: %w", d.server.name, err)
+	}
+	if err := d.client.start(ctx, d.server, d.server.endpoint()); err != nil {
+		return fmt.Errorf("%s: %w", d.client.name, err)
 	}
 	d.result.Nodes = []NodeInfo{d.client.info(), d.server.info()}
 	return nil

@@ -16,7 +16,7 @@ func TestDemoFails(t *testing.T) {
 	defer goleak.VerifyNone(t, goleak.IgnoreCurrent())
 	d := newDemo(ui.Silent(), Options{Size: 1000})
 	d.server.rules = nil
-	if err := d.start(); err != nil {
+	if err := d.start(t.Context()); err != nil {
 		t.Fatal(err)
 	}
 	defer d.stop()

@@ -13,62 +13,68 @@ import (
 	"golang.org/x/net/icmp"
 	"golang.org/x/net/ipv4"
 	"golang.org/x/net/ipv6"
-	"golang.zx2c4.com/wireguard/tun"
 
-	"tstun"
 	"tstun/cmd/tstun/internal/ui"
 	"tstun/internal/netns"
+	"tstun/tunnel"
 )
 
-// newKernelHosts gives each node a network namespace with a TUN in it.
-// WireGuard's sockets stay in the process's own namespace, so that the nodes
-// reach each other over its loopback.
+// linkName is the name of each node's end of the cable between them.
+const linkName = "eth0"
+
+// newKernelHosts gives each node a network namespace, in which its tunnel makes
+// an interface, and a cable to the other node's (RFC 5737 has its addresses).
 func (d *demo) newKernelHosts() error {
-	for i, n := range d.nodes() {
-		if err := newKernelHost(n, d.nodes()[1-i]); err != nil {
-			if errors.Is(err, fs.ErrPermission) {
-				return ui.Failf("run it as root, as in: sudo tstun demo --tun; or leave out --tun, which needs no root", "%s: %w", n.name, err)
-			}
+	for _, n := range d.nodes() {
+		h, err := newNamespace()
+		if errors.Is(err, fs.ErrPermission) {
+			return ui.Failf("run it as root, as in: sudo tstun demo --tun; or leave out --tun, which needs no root", "%s: %w", n.name, err)
+		}
+		if err != nil {
 			return fmt.Errorf("%s: %w", n.name, err)
+		}
+		n.host = h
+	}
+	client, server := d.client.host.(namespace), d.server.host.(namespace)
+	if err := client.ns.Connect(linkName, server.ns, linkName); err != nil {
+		return err
+	}
+	for i, n := range d.nodes() {
+		n.at = netip.AddrFrom4([4]byte{192, 0, 2, byte(i + 1)})
+		if err := n.host.(namespace).ns.AddAddr(linkName, netip.PrefixFrom(n.at, 24)); err != nil {
+			return err
 		}
 	}
 	return nil
 }
 
-// newKernelHost gives the node a namespace, and a TUN with the node's addresses
-// and routes to the peer.
-func newKernelHost(n, peer *node) error {
+// namespace is the host of a node with a kernel interface.
+type namespace struct {
+	ns  *netns.NS
+	dir string // for what the tunnel writes
+}
+
+func newNamespace() (namespace, error) {
 	ns, err := netns.Create()
 	if err != nil {
-		return err
+		return namespace{}, err
 	}
-	n.close = ns.Close
-	var dev tun.Device
-	err = ns.Do(func() (err error) {
-		dev, n.host.name, err = tstun.New(nil, "tstun%d")
-		return err
-	})
+	dir, err := os.MkdirTemp("", "tstun-demo-")
 	if err != nil {
-		return err
+		return namespace{}, errors.Join(err, ns.Close())
 	}
-	n.wrapper = tstun.Wrap(nil, dev)
-	n.net = kernel{ns}
-	if err := n.configureWrapper(); err != nil {
-		return err
-	}
-	if err := ns.LinkUp(n.host.name); err != nil {
-		return err
-	}
-	for i, p := range n.prefixes() {
-		if err := ns.AddAddr(n.host.name, p); err != nil {
-			return err
-		}
-		if err := ns.AddRoute(n.host.name, peer.prefixes()[i]); err != nil {
-			return err
-		}
-	}
-	return nil
+	return namespace{ns, dir}, nil
 }
+
+func (h namespace) do(f func() error) error { return h.ns.Do(f) }
+
+func (h namespace) configure(c *tunnel.Config) {
+	c.Name, c.Mode, c.StateDir = "tstun0", tunnel.ModeKernel, h.dir
+}
+
+func (h namespace) network(*tunnel.Tunnel) network { return kernel{h.ns} }
+
+func (h namespace) close() error { return errors.Join(h.ns.Close(), os.RemoveAll(h.dir)) }
 
 // kernel is the network of a namespace. A socket belongs to the namespace that
 // it was opened in.
@@ -98,9 +104,6 @@ func (k kernel) ListenPacket(network, address string) (c net.PacketConn, err err
 	})
 	return c, err
 }
-
-// Close does nothing: the node closes the namespace.
-func (kernel) Close() error { return nil }
 
 // Ping sends an echo request on a raw socket and returns the round-trip time.
 func (k kernel) Ping(ctx context.Context, a netip.Addr) (time.Duration, error) {

@@ -1,20 +1,20 @@
 package demo
 
 import (
+	"cmp"
 	"context"
 	"errors"
-	"io"
 	"net"
 	"net/netip"
 	"sync/atomic"
 	"time"
 
-	"golang.zx2c4.com/wireguard/device"
-
 	"tstun"
 	"tstun/filter"
 	"tstun/ipproto"
+	"tstun/key"
 	"tstun/packet"
+	"tstun/tunnel"
 )
 
 // network is the network through which a node's programs reach the tunnel: a
@@ -24,16 +24,14 @@ type network interface {
 	Listen(network, address string) (net.Listener, error)
 	ListenPacket(network, address string) (net.PacketConn, error)
 	Ping(ctx context.Context, a netip.Addr) (time.Duration, error)
-	io.Closer
 }
 
-// host is the operating system's side of a node, with the Wrapper on it. Fields
-// of a host that did not start are nil.
-type host struct {
-	wrapper *tstun.Wrapper
-	name    string  // of the interface
-	net     network // is closed before the Wrapper
-	close   func() error
+// host is where a node's tunnel runs.
+type host interface {
+	do(func() error) error // calls a function where the tunnel is to be started and closed
+	configure(*tunnel.Config)
+	network(*tunnel.Tunnel) network
+	close() error
 }
 
 // node is one end of the tunnel.
@@ -41,14 +39,17 @@ type node struct {
 	name   string
 	v4, v6 netip.Addr
 	rules  []filter.Match
+	key    key.Private
+	at     netip.Addr // where WireGuard is
 
-	host
-	key    keyPair
-	dev    *device.Device
-	port   uint16 // of WireGuard, on loopback
-	filter *filter.Filter
-	onPong atomic.Pointer[func(packet.TSMPPongReply)] // is called with each pong, or nil
-	pongs  atomic.Uint64                              // number of pongs so far
+	// What starting it makes.
+	host    host
+	tunnel  *tunnel.Tunnel
+	wrapper *tstun.Wrapper
+	net     network
+	filter  *filter.Filter
+	onPong  atomic.Pointer[func(packet.TSMPPongReply)] // is called with each pong, or nil
+	pongs   atomic.Uint64                              // number of pongs so far
 }
 
 func (n *node) prefixes() []netip.Prefix {
@@ -61,7 +62,7 @@ func (n *node) addrPort(port uint16) netip.AddrPort { return netip.AddrPortFrom(
 
 // endpoint returns the address of the node's WireGuard.
 func (n *node) endpoint() netip.AddrPort {
-	return netip.AddrPortFrom(netip.AddrFrom4([4]byte{127, 0, 0, 1}), n.port)
+	return netip.AddrPortFrom(n.at, n.tunnel.Status().ListenPort)
 }
 
 // Ports of the server.
@@ -75,8 +76,8 @@ const (
 // newNodes returns the two nodes, without hosts. The server has a few rules.
 // The client has none, so that replies alone come in.
 func newNodes() (client, server *node) {
-	client = &node{name: "client", v4: netip.MustParseAddr("100.64.0.1"), v6: netip.MustParseAddr("fd74:7374::1")}
-	server = &node{name: "server", v4: netip.MustParseAddr("100.64.0.2"), v6: netip.MustParseAddr("fd74:7374::2")}
+	client = newNode("client", "100.64.0.1", "fd74:7374::1")
+	server = newNode("server", "100.64.0.2", "fd74:7374::2")
 	server.rules = []filter.Match{
 		rule(client, server, filter.AllPorts, ipproto.ICMPv4, ipproto.ICMPv6),
 		rule(client, server, onePort(portHTTP), ipproto.TCP),
@@ -84,6 +85,10 @@ func newNodes() (client, server *node) {
 		rule(client, server, onePort(portEcho), ipproto.UDP),
 	}
 	return client, server
+}
+
+func newNode(name, v4, v6 string) *node {
+	return &node{name: name, v4: netip.MustParseAddr(v4), v6: netip.MustParseAddr(v6), key: key.NewPrivate()}
 }
 
 func onePort(p uint16) filter.PortRange { return filter.PortRange{First: p, Last: p} }
@@ -97,20 +102,41 @@ func rule(from, to *node, ports filter.PortRange, protos ...ipproto.Proto) filte
 	return m
 }
 
-// configureWrapper gives the node's Wrapper its filter, its hook of pongs and
-// its statistics. A node with rules rejects what it drops.
-func (n *node) configureWrapper() error {
+// start starts the node's tunnel to its peer, which is at an endpoint, or finds
+// the node if that is the zero value.
+func (n *node) start(ctx context.Context, peer *node, at netip.AddrPort) (err error) {
+	c := tunnel.Config{
+		PrivateKey: n.key, Addresses: n.prefixes(), Setup: n.setup,
+		Peers: []tunnel.Peer{{Name: peer.name, PublicKey: peer.key.Public(), AllowedIPs: peer.prefixes()}},
+	}
+	if at.IsValid() {
+		c.Peers[0].Endpoint = at.String()
+	}
+	n.host.configure(&c)
+	err = n.host.do(func() (err error) {
+		n.tunnel, err = tunnel.Start(ctx, c)
+		return err
+	})
+	if err == nil {
+		n.net = n.host.network(n.tunnel)
+	}
+	return err
+}
+
+// setup gives the node's Wrapper its filter, its hook of pongs and its
+// statistics. A node with rules rejects what it drops.
+func (n *node) setup(w *tstun.Wrapper) error {
 	f, err := filter.New(filter.Config{Matches: n.rules, Local: n.prefixes()})
 	if err != nil {
 		return err
 	}
-	n.filter = f
-	n.wrapper.SetFilter(f)
+	n.wrapper, n.filter = w, f
+	w.SetFilter(f)
 	if len(n.rules) > 0 {
-		n.wrapper.SetReject(tstun.RejectReset)
+		w.SetReject(tstun.RejectReset)
 	}
-	n.wrapper.SetStatisticsEnabled(true)
-	n.wrapper.OnTSMPPongReceived = func(r packet.TSMPPongReply) {
+	w.SetStatisticsEnabled(true)
+	w.OnTSMPPongReceived = func(r packet.TSMPPongReply) {
 		n.pongs.Add(1)
 		if f := n.onPong.Load(); f != nil {
 			(*f)(r)
@@ -119,20 +145,14 @@ func (n *node) configureWrapper() error {
 	return nil
 }
 
-// stop closes what the node has opened. The node need not have started.
+// stop ends what was started of the node.
 func (n *node) stop() error {
 	var errs []error
-	if n.net != nil {
-		errs = append(errs, n.net.Close())
+	if n.tunnel != nil {
+		errs = append(errs, n.host.do(n.tunnel.Close))
 	}
-	if n.dev != nil {
-		n.dev.Close()
-	}
-	if n.wrapper != nil {
-		errs = append(errs, n.wrapper.Close())
-	}
-	if n.close != nil {
-		errs = append(errs, n.close())
+	if n.host != nil {
+		errs = append(errs, n.host.close())
 	}
 	return errors.Join(errs...)
 }
@@ -142,9 +162,9 @@ func (n *node) info() NodeInfo {
 	i := NodeInfo{
 		Name:      n.name,
 		Addresses: n.addrs(),
-		PublicKey: n.key.publicText(),
+		PublicKey: n.key.Public().String(),
 		Endpoint:  n.endpoint(),
-		Interface: n.host.name,
+		Interface: cmp.Or(n.tunnel.Status().Name, "userspace stack"),
 		Rules:     []string{},
 	}
 	for _, r := range n.rules {

@@ -19,8 +19,12 @@ type step struct {
 const stepTotals = "accounts"
 
 func (d *demo) steps() []step {
+	underlay := "loopback UDP"
+	if d.options.TUN {
+		underlay = "UDP"
+	}
 	return []step{
-		{"handshake", "WireGuard handshake over loopback UDP", d.handshake},
+		{"handshake", "WireGuard handshake over " + underlay, d.handshake},
 		{"ping", "ping", d.ping},
 		{"http", "HTTP request that a rule allows", d.http},
 		{"refused", "TCP connection that no rule allows", d.refused},

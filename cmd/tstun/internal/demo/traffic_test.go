@@ -1,84 +1,153 @@
 package demo
 
 import (
+	"bytes"
 	"context"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"net"
+	"net/netip"
 	"sync"
 	"sync/atomic"
 	"testing"
 	"time"
-
-	"golang.zx2c4.com/wireguard/tun"
 
 	"tstun/cmd/tstun/internal/demo/demotest"
 	"tstun/cmd/tstun/internal/ui"
 	"tstun/netlogtype"
 )
 
-// badLink is a device between a node's Wrapper and its WireGuard.
+// badLink is the way of WireGuard's messages from one node to the other.
 type badLink struct {
-	tun.Device
-	stopped sync.RWMutex // a stop holds it, a write reads it
-	toLose  atomic.Int64 // number of packets, of the next ones read, to be lost
-	read    atomic.Int64 // number of packets read
+	stopped sync.RWMutex // a stop holds it, a delivery reads it
+	toLose  atomic.Int64 // number of packets, of the next ones sent, to be lost
+	read    atomic.Int64 // number of packets sent
+	waiting chan []byte
 }
 
-// stop blocks every write until release is called.
+// stop blocks every delivery until release is called.
 func (l *badLink) stop() (release func()) {
 	l.stopped.Lock()
 	return sync.OnceFunc(l.stopped.Unlock)
 }
 
-func (l *badLink) Write(bufs [][]byte, offset int) (int, error) {
-	l.stopped.RLock()
-	defer l.stopped.RUnlock()
-	return l.Device.Write(bufs, offset)
-}
+// isPacket reports whether a message of WireGuard's (WireGuard paper §5.4.6)
+// carries a packet: it is one of data, and longer than a header and a tag.
+func isPacket(message []byte) bool { return len(message) > 32 && message[0] == 4 }
 
-func (l *badLink) Read(bufs [][]byte, sizes []int, offset int) (int, error) {
-	n, err := l.Device.Read(bufs, sizes, offset)
-	for i := range n {
-		if sizes[i] == 0 {
-			continue
-		}
+// send puts a message on its way.
+func (l *badLink) send(message []byte) {
+	if isPacket(message) {
 		l.read.Add(1)
 		if l.toLose.Load() > 0 {
 			l.toLose.Add(-1)
-			sizes[i] = 0
+			return
 		}
 	}
-	return n, err
+	l.waiting <- bytes.Clone(message)
+}
+
+// deliver delivers messages until there are no more.
+func (l *badLink) deliver(write func([]byte) (int, error)) {
+	for m := range l.waiting {
+		l.stopped.RLock()
+		_, _ = write(m) // fails when the test ends
+		l.stopped.RUnlock()
+	}
+}
+
+// relay carries WireGuard's messages between a client and a server. The client
+// finds it at an address, and the server answers to it.
+type relay struct {
+	near, far *net.UDPConn
+	client    atomic.Pointer[netip.AddrPort]
+	fromHere  *badLink // from the client
+	fromThere *badLink
+	running   sync.WaitGroup
+}
+
+func newRelay(t *testing.T, server netip.AddrPort) *relay {
+	t.Helper()
+	loopback := net.UDPAddrFromAddrPort(netip.AddrPortFrom(server.Addr(), 0))
+	near, err := net.ListenUDP("udp4", loopback)
+	if err != nil {
+		t.Fatal(err)
+	}
+	far, err := net.DialUDP("udp4", loopback, net.UDPAddrFromAddrPort(server))
+	if err != nil {
+		t.Fatal(err)
+	}
+	r := &relay{near: near, far: far, fromHere: &badLink{waiting: make(chan []byte, 1<<10)}, fromThere: &badLink{waiting: make(chan []byte, 1<<10)}}
+	r.running.Go(func() { r.fromHere.deliver(far.Write) })
+	r.running.Go(func() {
+		r.fromThere.deliver(func(m []byte) (int, error) { return near.WriteToUDPAddrPort(m, *r.client.Load()) })
+	})
+	r.running.Go(func() {
+		carry(r.fromHere, func(buf []byte) (int, error) {
+			n, from, err := near.ReadFromUDPAddrPort(buf)
+			r.client.Store(&from)
+			return n, err
+		})
+	})
+	r.running.Go(func() { carry(r.fromThere, far.Read) })
+	return r
+}
+
+// carry reads messages into a link until the socket is closed.
+func carry(l *badLink, read func([]byte) (int, error)) {
+	defer close(l.waiting)
+	buf := make([]byte, 1<<16)
+	for {
+		n, err := read(buf)
+		if errors.Is(err, net.ErrClosed) {
+			return
+		}
+		if err == nil {
+			l.send(buf[:n])
+		}
+	}
+}
+
+func (r *relay) close() error {
+	err := errors.Join(r.near.Close(), r.far.Close())
+	r.running.Wait()
+	return err
 }
 
 // newLinkedDemo returns a demo that has done its first two steps, with a badLink
-// at each node.
+// from each node to the other.
 func newLinkedDemo(t *testing.T) (d *demo, client, server *badLink) {
 	t.Helper()
 	d = newDemo(ui.Silent(), Options{Size: 1000})
+	var between *relay
 	t.Cleanup(func() {
-		if err := d.stop(); err != nil {
+		err := d.stop()
+		if between != nil {
+			err = errors.Join(err, between.close())
+		}
+		if err != nil {
 			t.Error(err)
 		}
 	})
 	if err := d.newUserspaceHosts(); err != nil {
 		t.Fatal(err)
 	}
-	client, server = &badLink{Device: d.client.wrapper}, &badLink{Device: d.server.wrapper}
-	for n, l := range map[*node]*badLink{d.client: client, d.server: server} {
-		if err := n.startWireGuard(l); err != nil {
-			t.Fatal(err)
-		}
-	}
 	ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
 	defer cancel()
+	if err := d.server.start(ctx, d.client, netip.AddrPort{}); err != nil {
+		t.Fatal(err)
+	}
+	between = newRelay(t, d.server.endpoint())
+	if err := d.client.start(ctx, d.server, between.near.LocalAddr().(*net.UDPAddr).AddrPort()); err != nil {
+		t.Fatal(err)
+	}
 	for _, s := range d.steps()[:2] {
 		if err := d.show(ctx, s); err != nil {
 			t.Fatal(err)
 		}
 	}
-	return d, client, server
+	return d, between.fromHere, between.fromThere
 }
 
 // sendDatagrams sends n datagrams from one node to the other.
@@ -136,8 +205,8 @@ func checkTraffic(t *testing.T, d *demo, p trafficPair, lostByClient, lostByServ
 
 // The demo waits for a node that is too slow to have received all packets.
 func TestBooksWaitForASlowNode(t *testing.T) {
-	d, client, server := newLinkedDemo(t)
-	release := server.stop()
+	d, client, _ := newLinkedDemo(t)
+	release := client.stop()
 	defer release()
 	before := client.read.Load()
 	sendDatagrams(t, d.client, d.server, 3)
@@ -182,8 +251,8 @@ func TestBooksWithLosses(t *testing.T) {
 
 // The traffic is of one moment, too, if packets in flight never arrive.
 func TestBooksOfANodeThatHangs(t *testing.T) {
-	d, client, server := newLinkedDemo(t)
-	defer server.stop()()
+	d, client, _ := newLinkedDemo(t)
+	defer client.stop()()
 	before := client.read.Load()
 	sendDatagrams(t, d.client, d.server, 3)
 	client.mustRead(t, before+3)

@@ -1,32 +1,26 @@
 package demo
 
 import (
-	"fmt"
+	"net/netip"
 
-	"tstun"
-	"tstun/netstack"
+	"tstun/tunnel"
 )
 
 // newUserspaceHosts gives each node a network stack in this process.
 func (d *demo) newUserspaceHosts() error {
 	for _, n := range d.nodes() {
-		if err := newUserspaceHost(n); err != nil {
-			return fmt.Errorf("%s: %w", n.name, err)
-		}
+		n.host, n.at = inProcess{}, netip.AddrFrom4([4]byte{127, 0, 0, 1})
 	}
 	return nil
 }
 
-func newUserspaceHost(n *node) error {
-	n.wrapper = tstun.Wrap(nil, tstun.NewFake())
-	n.host.name = "userspace stack"
-	if err := n.configureWrapper(); err != nil {
-		return err
-	}
-	s, err := netstack.New(n.wrapper, netstack.Config{Addrs: n.addrs()})
-	if err != nil {
-		return err
-	}
-	n.net = s
-	return nil
-}
+// inProcess is the host of a node in userspace.
+type inProcess struct{}
+
+func (inProcess) do(f func() error) error { return f() }
+
+func (inProcess) configure(c *tunnel.Config) { c.Mode = tunnel.ModeUserspace }
+
+func (inProcess) network(t *tunnel.Tunnel) network { return t.Stack() }
+
+func (inProcess) close() error { return nil }

@@ -10,7 +10,7 @@ import (
 // Failure is the error of a command, with the next step for the user to take.
 type Failure struct {
 	Err    error
-	Hint   string // the next step, or "" if none is known
+	Hint   string // the next step, or steps, a line each, or "" if none is known
 	Misuse bool   // the command line, or a file that it names, is wrong
 }
 
@@ -41,7 +41,7 @@ func Hint(err error) string {
 }
 
 // WriteError writes err for people: a line for each of the errors in it, then
-// the hint if it has one. It writes nothing if err is nil.
+// one for each hint. It writes nothing if err is nil.
 func WriteError(w io.Writer, err error) {
 	if err == nil {
 		return
@@ -50,6 +50,8 @@ func WriteError(w io.Writer, err error) {
 		fmt.Fprintf(w, "error: %s\n", line)
 	}
 	if hint := Hint(err); hint != "" {
-		fmt.Fprintf(w, "hint: %s\n", hint)
+		for line := range strings.SplitSeq(hint, "\n") {
+			fmt.Fprintf(w, "hint: %s\n", line)
+		}
 	}
 }

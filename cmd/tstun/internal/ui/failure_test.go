@@ -21,6 +21,7 @@ func TestWriteError(t *testing.T) {
 		{"no hint", ui.Failf("", "no"), "error: no\n"},
 		{"within another error", fmt.Errorf("a: %w", ui.BadInput("do that", errors.New("b"))), "error: a: b\nhint: do that\n"},
 		{"two errors", ui.BadInput("do that", errors.Join(errors.New("a"), errors.New("b"))), "error: a\nerror: b\nhint: do that\n"},
+		{"two hints", ui.BadInput("do that\nthen that", errors.New("a")), "error: a\nhint: do that\nhint: then that\n"},
 	}
 	for _, tt := range tests {
 		var b strings.Builder

@@ -6,7 +6,9 @@ package ui
 // The rules of output:
 //
 //   - Data goes to stdout. Errors go to stderr: a line "error: ..." for each,
-//     then at most one line "hint: ...", which says the next step.
+//     then a line "hint: ...", which says the next step; or, where errors in a
+//     file have steps of their own, one for each with its place.
+//   - A command that runs on logs to stderr, and has no data.
 //   - With --json, stdout has one JSON document and nothing else, unless help
 //     is asked for. The document carries the errors, too; stderr has them as
 //     always.

@@ -58,3 +58,11 @@ func (s *Stream) Write(b []byte) (int, error) {
 		return 0, ErrInterrupted
 	}
 }
+
+// Close closes what the Stream writes to, if that can be closed.
+func (s *Stream) Close() error {
+	if c, ok := s.w.(io.Closer); ok {
+		return c.Close()
+	}
+	return nil
+}

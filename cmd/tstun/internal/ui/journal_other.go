@@ -1,0 +1,7 @@
+//go:build !linux
+
+package ui
+
+import "os"
+
+func isJournal(*os.File, string) bool { return false }

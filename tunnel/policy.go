@@ -1,0 +1,173 @@
+package tunnel
+
+import (
+	"crypto/sha256"
+	"errors"
+	"fmt"
+	"net/netip"
+	"os"
+	"slices"
+	"time"
+
+	"tstun/filter"
+	"tstun/policy"
+)
+
+// PolicyStatus is which policy is in force, and what became of the last attempt
+// to read the file. Without a policy it is the zero value.
+type PolicyStatus struct {
+	File string `json:"file,omitempty"`
+	// Hash is the SHA-256 of what is in force, in hexadecimal.
+	Hash string `json:"hash,omitempty"`
+	// Loaded is when that came into force.
+	Loaded time.Time `json:"loaded,omitzero"`
+	// Rules is how many rules it has.
+	Rules int `json:"rules,omitempty"`
+	// Error says why the file, as it was last read, was refused, or is empty.
+	Error string `json:"error,omitempty"`
+	// Refused is how often the file was refused since Start.
+	Refused uint64 `json:"refused,omitempty"`
+}
+
+// ReloadPolicy reads the policy file again and puts it in force: flows that it
+// does not allow any more end. A file that cannot be read, is wrong, or whose
+// own tests do not hold is refused with an error that says why, and what was in
+// force stays.
+func (t *Tunnel) ReloadPolicy() error {
+	if err := t.readPolicy(false); err != nil {
+		return fmt.Errorf("tunnel: %w", err)
+	}
+	return nil
+}
+
+// readPolicy reads the policy file again and puts it in force. If onlyChanged, it
+// does nothing where the file is what it was at the last attempt.
+func (t *Tunnel) readPolicy(onlyChanged bool) error {
+	t.policyMu.Lock()
+	defer t.policyMu.Unlock()
+	if t.policyFile.name == "" {
+		return errors.New("there is no policy file")
+	}
+	read, err := t.policyFile.read()
+	if onlyChanged && read.attempt == t.policyAttempt {
+		return nil
+	}
+	if err == nil {
+		err = t.setPolicyLocked(read, t.now().Addresses)
+	}
+	if err != nil {
+		t.policyAttempt = read.attempt
+		t.policyStatus.Error = err.Error()
+		t.policyStatus.Refused++
+		t.logf("policy refused: %v", err)
+		t.emit(Event{Kind: PolicyRefused, Time: time.Now(), Text: err.Error()})
+	}
+	return err
+}
+
+// setPolicyLocked puts a policy in force, for a tunnel with these addresses.
+func (t *Tunnel) setPolicyLocked(l loadedPolicy, addresses []netip.Prefix) error {
+	f, err := t.newFilter(l.policy)
+	if err != nil {
+		return err
+	}
+	t.wrapper.SetFilter(f)
+	t.policyFile, t.policy, t.policyAttempt, t.policyStatus = l.policyFile, l.policy, l.attempt, PolicyStatus{Refused: t.policyStatus.Refused}
+	if l.policy == nil {
+		t.hosts.Store(nil)
+		t.logf("no policy: all that the allowed IPs admit is accepted")
+		return nil
+	}
+	hosts, c := l.policy.Hosts(), l.policy.Config()
+	t.hosts.Store(&hosts)
+	t.policyStatus = PolicyStatus{File: l.name, Hash: l.hash, Loaded: time.Now(), Rules: len(c.Matches), Refused: t.policyStatus.Refused}
+	t.logf("policy %s is in force: %s", l.name, count(len(c.Matches), "rule"))
+	t.emit(Event{Kind: PolicyLoaded, Time: t.policyStatus.Loaded, Text: l.name})
+	t.warnNotLocal(addresses, c.Local)
+	return nil
+}
+
+// newFilter returns the filter of a policy, with the state of the one that there
+// is, or without a policy one that allows all.
+func (t *Tunnel) newFilter(p *policy.Policy) (*filter.Filter, error) {
+	if p == nil {
+		return filter.NewAllowAll(nil), nil
+	}
+	c := p.Config()
+	if old := t.wrapper.GetFilter(); old != nil {
+		c.State = old.State()
+	}
+	return filter.New(c)
+}
+
+// policyFile is the name of a file, or empty, and for whom it is read.
+type policyFile struct{ name, host string }
+
+func (c *Config) policyFile() policyFile { return policyFile{c.Policy, c.PolicyHost} }
+
+// loadedPolicy is what was read of a file.
+type loadedPolicy struct {
+	policyFile
+	policy  *policy.Policy // nil without a file
+	hash    string
+	attempt string // tells what was read from what is read next
+}
+
+// read reads the file and runs its tests. On an error there is the attempt
+// alone.
+func (f policyFile) read() (loadedPolicy, error) {
+	l := loadedPolicy{policyFile: f}
+	if f.name == "" {
+		return l, nil
+	}
+	data, err := os.ReadFile(f.name)
+	l.hash = fmt.Sprintf("%x", sha256.Sum256(data))
+	l.attempt = fmt.Sprint(l.hash, " ", err)
+	if err == nil {
+		l.policy, err = f.parse(data)
+	}
+	if err == nil {
+		err = testPolicy(l.policy)
+	}
+	return l, err
+}
+
+// parse reads a file for a host, or for all that it calls local.
+func (f policyFile) parse(data []byte) (*policy.Policy, error) {
+	if f.host == "" {
+		return policy.Parse(f.name, data)
+	}
+	return policy.ParseFor(f.name, data, f.host)
+}
+
+// testPolicy runs the tests that the file has.
+func testPolicy(p *policy.Policy) error {
+	failures, err := p.Test()
+	if err != nil {
+		return err
+	}
+	var errs []error
+	for _, f := range failures {
+		errs = append(errs, errors.New(f.String()))
+	}
+	return errors.Join(errs...)
+}
+
+// warnNotLocal logs which addresses of the tunnel nobody can reach.
+func (t *Tunnel) warnNotLocal(addresses, local []netip.Prefix) {
+	for _, a := range addresses {
+		if !slices.ContainsFunc(local, func(l netip.Prefix) bool { return l.Contains(a.Addr()) }) {
+			t.logf("warning: the policy does not call %v local, so nobody reaches it", a.Addr())
+		}
+	}
+}
+
+// Explain says what becomes of a new inbound flow, and why.
+func (t *Tunnel) Explain(f policy.Flow) filter.Explanation {
+	t.policyMu.Lock()
+	defer t.policyMu.Unlock()
+	if t.policy != nil {
+		return t.policy.Explain(t.wrapper.GetFilter(), f)
+	}
+	return t.wrapper.GetFilter().Explain(netip.AddrPortFrom(f.Src, 0), f.Dst, f.Proto)
+}
