@@ -1,6 +1,7 @@
 package candidate
 
 import (
+	"fmt"
 	"net/netip"
 
 	"golang.zx2c4.com/wireguard/tun"
@@ -34,4 +35,14 @@ func Tstun(dev tun.Device, s Setup) (*tstun.Wrapper, error) {
 		w.PostFilterIn, w.PostFilterOut = accept, accept
 	}
 	return w, nil
+}
+
+// Policy returns the rules as a policy file.
+func (s Setup) Policy() []byte {
+	b := fmt.Appendf(nil, "{\"local\": %q, \"accept\": [\n", s.Host)
+	for _, r := range s.rules() {
+		b = fmt.Appendf(b, "\t{\"proto\": [\"tcp\", \"udp\"], \"src\": \"%v\", \"dst\": \"%v:%d-%d\"},\n", r.src, s.Host, r.first, r.last)
+		b = fmt.Appendf(b, "\t{\"proto\": \"icmp\", \"src\": \"%v\", \"dst\": \"%v\"},\n", r.src, s.Host)
+	}
+	return append(b, "]}\n"...)
 }

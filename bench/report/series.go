@@ -15,16 +15,17 @@ const (
 	Neither Better = ""
 )
 
-// The two parts of a comparison.
+// The parts of a comparison.
 const (
-	Packet = "packet"
-	Tunnel = "tunnel"
+	Packet  = "packet"
+	Tunnel  = "tunnel"
+	Command = "command" // what the command does that no other part has
 )
 
 // Series is one quantity of one candidate, measured once per round. The rounds
 // of different candidates were made in turn, so equal indices belong together.
 type Series struct {
-	Part     string    `json:"part"`     // Packet or Tunnel
+	Part     string    `json:"part"`     // Packet, Tunnel or Command
 	Measure  string    `json:"measure"`  // what was done
 	Quantity string    `json:"quantity"` // what was measured while it was done
 	Kind     string    `json:"kind"`     // who did it

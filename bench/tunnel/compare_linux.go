@@ -42,7 +42,7 @@ func Compare(ctx context.Context, cfg Config, r *report.Report) (err error) {
 
 // compare makes the rounds.
 func (l *lab) compare(ctx context.Context, cfg Config, r *report.Report) error {
-	kinds := Kinds()
+	kinds := cfg.kinds()
 	for round := range cfg.Rounds {
 		for i := range kinds {
 			// Each round begins with another one.
@@ -58,10 +58,10 @@ func (l *lab) compare(ctx context.Context, cfg Config, r *report.Report) error {
 
 // try brings a tunnel up, makes all measures, and takes it down.
 func (l *lab) try(ctx context.Context, kind string, r *report.Report) error {
-	if err := l.up(ctx, kind); err != nil {
+	if err := l.up(ctx, kind, kind); err != nil {
 		return errors.Join(err, l.down())
 	}
-	t := &trial{lab: l, ctx: ctx, kind: kind, report: r}
+	t := &trial{lab: l, ctx: ctx, part: report.Tunnel, kind: kind, report: r}
 	for _, name := range Measures() {
 		if !l.cfg.wants(name) {
 			continue

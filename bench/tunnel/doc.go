@@ -14,9 +14,14 @@ const (
 	Bare      = "bare"      // wireguard-go with a TUN of its own
 	Tstun     = "tstun"     // wireguard-go with a TUN of tstun.New's, wrapped
 	Tailscale = "tailscale" // Tailscale's wireguard-go with a TUN of its own, wrapped
+
+	// Of the command alone, as Program has it.
+	Up        = "tstun up"     // in kernel mode
+	Userspace = "userspace"    // tstun up in userspace mode, with a SOCKS5 server
+	Copying   = "wireguard-go" // a SOCKS5 server on wireguard-go's network stack that copies with io.Copy, as wireproxy does
 )
 
-// Kinds returns who is compared, in the order of the first round.
+// Kinds returns who is compared by default, in the order of the first round.
 func Kinds() []string { return []string{Bare, Tstun, Tailscale} }
 
 // The measures by the names that Config.Only knows.
@@ -44,12 +49,22 @@ type Config struct {
 	Rounds int           // of all measures with every kind
 	Time   time.Duration // of each transfer of TCP, rounded up to seconds; of UDP, a third
 	Only   []string      // measures; empty: all
+	Kinds  []string      // who is compared; empty: Kinds()
 	Sizes  []int         // bytes of UDP payload at full rate
 	Rates  []int         // packets per second offered
 	Pings  int           // per round; of those of Lone that are far apart, fewer
 	MTU    int           // of the tunnel, in bytes
 	Self   []string      // command line that runs Agent on stdin and stdout
-	Logf   func(format string, args ...any)
+	// Program is the file name of tstun, which Up and Userspace run.
+	Program string
+	Logf    func(format string, args ...any)
+}
+
+func (c Config) kinds() []string {
+	if len(c.Kinds) == 0 {
+		return Kinds()
+	}
+	return c.Kinds
 }
 
 func (c Config) wants(measure string) bool {

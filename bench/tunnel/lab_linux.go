@@ -18,6 +18,7 @@ import (
 // that the tunnel gives it.
 type side struct {
 	ns     *netns.NS
+	device string // name of the TUN, of its own: tstun up keeps its state by it
 	outer  netip.Prefix
 	inner  netip.Prefix
 	key    *ecdh.PrivateKey
@@ -32,9 +33,8 @@ type lab struct {
 }
 
 const (
-	ether     = "bench-eth"
-	tunDevice = "bench-tun"
-	port      = 51820 // UDP, of both ends
+	ether = "bench-eth"
+	port  = 51820 // UDP, of both ends
 )
 
 // newLab makes the namespaces, which go with their last process and with the
@@ -42,8 +42,8 @@ const (
 func newLab(ctx context.Context, cfg Config) (*lab, error) {
 	l := &lab{
 		cfg: cfg,
-		a:   side{outer: netip.MustParsePrefix("192.0.2.1/24"), inner: netip.MustParsePrefix("100.64.0.1/24")},
-		b:   side{outer: netip.MustParsePrefix("192.0.2.2/24"), inner: netip.MustParsePrefix("100.64.0.2/24")},
+		a:   side{device: "bench-tun-a", outer: netip.MustParsePrefix("192.0.2.1/24"), inner: netip.MustParsePrefix("100.64.0.1/24")},
+		b:   side{device: "bench-tun-b", outer: netip.MustParsePrefix("192.0.2.2/24"), inner: netip.MustParsePrefix("100.64.0.2/24")},
 	}
 	if err := l.build(ctx); err != nil {
 		l.close()
@@ -103,25 +103,29 @@ func (l *lab) close() error {
 	return err
 }
 
-// up starts a tunnel's two ends and waits until packets pass.
-func (l *lab) up(ctx context.Context, kind string) error {
-	for i, s := range l.sides() {
-		other := l.sides()[1-i]
-		var err error
-		if s.node, err = startAgent(ctx, s.ns, l.cfg.Self); err != nil {
-			return err
-		}
-		_, err = s.node.ask(request{Do: doUp, Node: &nodeSpec{
-			Kind: kind, Device: tunDevice, MTU: l.cfg.MTU,
-			Address: s.inner, Peer: other.inner.Addr(),
-			PrivateKey: hex.EncodeToString(s.key.Bytes()), PeerKey: hex.EncodeToString(other.key.PublicKey().Bytes()),
-			Port: port, Endpoint: netip.AddrPortFrom(other.outer.Addr(), port),
-		}})
-		if err != nil {
-			return err
-		}
+// up starts a tunnel's two ends, of these kinds, and waits until packets pass.
+func (l *lab) up(ctx context.Context, a, b string) error {
+	if err := l.upEnd(ctx, &l.b, &l.a, b); err != nil {
+		return err
+	}
+	if err := l.upEnd(ctx, &l.a, &l.b, a); err != nil {
+		return err
 	}
 	return l.awaitPassage()
+}
+
+// upEnd starts one end of a tunnel to other.
+func (l *lab) upEnd(ctx context.Context, s, other *side, kind string) (err error) {
+	if s.node, err = startAgent(ctx, s.ns, l.cfg.Self); err != nil {
+		return err
+	}
+	_, err = s.node.ask(request{Do: doUp, Node: &nodeSpec{
+		Kind: kind, Device: s.device, MTU: l.cfg.MTU,
+		Address: s.inner, Peer: other.inner.Addr(),
+		PrivateKey: hex.EncodeToString(s.key.Bytes()), PeerKey: hex.EncodeToString(other.key.PublicKey().Bytes()),
+		Port: port, Endpoint: netip.AddrPortFrom(other.outer.Addr(), port), Program: l.cfg.Program,
+	}})
+	return err
 }
 
 // awaitPassage makes the first packets, which pay for the handshake.

@@ -34,13 +34,14 @@ var measures = map[string]func(*trial) error{
 type trial struct {
 	*lab
 	ctx    context.Context
+	part   string // of the report
 	kind   string
 	report *report.Report
 }
 
 func (t *trial) add(measure, quantity, unit string, better report.Better, value float64) {
 	t.report.Add(report.Series{
-		Part: report.Tunnel, Measure: measure, Quantity: quantity, Kind: t.kind, Unit: unit, Better: better,
+		Part: t.part, Measure: measure, Quantity: quantity, Kind: t.kind, Unit: unit, Better: better,
 	}, value)
 }
 

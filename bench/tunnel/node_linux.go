@@ -28,6 +28,8 @@ type node struct {
 	spec   *nodeSpec
 	engine engine
 	inject func(req request) (reply, error)
+
+	program *program // instead of an engine
 }
 
 // engine is a device of either wireguard-go.
@@ -39,12 +41,12 @@ type engine interface {
 // up makes the TUN, with its address and MTU, and the tunnel's end on it.
 func up(spec *nodeSpec) (*node, error) {
 	n := &node{spec: spec, inject: func(request) (reply, error) { return reply{}, errors.ErrUnsupported }}
-	make := map[string]func() error{Bare: n.makeBare, Tstun: n.makeTstun, Tailscale: n.makeTailscale}[spec.Kind]
+	make := map[string]func() error{Bare: n.makeBare, Tstun: n.makeTstun, Tailscale: n.makeTailscale, Up: n.makeUp, Userspace: n.makeUserspace, Copying: n.makeCopying}[spec.Kind]
 	if make == nil {
 		return nil, fmt.Errorf("kind %q is not known", spec.Kind)
 	}
-	if err := make(); err != nil {
-		return nil, err
+	if err := make(); err != nil || n.program != nil {
+		return n, err
 	}
 	err := n.engine.IpcSet(fmt.Sprintf("private_key=%s\nlisten_port=%d\npublic_key=%s\nendpoint=%s\nallowed_ip=0.0.0.0/0\n",
 		spec.PrivateKey, spec.Port, spec.PeerKey, spec.Endpoint))

@@ -12,12 +12,12 @@ type request struct {
 
 	Node *nodeSpec `json:",omitempty"` // up
 
-	To    netip.AddrPort `json:",omitzero"`  // send, ping, inject: the receiver; receive, echo: to listen on
+	To    netip.AddrPort `json:",omitzero"`  // send, ping, inject, fetch: the receiver; receive, echo, source: to listen on
 	Size  int            `json:",omitempty"` // send, inject: bytes of payload
 	Rate  int            `json:",omitempty"` // send: packets per second; 0: as many as go
 	Count int            `json:",omitempty"` // ping: how many
 	Every time.Duration  `json:",omitempty"` // ping: one in each such interval; 0: each when the one before is back
-	For   time.Duration  `json:",omitempty"` // send, inject
+	For   time.Duration  `json:",omitempty"` // send, inject, fetch
 }
 
 // What a request can ask for.
@@ -30,6 +30,10 @@ const (
 	doStop    = "stop"    // end receive or echo and tell the count
 	doPing    = "ping"    // wait for echoes, one at a time
 	doInject  = "inject"  // inject packets into the Wrapper
+	doSource  = "source"  // begin to send to who connects by TCP, without end
+	doFetch   = "fetch"   // connect through the SOCKS5 server of this namespace and receive
+	doFirst   = "first"   // wait for the first packet through the tunnel of a program
+	doMemory  = "memory"  // tell the resident memory of the tunnel's program
 )
 
 // reply is what an agent answers. Fields that the request is not about are
@@ -43,6 +47,8 @@ type reply struct {
 	Dropped int           // received: dropped for lack of buffer at the receiver's socket
 	Took    time.Duration // send, inject
 
+	Bytes       int64         // fetch: received; memory: resident
+	First       time.Duration // first: since the start of the program
 	Median, P99 time.Duration // ping
 	Lost        int           // ping
 }
@@ -72,4 +78,5 @@ type nodeSpec struct {
 	PeerKey    string       // hex
 	Port       int          // UDP, of this end
 	Endpoint   netip.AddrPort
+	Program    string // file name of tstun
 }

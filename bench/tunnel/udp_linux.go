@@ -129,9 +129,6 @@ func (s *service) run() {
 
 // stop ends the service and tells what it received.
 func (s *service) stop() (reply, error) {
-	if s == nil {
-		return reply{}, errors.New("nothing was begun")
-	}
 	dropped := socketDrops(s.conn.LocalAddr().(*net.UDPAddr).Port)
 	err := s.conn.Close()
 	s.done.Wait()
