@@ -9,6 +9,7 @@ import (
 	"tstun/internal/accounting"
 	"tstun/internal/clock"
 	"tstun/internal/fragqueue"
+	"tstun/internal/inject"
 	"tstun/internal/pipeline"
 	"tstun/tundev"
 )
@@ -32,6 +33,7 @@ type batch struct {
 	sent     []sent               // how each packet of out was counted
 	released []fragqueue.Fragment // that were held
 	others   []int                // where out has packets that are not the caller's, but released
+	replies  []inject.Packet      // to the caller's packets
 	refused  int                  // of the caller's packets, those that were dropped
 	one      [1][]byte            // Unbatched's single packet
 
@@ -64,8 +66,9 @@ func (b *batch) begin(w *Wrapper, way accounting.Direction) {
 func (b *batch) end() {
 	clear(b.out)
 	clear(b.released)
+	clear(b.replies)
 	b.out, b.sent = b.out[:0], b.sent[:0]
-	b.released, b.others = b.released[:0], b.others[:0]
+	b.released, b.others, b.replies = b.released[:0], b.others[:0], b.replies[:0]
 	b.refused, b.one[0] = 0, nil
 	if b.cfg.sink != nil {
 		b.observation = Observation{}

@@ -37,15 +37,23 @@ func (w *Wrapper) SetReject(r Reject) {
 	w.update(func(c *config) { c.Reject = pipeline.Reject(r) })
 }
 
-// reply sends the reply to the packet in hand, which was dropped for the given
-// reason or is a ping. The packet is made only if it may go.
+// reply makes the reply to the packet in hand, which was dropped for the given
+// reason or is a ping, if it may go.
 func (w *Wrapper) reply(b *batch, why filter.Reason) {
 	peer := b.Config.Peers.PeerOf(b.Packet.Src.Addr())
 	if !b.MayReply() || !w.replies.Allow(peer, b.Now) {
 		return
 	}
 	if data := b.MakeReply(why); len(data) > 0 {
+		b.replies = append(b.replies, inject.Packet{Data: data, Peer: peer})
+	}
+}
+
+// sendReplies sends what reply has made. The call has been entered into the counters: who
+// hears a refusal finds it counted.
+func (w *Wrapper) sendReplies(b *batch) {
+	for _, p := range b.replies {
 		// A full queue has counted it, and nobody waits for it.
-		_ = w.inject(inject.Packet{Data: data, Peer: peer})
+		_ = w.inject(p)
 	}
 }

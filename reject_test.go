@@ -36,6 +36,32 @@ func TestRejectReset(t *testing.T) {
 	})
 }
 
+// Who hears a refusal finds it counted, also if the device takes its time for the
+// packets that came with it.
+func TestRejectIsCountedBeforeItIsHeard(t *testing.T) {
+	rig.Families(t, func(t *testing.T, host, peer netip.Addr) {
+		synctest.Test(t, func(t *testing.T) {
+			r := rig.New(t, 2)
+			r.Allow(rig.To(rig.Port(80)))
+			r.W.SetReject(tstun.RejectReset)
+			r.Dev.OnWrite(func(bufs [][]byte, _ int) (int, error) {
+				time.Sleep(time.Second)
+				return len(bufs), nil
+			})
+			heard := make(chan uint64)
+			go func() {
+				r.Read(1)
+				heard <- r.W.Counters().In.Drops[filter.ReasonNoRule]
+			}()
+			r.FromPeer(craft.TCP(peer, 1000, host, 80, packet.TCPSyn, ""), craft.TCP(peer, 1000, host, 81, packet.TCPSyn, ""))
+			if n := <-heard; n != 1 {
+				t.Errorf("%d refusals were counted as the first was heard", n)
+			}
+			r.W.Close()
+		})
+	})
+}
+
 func TestRejectTSMP(t *testing.T) {
 	for _, shieldsUp := range []bool{false, true} {
 		rig.Families(t, func(t *testing.T, host, peer netip.Addr) {

@@ -103,8 +103,8 @@ func (b *batch) dispatch(v filter.Verdict, buf []byte, offset int) {
 	}
 }
 
-// deliver writes b.out to the device and counts what it took. n is how many of
-// the caller's packets it took of those that passed.
+// deliver writes b.out to the device, counts what it took, and sends the replies. n is
+// how many of the caller's packets it took of those that passed.
 func (w *Wrapper) deliver(b *batch, offset int) (n int, err error) {
 	if len(b.out) > 0 {
 		n, err = w.ip.Write(b.out, offset)
@@ -117,6 +117,7 @@ func (w *Wrapper) deliver(b *batch, offset int) (n int, err error) {
 		err = w.linkIO.judge(w, err)
 	}
 	b.enter()
+	w.sendReplies(b)
 	return n, err
 }
 
