@@ -43,6 +43,7 @@ type options struct {
 	rounds  int
 	seconds float64
 	program string
+	only    string
 }
 
 func parse(args []string, stderr io.Writer) (o options, err error) {
@@ -51,11 +52,15 @@ func parse(args []string, stderr io.Writer) (o options, err error) {
 	f.IntVar(&o.rounds, "rounds", 7, "rounds of everything")
 	f.Float64Var(&o.seconds, "seconds", 3, "length of a transfer, of TCP rounded up; UDP takes a third of it")
 	f.StringVar(&o.program, "program", "", "file name of tstun; empty: it is built from this tree")
+	f.StringVar(&o.only, "only", "", "kernel: only what kernel mode carries; programs: only what begins with the start of a program")
 	if err := f.Parse(args); err != nil {
 		return o, err
 	}
 	if f.NArg() > 0 || o.rounds < 1 || o.seconds < 0.1 {
 		return o, errors.New("there are only flags; --rounds is at least 1, --seconds at least 0.1")
+	}
+	if o.only != "" && o.only != "kernel" && o.only != "programs" {
+		return o, errors.New("--only takes kernel or programs")
 	}
 	return o, nil
 }
@@ -94,11 +99,20 @@ func (o options) measure(ctx context.Context, r *report.Report, stderr io.Writer
 	if err != nil {
 		return err
 	}
-	return tunnel.CompareCommand(ctx, tunnel.Config{
+	cfg := tunnel.Config{
 		Rounds: o.rounds, Time: time.Duration(o.seconds * float64(time.Second)), Sizes: []int{200, 1200}, MTU: 1420,
 		Self: []string{self, agentArgument}, Program: o.program,
 		Logf: func(format string, args ...any) { fmt.Fprintf(stderr, format+"\n", args...) },
-	}, r)
+	}
+	if o.only != "programs" {
+		if err := tunnel.CompareUp(ctx, cfg, r); err != nil {
+			return err
+		}
+	}
+	if o.only != "kernel" {
+		return tunnel.ComparePrograms(ctx, cfg, r)
+	}
+	return nil
 }
 
 // build makes the command of the module that this one is beside.
