@@ -39,7 +39,42 @@ type inbox struct {
 type item struct {
 	proto tcpip.NetworkProtocolNumber
 	data  buffer.Buffer
+	tail  *buffer.View // what follows data, and may have room; nil: nothing follows
 	run   tcpRun
+}
+
+// maxTail is the largest view that gVisor pools.
+const maxTail = buffer.MaxChunkSize
+
+// add appends a payload. Views double, so that a run is in few of them and no more
+// than half of what it holds is empty.
+func (it *item) add(payload []byte) {
+	n := min(len(payload), it.tail.AvailableSize())
+	_, _ = it.tail.Write(payload[:n])
+	if n == len(payload) {
+		return
+	}
+	it.closeTail()
+	it.tail = buffer.NewView(min(max(len(payload)-n, int(it.data.Size())), maxTail))
+	_, _ = it.tail.Write(payload[n:])
+}
+
+// closeTail makes tail part of data.
+func (it *item) closeTail() {
+	_ = it.data.Append(it.tail) // which passes over nil
+	it.tail = nil
+}
+
+// finish makes data all of the packet.
+func (it *item) finish() {
+	it.run.finish()
+	it.closeTail()
+}
+
+// release gives the memory back.
+func (it *item) release() {
+	it.closeTail()
+	it.data.Release()
 }
 
 // The inboxes of a Stack.
@@ -71,7 +106,7 @@ func (b *inbox) put(p *packet.Parsed) Reason {
 	acct.waiting[b.which].bytes += len(pkt)
 	if joins && whole {
 		b.waiting[last].run.absorb(seg)
-		b.waiting[last].data.Append(buffer.NewViewWithData(seg.payload))
+		b.waiting[last].add(seg.payload)
 		return noReason
 	}
 	b.waiting = append(b.waiting, newItem(p, seg, mergeable && whole))
@@ -101,7 +136,7 @@ func (b *inbox) hasRoom(a *account, n int) bool {
 
 func newItem(p *packet.Parsed, seg segment, mergeable bool) item {
 	v := buffer.NewViewWithData(p.Buffer())
-	it := item{proto: header.IPv4ProtocolNumber, data: buffer.MakeWithView(v)}
+	it := item{proto: header.IPv4ProtocolNumber, tail: v}
 	if p.IPVersion == 6 {
 		it.proto = header.IPv6ProtocolNumber
 	}
@@ -135,7 +170,7 @@ func (b *inbox) close() {
 	defer b.mu.Unlock()
 	b.closed = true
 	for i := range b.waiting {
-		b.waiting[i].data.Release()
+		b.waiting[i].release()
 	}
 	b.waiting = nil
 	b.filled.Signal()
@@ -155,7 +190,7 @@ func (l *link) deliverLoop() {
 }
 
 func (l *link) deliver(it *item) {
-	it.run.finish()
+	it.finish()
 	pkt := stack.NewPacketBuffer(stack.PacketBufferOptions{Payload: it.data})
 	if d := l.dispatcher.Load(); d != nil {
 		(*d).DeliverNetworkPacket(it.proto, pkt)

@@ -6,6 +6,8 @@ import (
 	"net/netip"
 	"testing"
 
+	"gvisor.dev/gvisor/pkg/buffer"
+
 	"tstun"
 	"tstun/flow"
 	"tstun/packet"
@@ -105,7 +107,7 @@ func merged(pkts [][]byte) [][]byte {
 		return out
 	}
 	for _, it := range b.fetch() {
-		it.run.finish()
+		it.finish()
 		out = append(out, it.data.Flatten())
 	}
 	return out
@@ -147,6 +149,36 @@ func TestMergeMakesOneOfMany(t *testing.T) {
 }
 
 // A segment that was broken on its way breaks what it is merged into.
+// A run is in few views, and most of what they hold is full.
+func TestRunIsInFewViews(t *testing.T) {
+	var script []byte
+	for range 40 {
+		script = append(script, 0, 230, 0) // 1,380 bytes of payload
+	}
+	var b inbox
+	b.init(freshMemory(), ownInbox)
+	var p packet.Parsed
+	for _, pkt := range flight(script) {
+		p.Decode(pkt)
+		b.put(&p)
+	}
+	items := b.fetch()
+	if len(items) != 1 {
+		t.Fatalf("%d packets, want one", len(items))
+	}
+	it := &items[0]
+	it.finish()
+	views, capacity := 0, 0
+	it.data.Apply(func(v *buffer.View) {
+		views++
+		capacity += v.Capacity()
+	})
+	if size := int(it.data.Size()); size != 40+40*1380 || views > 7 || capacity > 2*size {
+		t.Errorf("%d bytes in %d views with room for %d", size, views, capacity)
+	}
+	it.release()
+}
+
 func TestMergeKeepsBrokenChecksums(t *testing.T) {
 	pkts := flight(bytes.Repeat([]byte{0, 200, 0}, 5))
 	pkts[3][700] ^= 0x40
