@@ -11,6 +11,7 @@ import (
 	"golang.zx2c4.com/wireguard/tun"
 
 	"tstun"
+	"tstun/bind"
 	"tstun/netstack"
 	"tstun/tundev"
 	"tstun/tunnel/internal/hostnet"
@@ -126,7 +127,7 @@ func (t *Tunnel) openStack() (err error) {
 
 // openWireGuard makes the WireGuard device, which is not up yet.
 func (t *Tunnel) openWireGuard(context.Context) error {
-	t.wg = device.NewDevice(t.wrapper, newBind(), &device.Logger{Verbosef: t.heard.note, Errorf: t.logf})
+	t.wg = device.NewDevice(t.wrapper, bind.New(), &device.Logger{Verbosef: t.heard.note, Errorf: t.logf})
 	t.atClose("close WireGuard", func() error { t.wg.Close(); return nil })
 	var to lines
 	l := t.now()

@@ -47,8 +47,9 @@ var may = map[string][]string{
 	},
 	"tstun/policy":   {"tstun/filter", "tstun/ipproto", "github.com/tailscale/hujson"},
 	"tstun/netstack": {"tstun", "tstun/packet", "tstun/filter", "tstun/flow", "tstun/ipproto", "tstun/logger", "tstun/internal/lpm", "tstun/internal/relay", "golang.org/x/net/dns/dnsmessage", "gvisor.dev/gvisor/"},
+	"tstun/bind": {"golang.zx2c4.com/wireguard/conn", "golang.org/x/sys/unix"},
 	"tstun/tunnel": {
-		"tstun", "tstun/filter", "tstun/key", "tstun/logger", "tstun/netstack", "tstun/policy", "tstun/tundev", "tstun/internal/hook", "tstun/tunnel/internal/hostnet",
+		"tstun", "tstun/bind", "tstun/filter", "tstun/key", "tstun/logger", "tstun/netstack", "tstun/policy", "tstun/tundev", "tstun/internal/hook", "tstun/tunnel/internal/hostnet",
 		"github.com/fsnotify/fsnotify",
 		"golang.zx2c4.com/wireguard/conn", "golang.zx2c4.com/wireguard/device", "golang.zx2c4.com/wireguard/tun",
 	},
@@ -159,16 +160,16 @@ func TestPackageNames(t *testing.T) {
 // systems are the file name suffixes by which Go builds for one system only.
 var systems = []string{"linux", "darwin", "windows", "freebsd", "openbsd", "android", "ios", "unix", "bsd"}
 
-// TestSystemsHaveTheirHomes keeps OS code in its two homes in the library.
+// TestSystemsHaveTheirHomes keeps OS code in its three homes in the library.
 func TestSystemsHaveTheirHomes(t *testing.T) {
 	walk(t, func(dir, file string) {
 		pkg := packageOf(dir)
-		if pkg == "tstun/tundev" || pkg == "tstun/tunnel/internal/hostnet" || strings.HasPrefix(pkg, "tstun/cmd/") || strings.HasPrefix(pkg, "tstun/internal/") {
+		if pkg == "tstun/tundev" || pkg == "tstun/bind" || pkg == "tstun/tunnel/internal/hostnet" || strings.HasPrefix(pkg, "tstun/cmd/") || strings.HasPrefix(pkg, "tstun/internal/") {
 			return
 		}
 		base := strings.TrimSuffix(filepath.Base(file), ".go")
 		if _, suffix, ok := strings.Cut(base, "_"); ok && slices.Contains(systems, suffix) {
-			t.Errorf("%s: code for one system belongs in tundev or hostnet", file)
+			t.Errorf("%s: code for one system belongs in tundev, bind or hostnet", file)
 		}
 	})
 }

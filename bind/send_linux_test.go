@@ -1,4 +1,4 @@
-package tunnel
+package bind
 
 import (
 	"fmt"
@@ -15,7 +15,7 @@ import (
 // Datagrams reach the address that they are sent to, whatever addresses those
 // before them were sent to.
 func TestBindFamilies(t *testing.T) {
-	b := newBind()
+	b := New()
 	if _, isOurs := b.(*bind); !isOurs {
 		t.Fatalf("wireguard-go has another bind, %T: look whether the faults are still there", b)
 	}
@@ -90,7 +90,7 @@ func TestBindNarrowPath(t *testing.T) {
 		t.Fatal(err)
 	}
 	defer there.Close()
-	if err := a.Do(func() error { return sendMany(newBind(), there.LocalAddr().String()) }); err != nil {
+	if err := a.Do(func() error { return sendMany(New(), there.LocalAddr().String()) }); err != nil {
 		t.Fatal(err)
 	}
 	for i := range manyDatagrams {
