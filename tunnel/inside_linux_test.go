@@ -267,11 +267,15 @@ func TestKernelNameMoves(t *testing.T) {
 		defer close(served)
 		server.serve(conn)
 	}()
+	end := sync.OnceFunc(func() {
+		conn.Close()
+		<-served
+	})
+	defer end()
 	a, b := key.NewPrivate(), key.NewPrivate()
 	far(t, ns[1], b, a.Public())
 	runInside(t, ns[0], "TestInsideNameMoves", "nameserver 198.51.100.7\n", a, b.Public())
-	conn.Close()
-	<-served
+	end()
 	if len(server.asked) < 2 || slices.ContainsFunc(server.asked, func(a netip.Addr) bool { return a != netip.MustParseAddr("192.0.2.1") }) {
 		t.Errorf("asked by %v", server.asked)
 	}
