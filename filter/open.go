@@ -16,7 +16,7 @@ func (f *Filter) open(id *flow.ID, s segment, t traits, peer flow.PeerID, now in
 	if t&(peerInitiated|pickedUp) != 0 {
 		c.Peer = peer
 	}
-	begins := true
+	begins, before := true, conn{}
 	open := f.state.flows.UpsertID(id, c, now, func(e *flow.Entry[conn], fresh bool) flow.Action {
 		switch {
 		case fresh:
@@ -30,12 +30,13 @@ func (f *Filter) open(id *flow.ID, s segment, t traits, peer flow.PeerID, now in
 			begins = false
 			return flow.Leave | flow.Changed
 		default:
+			before = e.Value
 			f.reopen(e, s, t, now)
 		}
 		return flow.Touch | flow.Changed
 	})
 	if open && begins {
-		f.note(id, peer, t, now)
+		f.note(id, peer, t, before, now)
 	}
 }
 

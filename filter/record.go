@@ -79,11 +79,12 @@ type Flow struct {
 	Audit Verdict
 }
 
-// flowOf returns the record of a flow.
-func flowOf(k flow.Key, c *conn, expires int64, a flow.Account) Flow {
+// flowOf returns what a record says of a flow.
+func flowOf(r *flow.Record[conn]) Flow {
+	c := &r.Value
 	f := Flow{
-		Key: k, Initiator: InitiatorHost, Phase: PhaseNew + Phase(c.phase),
-		Exempt: c.has(exempt), Revoked: c.has(revoked), Expires: expires, Account: a, Audit: AuditVerdict(a.Note.Audit),
+		Key: r.Key, Initiator: InitiatorHost, Phase: PhaseNew + Phase(c.phase),
+		Exempt: c.has(exempt), Revoked: c.has(revoked), Expires: r.Expires, Account: r.Account, Audit: AuditVerdict(r.Note.Audit),
 	}
 	switch {
 	case c.has(pickedUp):
@@ -95,11 +96,13 @@ func flowOf(k flow.Key, c *conn, expires int64, a flow.Account) Flow {
 }
 
 // Accounts is who keeps the accounts of a State's flows, of which there is one at a
-// time. Its functions must be short and must not use the State.
+// time. Its functions must be short, must not use the State, and must not keep the Flow.
 type Accounts struct {
-	// Ended is told of each flow that ends: its account, and what TakeCounts has
-	// not returned of that.
-	Ended func(k flow.Key, a flow.Account, untaken flow.Counts)
+	// Began is told of each flow that begins, and was not counted before.
+	Began func(*Flow)
+	// Ended is told of each flow that ends at now, and what TakeCounts has not
+	// returned of its account.
+	Ended func(f *Flow, untaken flow.Counts, now int64)
 	// Adopt returns the account of a flow that begins, if it was counted before, and
 	// what TakeCounts would have to return of it.
 	Adopt func(flow.ID) (a flow.Account, untaken flow.Counts, ok bool)
@@ -111,23 +114,37 @@ func (s *State) KeepAccounts(a *Accounts) bool {
 	if !s.accounts.CompareAndSwap(nil, a) {
 		return s.accounts.Load() == a
 	}
-	s.flows.KeepAccounts(&flow.Accounts{
-		Ended: func(e flow.Ended) { a.Ended(e.Key, e.Account, e.Untaken) },
+	s.flows.KeepAccounts(&flow.Accounts[conn]{
+		Began: func(r *flow.Record[conn]) {
+			f := flowOf(r)
+			a.Began(&f)
+		},
+		Ended: func(r *flow.Record[conn], untaken flow.Counts, now int64) {
+			f := flowOf(r)
+			a.Ended(&f, untaken, now)
+		},
 		Adopt: a.Adopt,
 	})
 	return true
 }
 
-// DropAccounts ends KeepAccounts, if it was for a, and calls f with each flow, without a
-// lock.
-func (s *State) DropAccounts(a *Accounts, f func(k flow.Key, a flow.Account, untaken flow.Counts)) {
+// DropAccounts ends KeepAccounts, if it was for a, and calls f with each flow, and with
+// what TakeCounts has not returned of it, without a lock.
+func (s *State) DropAccounts(a *Accounts, f func(f *Flow, untaken flow.Counts)) {
 	if s.accounts.Load() != a {
 		return
 	}
 	s.audit.Store(nil)
-	s.flows.DropAccounts(func(e flow.Ended) { f(e.Key, e.Account, e.Untaken) })
+	s.flows.DropAccounts(func(r *flow.Record[conn], untaken flow.Counts) {
+		x := flowOf(r)
+		f(&x, untaken)
+	})
 	s.accounts.CompareAndSwap(a, nil)
 }
+
+// Expire forgets the flows that have expired, which then are told as ended: they are
+// gone for all others without it.
+func (s *State) Expire(now int64) { s.flows.Expire(now) }
 
 // Add adds packets, of so many bytes in all, to the account of the flow id, and reports
 // whether s has one.
@@ -168,8 +185,7 @@ func (s *Snapshot) Sum() flow.Counts { return flow.Sum(s.parts) }
 func (s *Snapshot) All(yield func(Flow) bool) {
 	for _, part := range s.parts {
 		for i := range part {
-			r := &part[i]
-			if !yield(flowOf(r.Key, &r.Value, r.Expires, r.Account)) {
+			if !yield(flowOf(&part[i])) {
 				return
 			}
 		}
@@ -182,8 +198,8 @@ func (s *Snapshot) All(yield func(Flow) bool) {
 func (s *State) SetAudit(audit *Filter) { s.audit.Store(audit) }
 
 // note notes in the account of the flow id, which begins, that f lets it in. peer is
-// whose its other side is.
-func (f *Filter) note(id *flow.ID, peer flow.PeerID, t traits, now int64) {
+// whose its other side is. before is what the entry's flow was before.
+func (f *Filter) note(id *flow.ID, peer flow.PeerID, t traits, before conn, now int64) {
 	if f.state.accounts.Load() == nil {
 		return
 	}
@@ -191,7 +207,7 @@ func (f *Filter) note(id *flow.ID, peer flow.PeerID, t traits, now int64) {
 	if audit := f.state.audit.Load(); audit != nil {
 		n.Audit = auditCode(audit.judgeFlow(id.Key(), t&(peerInitiated|pickedUp) != 0))
 	}
-	f.state.flows.NoteID(id, n, now)
+	f.state.flows.NoteID(id, n, before, now)
 }
 
 // AskAudit asks the audit filter about a new flow k, which comes from the peer if in is

@@ -132,26 +132,23 @@ func (t *store[V]) moveAccount(to ref, s *store[V], from ref) {
 	t.notes[to-1] = s.notes[from-1]
 }
 
-// Ended is an entry whose flow has ended, with its account.
-type Ended struct {
-	Key Key
-	Account
-	// Untaken is what Take has not returned of the account.
-	Untaken Counts
-}
-
 // Accounts is who keeps the accounts of a Table. Its functions run under a shard's
-// lock, under the rules for f of Update.
-type Accounts struct {
-	// Ended is told of each flow that ends.
-	Ended func(Ended)
-	// Adopt returns the account of a flow that begins in the Table, and what Take
-	// has not returned of it, if it has been counted elsewhere before.
+// lock, under the rules for f of Update, and must not keep the Record.
+type Accounts[V any] struct {
+	// Began, which may be nil, is told of each flow that begins, and was not counted
+	// elsewhere before.
+	Began func(*Record[V])
+	// Ended is told of each flow that ends at now. untaken is what Take has not
+	// returned of its account.
+	Ended func(r *Record[V], untaken Counts, now int64)
+	// Adopt, which may be nil, returns the account of a flow that begins in the
+	// Table, and what Take has not returned of it, if it has been counted elsewhere
+	// before.
 	Adopt func(ID) (a Account, untaken Counts, ok bool)
 }
 
 // KeepAccounts makes the table keep an account of each entry from now on.
-func (t *Table[V]) KeepAccounts(a *Accounts) {
+func (t *Table[V]) KeepAccounts(a *Accounts[V]) {
 	for i := range t.shards {
 		s := &t.shards[i]
 		s.mu.Lock()
@@ -161,23 +158,28 @@ func (t *Table[V]) KeepAccounts(a *Accounts) {
 	}
 }
 
-// DropAccounts ends KeepAccounts, and calls f with each account, outside of any lock.
-// Nothing that is added meanwhile is lost: AddID says that there is no account.
-func (t *Table[V]) DropAccounts(f func(Ended)) {
+// DropAccounts ends KeepAccounts, and calls f with each account, outside of any lock, and
+// with what Take has not returned of it. Nothing that is added meanwhile is lost: AddID
+// says that there is no account.
+func (t *Table[V]) DropAccounts(f func(r *Record[V], untaken Counts)) {
+	type dropped struct {
+		Record[V]
+		untaken Counts
+	}
 	for i := range t.shards {
-		var all []Ended
+		var all []dropped
 		s := &t.shards[i]
 		s.mu.Lock()
 		s.copyFor(t.snapshot.Load())
 		for r := ref(1); int(r) <= len(s.notes); r++ {
 			if s.at(r).live() && s.hasAccount(r) {
-				all = append(all, s.endedAt(r))
+				all = append(all, dropped{s.record(r), s.untaken(r)})
 			}
 		}
 		s.counts, s.notes, s.keeper = nil, nil, nil
 		s.mu.Unlock()
-		for _, e := range all {
-			f(e)
+		for i := range all {
+			f(&all[i].Record, all[i].untaken)
 		}
 	}
 }
@@ -215,9 +217,9 @@ func (t *Table[V]) TakeAccount(id *ID) (a Account, untaken Counts, ok bool) {
 		return Account{}, Counts{}, false
 	}
 	s.copyFor(t.snapshot.Load())
-	e := s.endedAt(r)
+	a, untaken = s.account(r), s.untaken(r)
 	t.remove(s, r)
-	return e.Account, e.Untaken, true
+	return a, untaken, true
 }
 
 // AddID adds packets, of so many bytes in all and seen at now, to the account of id's
@@ -239,8 +241,8 @@ func (t *Table[V]) AddID(id *ID, in bool, packets, bytes uint64, now int64) bool
 }
 
 // NoteID notes n of id's entry, if there is one, of which a flow begins: the account of
-// the one before, if there was any, ends.
-func (t *Table[V]) NoteID(id *ID, n Note, now int64) {
+// the one before, if there was any, ends. before is the value that the entry had then.
+func (t *Table[V]) NoteID(id *ID, n Note, before V, now int64) {
 	s := t.shardOf(id)
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -249,7 +251,9 @@ func (t *Table[V]) NoteID(id *ID, n Note, now int64) {
 		return
 	}
 	if s.hasAccount(r) {
-		s.end(r)
+		old := s.record(r)
+		old.Value = before
+		s.keeper.Ended(&old, s.untaken(r), now)
 		s.clearAccount(r)
 	}
 	a, untaken, adopted := Account{First: now, Last: now}, Counts{}, false
@@ -263,6 +267,10 @@ func (t *Table[V]) NoteID(id *ID, n Note, now int64) {
 	}
 	a.Note = n
 	s.putAccount(r, &a, untaken)
+	if !adopted && s.keeper.Began != nil {
+		began := s.record(r)
+		s.keeper.Began(&began)
+	}
 }
 
 // AdmitID notes that the rules with the given number let the flow of id's entry go on.
@@ -276,16 +284,15 @@ func (t *Table[V]) AdmitID(id *ID, policy uint32) {
 }
 
 // end tells that the flow of slot r ends.
-func (s *shard[V]) end(r ref) {
+func (s *shard[V]) end(r ref, now int64) {
 	if s.counts != nil && s.hasAccount(r) {
-		s.keeper.Ended(s.endedAt(r))
+		ended := s.record(r)
+		s.keeper.Ended(&ended, s.untaken(r), now)
 	}
 }
 
-func (s *shard[V]) endedAt(r ref) Ended {
-	e, a := s.at(r), s.account(r)
-	return Ended{Key: e.Key(), Account: a, Untaken: a.Counts.Sub(s.notes[r-1].taken)}
-}
+// untaken returns what Take has not returned of the account of slot r.
+func (s *store[V]) untaken(r ref) Counts { return s.countsOf(r).Sub(s.notes[r-1].taken) }
 
 // Take calls f with what each account was added since the last Take, where that is not
 // nothing, outside of any lock. An addition that another goroutine makes meanwhile is

@@ -16,8 +16,8 @@ type shard[V any] struct {
 	store[V]
 	hand   ref // the slot that the last sweep ended at
 	lists  [lists]list
-	keeper *Accounts // nil: no accounts are kept
-	copied uint64    // serial of the Snapshot that has a copy
+	keeper *Accounts[V] // nil: no accounts are kept
+	copied uint64       // serial of the Snapshot that has a copy
 	_      [cacheLine]byte
 }
 

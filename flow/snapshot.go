@@ -2,7 +2,7 @@ package flow
 
 import "sync"
 
-// Record is an entry with its account, as a Snapshot holds it.
+// Record is an entry with its account.
 type Record[V any] struct {
 	Key     Key
 	Value   V
@@ -79,16 +79,21 @@ func (s *shard[V]) copyFor(snap *Snapshot[V]) {
 	}
 	part := make([]Record[V], 0, s.count)
 	for r := ref(1); int(r) <= len(s.slots); r++ {
-		e := s.at(r)
-		if !e.live() {
-			continue
-		}
-		part = append(part, Record[V]{Key: e.Key(), Value: e.Value, Expires: e.Expires})
-		if s.counts != nil {
-			part[len(part)-1].Account = s.account(r)
+		if s.at(r).live() {
+			part = append(part, s.record(r))
 		}
 	}
 	snap.mu.Lock()
 	snap.parts = append(snap.parts, part)
 	snap.mu.Unlock()
+}
+
+// record returns the record of slot r, which is live.
+func (s *store[V]) record(r ref) Record[V] {
+	e := s.at(r)
+	x := Record[V]{Key: e.Key(), Value: e.Value, Expires: e.Expires}
+	if s.counts != nil {
+		x.Account = s.account(r)
+	}
+	return x
 }

@@ -284,7 +284,9 @@ func (t *Table[V]) Delete(k Key) bool {
 	if r == none {
 		return false
 	}
-	s.end(r)
+	if s.counts != nil {
+		s.end(r, s.account(r).Last)
+	}
 	t.remove(s, r)
 	return true
 }
@@ -333,7 +335,7 @@ func (t *Table[V]) apply(s *shard[V], r ref, now int64, a Action) {
 		}
 	}
 	if a&^Changed == Remove {
-		s.end(r)
+		s.end(r, now)
 		t.remove(s, r)
 	} else if e.changesList(a, now) {
 		s.unlink(r)
@@ -362,7 +364,7 @@ func (t *Table[V]) expire(s *shard[V], r ref, now int64) {
 	if e.share != noShare {
 		t.losses.record(e.Key(), min(e.Expires, now))
 	}
-	s.end(r)
+	s.end(r, now)
 	t.remove(s, r)
 }
 

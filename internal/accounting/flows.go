@@ -29,7 +29,8 @@ type Flows struct {
 	refused   *flow.Table[sourceRefusals]    // by sourceKey
 	datagrams datagrams
 
-	taking atomic.Bool // somebody calls Take
+	observer atomic.Pointer[Observer] // nil: there is none
+	taking   atomic.Bool              // somebody calls Take
 
 	restMu sync.Mutex        // guards the below
 	rest   netlogtype.Counts // of flows that ended had, or has, no room for
@@ -43,11 +44,18 @@ func NewFlows() *Flows {
 		ended:     flow.New[netlogtype.Counts](flow.Config{Limit: maxFlows, Refuse: true}),
 		datagrams: newDatagrams(),
 	}
-	f.accounts = filter.Accounts{Ended: f.end, Adopt: f.adopt}
-	f.loose.KeepAccounts(&flow.Accounts{Ended: func(e flow.Ended) {
-		f.end(e.Key, e.Account, e.Untaken)
-	}})
+	f.accounts = filter.Accounts{Began: f.began, Ended: f.end, Adopt: f.adopt}
+	f.loose.KeepAccounts(&flow.Accounts[struct{}]{
+		Began: func(r *flow.Record[struct{}]) { x := looseFlow(r); f.began(&x) },
+		Ended: func(r *flow.Record[struct{}], untaken flow.Counts, now int64) {
+			x := looseFlow(r)
+			f.end(&x, untaken, now)
+		},
+	})
 	f.ended.OnEvict(func(e *flow.Entry[netlogtype.Counts]) { f.addRest(e.Value) })
+	f.refused.OnEvict(func(e *flow.Entry[sourceRefusals]) {
+		e.Value.each(func(at *refusal) { f.tellRefused(e.Key(), &e.Value, at, true) })
+	})
 	return f
 }
 
@@ -60,12 +68,17 @@ func (f *Flows) Detach(s *filter.State, now int64) {
 	if s == nil {
 		return
 	}
-	s.DropAccounts(&f.accounts, func(k flow.Key, a flow.Account, untaken flow.Counts) {
-		id := k.ID()
-		if !f.loose.PutAccount(&id, flow.Claim{Peer: a.Note.Peer}, &a, untaken, now+int64(looseIdle), now) {
-			f.end(k, a, untaken)
+	s.DropAccounts(&f.accounts, func(x *filter.Flow, untaken flow.Counts) {
+		id := x.Key.ID()
+		if !f.loose.PutAccount(&id, flow.Claim{Peer: x.Note.Peer}, &x.Account, untaken, now+int64(looseIdle), now) {
+			f.end(x, untaken, now)
 		}
 	})
+}
+
+// looseFlow is a flow of which no state has an entry.
+func looseFlow(r *flow.Record[struct{}]) filter.Flow {
+	return filter.Flow{Key: r.Key, Expires: r.Expires, Account: r.Account}
 }
 
 // adopt gives the account of a flow to the state, which opens it.
@@ -76,9 +89,19 @@ func (f *Flows) adopt(id flow.ID) (a flow.Account, untaken flow.Counts, ok bool)
 	return f.loose.TakeAccount(&id)
 }
 
-// end keeps for Take what it has not returned of a flow that ends.
-func (f *Flows) end(k flow.Key, a flow.Account, untaken flow.Counts) {
-	if !f.taking.Load() || untaken == (flow.Counts{}) {
+// end is told of a flow that ends.
+func (f *Flows) end(x *filter.Flow, untaken flow.Counts, now int64) {
+	if o := f.observer.Load(); o != nil {
+		o.Ended(x, now)
+	}
+	if f.taking.Load() {
+		f.keep(x.Key, &x.Account, untaken)
+	}
+}
+
+// keep keeps for Take what it has not returned of a flow that ended.
+func (f *Flows) keep(k flow.Key, a *flow.Account, untaken flow.Counts) {
+	if untaken == (flow.Counts{}) {
 		return
 	}
 	id := filter.WithoutQuery(k).ID()
@@ -133,7 +156,7 @@ func (f *Flows) addLoose(r *Run, way Direction, now int64, peers filter.Peers) b
 		if !f.loose.UpsertID(&r.ID, flow.Claim{Peer: peer}, now, refresh) {
 			return false
 		}
-		f.loose.NoteID(&r.ID, flow.Note{Peer: peer}, now)
+		f.loose.NoteID(&r.ID, flow.Note{Peer: peer}, struct{}{}, now)
 	}
 	return f.loose.AddID(&r.ID, way == In, r.Packets, r.Bytes, now)
 }
@@ -163,7 +186,7 @@ func (f *Flows) SetTaking(taking bool, s *filter.State) {
 		return
 	}
 	f.take(s, func(k flow.Key, c flow.Counts) {
-		f.end(k, flow.Account{}, c)
+		f.keep(k, &flow.Account{}, c)
 	})
 	f.taking.Store(false)
 }

@@ -105,7 +105,7 @@ func (t *Target) refuse(r *refusedRun) {
 	port, rest := withoutSourcePort(k, t.Way)
 	id := sourceKey(k, t.Way, r.reason).ID()
 	add := func(e *flow.Entry[sourceRefusals]) flow.Action {
-		t.addRefused(&e.Value, r, rest, port)
+		t.addRefused(e, r, rest, port)
 		return flow.Touch
 	}
 	if t.Flows.refused.ChangeID(&id, t.Now, add) {
@@ -121,8 +121,9 @@ func (t *Target) refuse(r *refusedRun) {
 	})
 }
 
-// addRefused adds a run to the flows of its source s, whose entry is locked.
-func (t *Target) addRefused(s *sourceRefusals, r *refusedRun, rest flow.Key, port uint16) {
+// addRefused adds a run to the flows of its source, whose entry is locked.
+func (t *Target) addRefused(e *flow.Entry[sourceRefusals], r *refusedRun, rest flow.Key, port uint16) {
+	s := &e.Value
 	i := s.find(&rest)
 	if i < 0 && t.Now >= s.busyUntil {
 		i = s.oldest()
@@ -139,9 +140,11 @@ func (t *Target) addRefused(s *sourceRefusals, r *refusedRun, rest flow.Key, por
 		rest, port = flow.Key{}, 0
 	}
 	if at.Packets != 0 && (at.flow != rest || !t.isLive(at)) {
+		t.Flows.tellRefused(e.Key(), s, at, true)
 		*at = refusal{}
 	}
-	if at.Packets == 0 {
+	begins := at.Packets == 0
+	if begins {
 		at.flow, at.first = rest, t.Now
 		if t.State != nil && i >= 0 {
 			at.audit = t.State.AskAudit(rest, t.Way == In)
@@ -149,6 +152,9 @@ func (t *Target) addRefused(s *sourceRefusals, r *refusedRun, rest flow.Key, por
 	}
 	at.port, at.last, at.policy = port, t.Now, t.Policy
 	at.AddAll(r.Traffic)
+	if begins {
+		t.Flows.tellRefused(e.Key(), s, at, false)
+	}
 }
 
 // isLive reports whether the flow was refused a short time ago.

@@ -65,8 +65,7 @@ func (s *Snapshot) Flows(yield func(*filter.Flow) bool) {
 	}
 	for _, part := range s.looseParts {
 		for i := range part {
-			r := &part[i]
-			if !yield(&filter.Flow{Key: r.Key, Expires: r.Expires, Account: r.Account}) {
+			if f := looseFlow(&part[i]); !yield(&f) {
 				return
 			}
 		}
