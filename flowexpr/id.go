@@ -225,10 +225,14 @@ func (p *parser) peer(t token) (*node, error) {
 		return nil, wrong(t, "no peers have names here: want host or net")
 	}
 	names := keys(p.options.Peers)
-	for i, name := range names {
-		names[i] = nameText(name)
+	found := near(t.text, names)
+	if len(found) == 0 {
+		found = names[:1]
 	}
-	return nil, wrong(t, "want the name of a peer, such as %s", suggest(t.text, names, names[0]))
+	for i, name := range found {
+		found[i] = nameText(name)
+	}
+	return nil, wrong(t, "want the name of a peer, such as %s", orList(found))
 }
 
 // nameText returns how a peer's name may be written.

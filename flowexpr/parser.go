@@ -123,7 +123,7 @@ func (p *parser) term(q qualifiers) (*node, qualifiers, error) {
 		return nil, q, unexpected(t, "want a test, such as host 10.0.0.1, tcp port 443 or dropped")
 	}
 	if q.kind == kindNone {
-		return nil, q, unknownWord(p.next())
+		return nil, q, p.unknownWord(p.next())
 	}
 	n, err := p.id(q)
 	return n, q, err

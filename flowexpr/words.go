@@ -109,7 +109,7 @@ func unexpected(t token, want string) error {
 }
 
 // unknownWord returns the error that t begins no test.
-func unknownWord(t token) error {
+func (p *parser) unknownWord(t token) error {
 	first, _, _ := strings.Cut(t.text, "-")
 	switch {
 	case refusal(t.text) != "" && t.kind == tokenWord:
@@ -119,7 +119,27 @@ func unknownWord(t token) error {
 	case strings.ContainsAny(t.text, ".:/"):
 		return wrong(t, "want a word in front of it, such as host, net or src")
 	}
+	if k := p.kindOfName(t.text); k != "" {
+		return wrong(t, "want %s in front of it", k)
+	}
 	return wrong(t, "no such word: want a test, such as %s", suggest(t.text, allWords(), "host, net, port or tcp"))
+}
+
+// kindOfName returns the word of what a name is a name of, or "".
+func (p *parser) kindOfName(name string) string {
+	if _, ok := p.options.Peers[name]; ok {
+		return "peer"
+	}
+	if _, ok := services[name]; ok {
+		return "port"
+	}
+	if _, ok := protocols[name]; ok {
+		return "proto"
+	}
+	if slices.Contains(reasonNames(), name) {
+		return "reason"
+	}
+	return ""
 }
 
 // keys returns the keys of m, sorted.
