@@ -42,6 +42,7 @@ var never = map[string][]string{
 	"tstun/netstack":  append([]string{hujson}, programs...),
 	"tstun/tundev":    append([]string{hujson, bart, gvisor}, programs...),
 	"tstun/policy":    outside,
+	"tstun/flowexpr":  append([]string{hujson}, outside...),
 	"tstun/filter":    append([]string{hujson}, outside...),
 	"tstun/flow":      others,
 	"tstun/packet":    others,
