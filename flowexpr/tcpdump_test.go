@@ -14,8 +14,8 @@ import (
 )
 
 // tcpdump returns which of the packets tcpdump writes that match the expression. -O
-// switches libpcap's optimizer off, whose programs for raw IP can say something else than
-// the expression: findings/libpcap-optimizer-raw.sh.
+// switches libpcap's optimizer off, whose programs can say something else than the
+// expression: findings/tcpdump-optimizer.sh.
 func tcpdump(t *testing.T, program, expr string, packets [][]byte) (matches []bool) {
 	t.Helper()
 	cmd := exec.Command(program, "-O", "-r", "-", "-w", "-", expr)
