@@ -69,6 +69,7 @@ func TestMatch(t *testing.T) {
 		{"refused, out", flowexpr.Refused(ipproto.TCP, anyHost, anyPeer, filter.Outbound, filter.ReasonMartian),
 			[]string{"out", "dropped", "src port 22"}, []string{"in", "dst port 22"}},
 		{"many refused", scan, []string{"src 100.64.0.2", "ip", "in"}, []string{"tcp", "dst net 0/0", "src and dst net 0/0", "port 0", "ip6"}},
+		{"source not known", flowexpr.Refused(0, anyHost, netip.AddrPort{}, filter.Inbound, filter.ReasonNoRule), []string{"dst 100.64.0.1", "ip"}, []string{"src net 0/0"}},
 	}
 	for _, tt := range tests {
 		for _, text := range tt.yes {

@@ -23,7 +23,7 @@ type Subject struct {
 	transport transports // empty: the sides have no ports
 	way       way
 	dropped   bool
-	reason    filter.Reason // if dropped
+	reason    filter.Reason // ReasonNone if not dropped
 	length    uint32        // in bytes, if hasLength
 	hasLength bool
 }

@@ -85,7 +85,7 @@ func (t *test) holds(s *Subject) bool {
 	case isDropped:
 		return s.dropped
 	case isReason:
-		return s.dropped && s.reason == t.reason
+		return s.reason == t.reason
 	}
 	return s.Peer == t.peer
 }
