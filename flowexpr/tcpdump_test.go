@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"encoding/binary"
 	"math/rand/v2"
+	"os"
 	"os/exec"
 	"slices"
 	"testing"
@@ -18,19 +19,36 @@ import (
 // expression: findings/tcpdump-optimizer.sh.
 func tcpdump(t *testing.T, program, expr string, packets [][]byte) (matches []bool) {
 	t.Helper()
-	cmd := exec.Command(program, "-O", "-r", "-", "-w", "-", expr)
-	cmd.Stdin = bytes.NewReader(pcapFile(packets))
-	var stderr bytes.Buffer
-	cmd.Stderr = &stderr
-	out, err := cmd.Output()
-	if err != nil {
-		t.Fatalf("tcpdump %q: %v\n%s", expr, err, stderr.Bytes())
-	}
+	out := run(t, program, pcapFile(packets), "-O", "-r", "-", "-w", "-", expr)
 	matches = make([]bool, len(packets))
 	for out = out[24:]; len(out) > 0; out = out[16+binary.LittleEndian.Uint32(out[8:]):] {
 		matches[binary.LittleEndian.Uint32(out)] = true
 	}
 	return matches
+}
+
+// run returns what a program writes that reads stdin.
+func run(t *testing.T, program string, stdin []byte, args ...string) []byte {
+	t.Helper()
+	cmd := exec.Command(program, args...)
+	cmd.Stdin = bytes.NewReader(stdin)
+	var stderr bytes.Buffer
+	cmd.Stderr = &stderr
+	out, err := cmd.Output()
+	if err != nil {
+		t.Fatalf("tcpdump %q: %v\n%s", args, err, stderr.Bytes())
+	}
+	return out
+}
+
+// findTcpdump returns where tcpdump is, or skips the test.
+func findTcpdump(t *testing.T) string {
+	t.Helper()
+	program, err := exec.LookPath("tcpdump")
+	if err != nil {
+		t.Skipf("no tcpdump: %v", err)
+	}
+	return program
 }
 
 // pcapFile returns a capture of raw IP packets. The time of each is its number in seconds.
@@ -83,10 +101,7 @@ var differences = []difference{
 // tcpdump's must be that of the model of libpcap, and each of Match's that of the slow
 // twin. Where model and twin do not agree on a test, one of differences must be the cause.
 func TestOracle(t *testing.T) {
-	program, err := exec.LookPath("tcpdump")
-	if err != nil {
-		t.Skipf("no tcpdump: %v", err)
-	}
+	program := findTcpdump(t)
 	seed := rand.Uint64()
 	t.Logf("seed %d", seed)
 	r := rand.New(rand.NewPCG(seed, 0))
@@ -157,5 +172,26 @@ func compare(t *testing.T, e *expression, compiled *flowexpr.Expr, b []byte, tcp
 		counts["both true"]++
 	default:
 		counts["both false"]++
+	}
+}
+
+// TestServices: a service's name is the same program to tcpdump as what this package makes
+// of it.
+func TestServices(t *testing.T) {
+	program := findTcpdump(t)
+	if _, err := os.Stat("/etc/services"); err != nil {
+		t.Skipf("tcpdump knows no services: %v", err)
+	}
+	compiled := func(expr string) string {
+		return string(run(t, program, pcapFile(nil), "-O", "-d", "-r", "-", expr))
+	}
+	for _, name := range flowexpr.ServiceNames() {
+		e, err := flowexpr.Compile("src port "+name, flowexpr.Options{})
+		if err != nil {
+			t.Fatal(err)
+		}
+		if ours, its := compiled(e.String()), compiled("src port "+name); ours != its {
+			t.Errorf("%s: %q, but tcpdump compiles\n%s", name, e, its)
+		}
 	}
 }
