@@ -45,6 +45,7 @@ var may = map[string][]string{
 		"golang.zx2c4.com/wireguard/tun", "golang.org/x/sys/",
 		"github.com/mdlayher/ethtool", "github.com/vishvananda/netlink",
 	},
+	"tstun/flowexpr": {"tstun/packet", "tstun/flow", "tstun/filter", "tstun/ipproto"},
 	"tstun/policy":   {"tstun/filter", "tstun/ipproto", "github.com/tailscale/hujson"},
 	"tstun/netstack": {"tstun", "tstun/packet", "tstun/filter", "tstun/flow", "tstun/ipproto", "tstun/logger", "tstun/internal/lpm", "tstun/internal/relay", "golang.org/x/net/dns/dnsmessage", "gvisor.dev/gvisor/"},
 	"tstun/bind":     {"golang.zx2c4.com/wireguard/conn", "golang.org/x/sys/unix"},

@@ -43,6 +43,7 @@ var never = map[string][]string{
 	"tstun/tundev":    append([]string{hujson, bart, gvisor}, programs...),
 	"tstun/bind":      append([]string{hujson, bart, gvisor}, programs...),
 	"tstun/policy":    outside,
+	"tstun/flowexpr":  append([]string{hujson}, outside...),
 	"tstun/filter":    append([]string{hujson}, outside...),
 	"tstun/flow":      others,
 	"tstun/packet":    others,
