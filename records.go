@@ -53,9 +53,11 @@ const (
 	FlowReset
 	// FlowIdle: no packet came for the filter's timeout.
 	FlowIdle
+	// FlowEvicted: its place, or its addresses, went to another flow.
+	FlowEvicted
 )
 
-var flowEndNames = [...]string{"open", "closed", "reset", "idle"}
+var flowEndNames = [...]string{"open", "closed", "reset", "idle", "evicted"}
 
 // String returns the name of the end, such as "closed".
 func (e FlowEnd) String() string {

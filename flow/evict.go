@@ -182,7 +182,7 @@ func (t *Table[V]) evict(s *shard[V], victim ref, now int64) bool {
 		t.shares.refund(e.share, e.class())
 	}
 	if t.onEvict != nil {
-		t.onEvict(e)
+		t.onEvict(e, now)
 	}
 	s.end(victim, now)
 	s.remove(victim)

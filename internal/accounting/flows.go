@@ -52,9 +52,9 @@ func NewFlows() *Flows {
 			f.end(&x, untaken, now)
 		},
 	})
-	f.ended.OnEvict(func(e *flow.Entry[netlogtype.Counts]) { f.addRest(e.Value) })
-	f.refused.OnEvict(func(e *flow.Entry[sourceRefusals]) {
-		e.Value.each(func(at *refusal) { f.tellRefused(e.Key(), &e.Value, at, true) })
+	f.ended.OnEvict(func(e *flow.Entry[netlogtype.Counts], _ int64) { f.addRest(e.Value) })
+	f.refused.OnEvict(func(e *flow.Entry[sourceRefusals], now int64) {
+		e.Value.each(func(at *refusal) { f.tellRefusedEnded(e.Key(), &e.Value, at, now) })
 	})
 	return f
 }

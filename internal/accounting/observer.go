@@ -15,8 +15,8 @@ type Observer struct {
 	// Refused is told of a flow at its first packet that was refused, and at the first
 	// of those that are summed up of its source.
 	Refused func(*Refused)
-	// RefusedEnded is told of a flow, or a sum, that is forgotten.
-	RefusedEnded func(*Refused)
+	// RefusedEnded is told of a flow, or a sum, that is forgotten at now.
+	RefusedEnded func(r *Refused, now int64)
 }
 
 // SetObserver makes o the one observer, or none if it is nil.
@@ -37,17 +37,18 @@ func (f *Flows) began(x *filter.Flow) {
 	}
 }
 
-// tellRefused tells of the refused flow at, in the entry of its source: that it is new,
-// or that it has ended.
-func (f *Flows) tellRefused(source flow.Key, s *sourceRefusals, at *refusal, ended bool) {
-	o := f.observer.Load()
-	if o == nil || at.Packets == 0 {
-		return
+// tellRefused tells of the refused flow at, in the entry of its source, that it is new.
+func (f *Flows) tellRefused(source flow.Key, s *sourceRefusals, at *refusal) {
+	if o := f.observer.Load(); o != nil {
+		r := refusedOf(source, s, at)
+		o.Refused(&r)
 	}
-	r := refusedOf(source, s, at)
-	if ended {
-		o.RefusedEnded(&r)
-		return
+}
+
+// tellRefusedEnded tells of the refused flow at that it is forgotten.
+func (f *Flows) tellRefusedEnded(source flow.Key, s *sourceRefusals, at *refusal, now int64) {
+	if o := f.observer.Load(); o != nil {
+		r := refusedOf(source, s, at)
+		o.RefusedEnded(&r, now)
 	}
-	o.Refused(&r)
 }

@@ -140,7 +140,7 @@ func (t *Target) addRefused(e *flow.Entry[sourceRefusals], r *refusedRun, rest f
 		rest, port = flow.Key{}, 0
 	}
 	if at.Packets != 0 && (at.flow != rest || !t.isLive(at)) {
-		t.Flows.tellRefused(e.Key(), s, at, true)
+		t.Flows.tellRefusedEnded(e.Key(), s, at, t.Now)
 		*at = refusal{}
 	}
 	begins := at.Packets == 0
@@ -153,7 +153,7 @@ func (t *Target) addRefused(e *flow.Entry[sourceRefusals], r *refusedRun, rest f
 	at.port, at.last, at.policy = port, t.Now, t.Policy
 	at.AddAll(r.Traffic)
 	if begins {
-		t.Flows.tellRefused(e.Key(), s, at, false)
+		t.Flows.tellRefused(e.Key(), s, at)
 	}
 }
 
