@@ -144,7 +144,7 @@ func (t *Target) addRefused(s *sourceRefusals, r *refusedRun, rest flow.Key, por
 	if at.Packets == 0 {
 		at.flow, at.first = rest, t.Now
 		if t.State != nil && i >= 0 {
-			at.audit = t.State.AskAudit(rest, t.Way == In)
+			at.audit = t.State.AskAudit(t.Way, rest)
 		}
 	}
 	at.port, at.last, at.policy = port, t.Now, t.Policy
