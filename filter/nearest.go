@@ -53,16 +53,18 @@ var lackNames = [...]string{"destination", "source", "protocol", "port"}
 // Has reports whether all of what is in l.
 func (l Lack) Has(what Lack) bool { return l&what == what }
 
-// String returns the respects in the form "source,port".
-func (l Lack) String() string {
-	var names []string
+// Names returns the respects, each as one word.
+func (l Lack) Names() (names []string) {
 	for i, name := range lackNames {
 		if l.Has(1 << i) {
 			names = append(names, name)
 		}
 	}
-	return strings.Join(names, ",")
+	return names
 }
+
+// String returns the respects in the form "source,port".
+func (l Lack) String() string { return strings.Join(l.Names(), ",") }
 
 // nearer reports whether a rule that lacks l is nearer than one that lacks o: it lacks
 // fewer respects, or as many but less severe ones.
