@@ -9,8 +9,8 @@ import (
 
 // ruleIndex is an index that tells which rule allows a flow: the first one, as the scan
 // of the rules does. In it each rule is a set of its own, with the rule's number. So
-// rules with the same sources share nothing, and it is larger than the index that packets
-// are judged by.
+// rules with the same sources share nothing, and it may be larger than the index that
+// packets are judged by.
 type ruleIndex struct{ index }
 
 // newRuleIndex returns the ruleIndex of valid rules.

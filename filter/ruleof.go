@@ -16,8 +16,9 @@ type rulesByFlow struct {
 // packet goes in direction d, or -1: what the host begins needs no rule, and nothing else
 // passes without one but what the flag Exempt or Config.LooseTCP let in. It is the Rule
 // of ExplainNew, for asking about many flows: it allocates nothing, and among 10,000
-// rules takes less than a microsecond. The first call makes an index for that, in about
-// the time and of about the size of New's.
+// rules takes less than a microsecond. The first call makes an index for that, which
+// takes about as long as New and is about as large as f's copy of the rules; others wait
+// for it.
 func (f *Filter) RuleOf(d Direction, k flow.Key) int {
 	host, peer := k.Host(), k.Peer()
 	src, dst := peer.Addr(), host.Addr()
