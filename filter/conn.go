@@ -48,6 +48,11 @@ func (c *conn) maybePeerInitiated() bool { return c.has(peerInitiated | pickedUp
 // subjectToRules reports whether the flow ends when the rules do not allow it.
 func (c *conn) subjectToRules() bool { return c.maybePeerInitiated() && !c.has(exempt) }
 
+// direction returns which way the first packet of a flow with these traits went. One that
+// is picked up began, as far as is known, with a packet of the host's: another filter
+// might take it for the host's own.
+func (t traits) direction() Direction { return Direction(t&peerInitiated != 0) }
+
 // setGen records that the filter gen judges c. Which headers another filter let
 // pass does not count for it.
 func (c *conn) setGen(gen uint32) {

@@ -24,6 +24,7 @@ type dense struct {
 	classOf                  [256]uint16
 	classes                  []protoClass
 	whole                    []uint64 // bitmaps of the classes without ports
+	setOf                    []uint32 // by unit, in ascending order: its set; nil but in a ruleIndex
 }
 
 // densePrefix is a prefix that, with the wider ones, many rules name.
@@ -65,17 +66,25 @@ func walkCost(src, dst *densePrefix) uint64 {
 
 // allows reports whether a unit has the source, the destination and the service.
 func (x *dense) allows(src, dst *densePrefix, proto ipproto.Proto, port uint16) bool {
-	class := &x.classes[x.classOf[proto]]
-	q := bitmapQuery{src: src.at, dst: dst.at, whole: class.whole}
-	if class.whole < 0 {
-		if q.port = class.find(port); q.port == none {
-			return false
-		}
+	q, ok := x.query(src, dst, proto, port)
+	if !ok {
+		return false
 	}
 	if x.words <= smallWords {
 		return x.intersectSmall(q)
 	}
 	return x.intersectLarge(q)
+}
+
+// query returns which bitmaps to read. ok is false if no unit has the port.
+func (x *dense) query(src, dst *densePrefix, proto ipproto.Proto, port uint16) (q bitmapQuery, ok bool) {
+	class := &x.classes[x.classOf[proto]]
+	q = bitmapQuery{src: src.at, dst: dst.at, whole: class.whole}
+	if class.whole < 0 {
+		q.port = class.find(port)
+		return q, q.port != none
+	}
+	return q, true
 }
 
 // bitmapQuery says which three bitmaps to read.
@@ -88,18 +97,19 @@ type bitmapQuery struct {
 //go:noinline
 func (x *dense) intersectSmall(q bitmapQuery) bool {
 	var from, to, on [smallWords]uint64
-	return x.intersectAll(q, from[:], to[:], on[:])
+	return x.intersectAll(q, from[:], to[:], on[:]) >= 0
 }
 
 //go:noinline
 func (x *dense) intersectLarge(q bitmapQuery) bool {
 	var from, to, on [blockWords]uint64
-	return x.intersectAll(q, from[:], to[:], on[:])
+	return x.intersectAll(q, from[:], to[:], on[:]) >= 0
 }
 
-// intersectAll reports whether the three bitmaps have a unit in common. It reads them
-// block by block into the three slices, which have one length.
-func (x *dense) intersectAll(q bitmapQuery, from, to, on []uint64) bool {
+// intersectAll returns the first word of the first block of the three bitmaps with a unit
+// in common, or -1. It reads them block by block into the three slices, which have one
+// length.
+func (x *dense) intersectAll(q bitmapQuery, from, to, on []uint64) int {
 	for first := 0; first < x.words; first += len(from) {
 		n := min(len(from), x.words-first)
 		x.srcs.read(from[:n], first, q.src)
@@ -110,10 +120,10 @@ func (x *dense) intersectAll(q bitmapQuery, from, to, on []uint64) bool {
 			copy(on[:n], x.whole[q.whole+first:])
 		}
 		if intersect(from[:n], to[:n], on[:n]) {
-			return true
+			return first
 		}
 	}
-	return false
+	return -1
 }
 
 func intersect(a, b, c []uint64) bool {

@@ -78,11 +78,22 @@ func TestManyGroups(t *testing.T) {
 	if x.dense == nil || x.dense.words <= blockWords {
 		t.Fatal("the index has no bitmaps, or short ones")
 	}
+	rx := newRuleIndex(mustCopy(t, ms))
+	if rx.dense == nil || rx.dense.words <= blockWords {
+		t.Fatal("the index of rules has no bitmaps, or short ones")
+	}
 	for i := range 2*n + 100 {
 		for _, proto := range []ipproto.Proto{ipproto.TCP, ipproto.UDP, ipproto.SCTP, ipproto.GRE} {
 			want := i%2 == 1 && i < 2*n && i != 15 && (proto == ipproto.TCP || proto == ipproto.SCTP)
 			if got := x.allows(proto, addr4(peerOf), addr4(hostOf), uint16(i)); got != want {
 				t.Fatalf("%v to port %d: %v, want %v", proto, i, got, want)
+			}
+			rule := noRule
+			if want {
+				rule = i / 2
+			}
+			if got := rx.first(proto, addr4(peerOf), addr4(hostOf), uint16(i)); got != rule {
+				t.Fatalf("%v to port %d: rule %d, want %d", proto, i, got, rule)
 			}
 		}
 	}

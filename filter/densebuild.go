@@ -16,6 +16,7 @@ type denseBuild struct {
 	services []service
 	sets     int
 	cost     func(words int) uint32 // see readCost
+	apart    bool                   // see index.build
 
 	units []uint64 // set<<32 | service, in ascending order
 }
@@ -87,7 +88,19 @@ func newDense(b denseBuild) *dense {
 	b.sweepSources()
 	b.sweepDestinations()
 	b.sweepServices()
+	if b.apart {
+		b.x.setOf = b.setOf()
+	}
 	return b.x
+}
+
+// setOf returns the set of each unit.
+func (b *denseBuild) setOf() []uint32 {
+	sets := make([]uint32, len(b.units))
+	for i, u := range b.units {
+		sets[i] = uint32(u >> 32)
+	}
+	return sets
 }
 
 // readCost returns how many look-ups take as long as reading three bitmaps of so many

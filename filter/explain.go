@@ -6,7 +6,6 @@ import (
 	"strconv"
 	"strings"
 
-	"tstun/flow"
 	"tstun/ipproto"
 )
 
@@ -50,14 +49,9 @@ type Explanation struct {
 	Rule int
 	// Text is that rule, or else the grounds, as text.
 	Text string
-	// Nearest says, if no rule allows the flow, which rule comes nearest and
-	// what it lacks. Empty if there is no rule for that source or that
-	// destination.
-	Nearest string
-	// NearestRule is the index of the rule that Nearest tells of, or -1.
-	NearestRule int
-	// Lacks is in which respects that rule does not allow the flow.
-	Lacks Lack
+	// Nearest is, if no rule allows the flow, the one that comes nearest. It is zero if
+	// there is no rule for that source or that destination.
+	Nearest Nearest
 	// Answered reports, of an outbound packet that passes, whether answers to
 	// it come in. It is false for inbound packets.
 	Answered bool
@@ -71,113 +65,90 @@ func (e Explanation) String() string {
 		fmt.Fprintf(&b, "rule %d: ", e.Rule)
 	}
 	b.WriteString(e.Text)
-	if e.Nearest != "" {
-		b.WriteString("\n" + e.Nearest)
+	if !e.Nearest.IsZero() {
+		b.WriteString("\n" + e.Nearest.String())
 	}
 	return b.String()
 }
 
-// Check returns what happens to a packet that starts a flow of proto from the peer src
-// to dst and dstPort, which does not count for protocols without ports. Zones are
-// ignored. Check reads and changes no state. It takes src and dst for two hosts' also
-// where they are equal; In drops such a packet.
-func (f *Filter) Check(src, dst netip.Addr, dstPort uint16, proto ipproto.Proto) Response {
-	reason, _ := f.judgeStateless(src.WithZone(""), dst.WithZone(""), dstPort, proto)
-	return verdictFor(reason).Response
+// refusalFor returns the explanation of a packet that is dropped at a stage for r.
+func refusalFor(r Reason, stage Stage) Explanation {
+	return Explanation{Response: verdictFor(r).Response, Reason: r, Stage: stage, Rule: noRule, Text: r.Explain()}
 }
 
-// Explain says what happens to an inbound packet of proto from src to dst, and why. If
-// a flow is open between the two at Now, the packet is one of that flow; otherwise it
-// starts one. For pings the port of src is the identifier. Zones are ignored. Explain
-// changes no state.
+// Explain says what happens to an inbound packet of proto from src to dst, and why. It
+// is ExplainPacket of what comes in.
 func (f *Filter) Explain(src, dst netip.AddrPort, proto ipproto.Proto) Explanation {
+	return f.ExplainPacket(Inbound, src, dst, proto)
+}
+
+// ExplainNew says what happens to the first packet of a new flow of proto from src to
+// dst, and why: what the rules say, whatever flows are open. Inbound, src is the peer's
+// side and dst the host's; outbound it is the other way round, no rule is needed, and
+// Answered says whether replies come in. The port of dst does not count for protocols
+// without ports. Zones are ignored. What depends on the single packet is not considered:
+// the flags Jailed and Exempt, and Config.LooseTCP. ExplainNew reads and changes no
+// state.
+func (f *Filter) ExplainNew(d Direction, src, dst netip.AddrPort, proto ipproto.Proto) Explanation {
 	src, dst = withoutZone(src), withoutZone(dst)
-	reason, stage := f.judgeStateless(src.Addr(), dst.Addr(), dst.Port(), proto)
-	if stage > StageAddress && isSameHost(src.Addr(), dst.Addr()) {
-		reason, stage = ReasonMartian, StageAddress
+	if d == Outbound {
+		return f.explainNewOut(src.Addr(), dst.Addr(), proto)
 	}
-	e := Explanation{Reason: reason, Stage: stage, Rule: noRule, Text: reason.Explain(), NearestRule: noRule}
-	if stage > StageLocal && !f.explainFlow(&e, src, dst, proto) {
-		f.explainRules(&e, src.Addr(), dst, proto)
+	return f.explainNewIn(src, dst, proto)
+}
+
+// ExplainPacket is ExplainNew for a packet that need not be the first of its flow: if a
+// flow is open between the two at Now, or is revoked, the packet is one of that flow. Of
+// such a packet it says who opened the flow, and not what the rules say of it. For pings
+// the port of src is the identifier. ExplainPacket changes no state.
+func (f *Filter) ExplainPacket(d Direction, src, dst netip.AddrPort, proto ipproto.Proto) Explanation {
+	src, dst = withoutZone(src), withoutZone(dst)
+	if f.mayContinue(d, src.Addr(), dst.Addr(), proto) {
+		if e, ok := f.explainFlow(d, src, dst, proto); ok {
+			return e
+		}
 	}
-	e.Response = verdictFor(e.Reason).Response
-	return e
+	return f.ExplainNew(d, src, dst, proto)
 }
 
 func withoutZone(a netip.AddrPort) netip.AddrPort {
 	return netip.AddrPortFrom(a.Addr().WithZone(""), a.Port())
 }
 
-// judgeEnds returns why a packet in either direction is dropped for its form or its
-// addresses, or ReasonNone, and the stage that decided.
-func (f *Filter) judgeEnds(src, dst netip.Addr, proto ipproto.Proto) (Reason, Stage) {
-	if !src.IsValid() || !dst.IsValid() || src.Is4() != dst.Is4() ||
-		proto == ipproto.Unknown || proto == ipproto.Fragment {
-		return ReasonMalformed, StageForm
+// mayContinue reports whether a packet with such a header is judged by its flow, if that
+// is known.
+func (f *Filter) mayContinue(d Direction, src, dst netip.Addr, proto ipproto.Proto) bool {
+	if d == Outbound {
+		return f.explainNewOut(src, dst, proto).Answered
 	}
-	return f.permit.addressReason(src, dst), StageAddress
+	r, _ := f.judgeHeader(src, dst, proto)
+	return r == ReasonNone
 }
 
-// judgeStateless returns why an inbound packet that starts a flow is dropped, or
-// ReasonNone, and the stage that decided.
-func (f *Filter) judgeStateless(src, dst netip.Addr, port uint16, proto ipproto.Proto) (Reason, Stage) {
-	if r, stage := f.judgeEnds(src, dst, proto); r != ReasonNone {
-		return r, stage
+// explainFlow explains a packet of the flow that the state has between src and dst. ok
+// is false if it has none.
+func (f *Filter) explainFlow(d Direction, src, dst netip.AddrPort, proto ipproto.Proto) (e Explanation, ok bool) {
+	k := flowBetween(proto, dst, src, peerQueries)
+	if d == Outbound {
+		k = flowBetween(proto, src, dst, hostQueries)
 	}
-	if !f.isLocal(dst) {
-		return ReasonNotLocal, StageLocal
-	}
-	switch r := f.judgeNew(proto, src, dst, port); r {
-	case ReasonShieldsUp:
-		return r, StageShields
-	default:
-		return r, StageRules
-	}
-}
-
-// explainFlow fills e in if a flow is known between src and dst, and reports whether it
-// is.
-func (f *Filter) explainFlow(e *Explanation, src, dst netip.AddrPort, proto ipproto.Proto) bool {
-	if !f.explainOpen(e, flowBetween(proto, dst, src, peerQueries)) {
-		return false
-	}
-	if e.Reason == ReasonRevoked {
-		e.Text = ReasonRevoked.Explain()
-	}
-	return true
-}
-
-// explainOpen fills e in if the state has the flow k, and reports whether it has. If the
-// flow's packets do not come in, that is ReasonRevoked, and e.Text is left as it is.
-func (f *Filter) explainOpen(e *Explanation, k flow.Key) bool {
 	c, st := f.peek(k, Now(), false)
-	if st == ctNew {
-		return false
-	}
-	e.Stage = StageFlow
-	if st != ctOpen {
-		e.Reason = ReasonRevoked
-		return true
-	}
-	e.Reason, e.Text = ReasonNone, "The packet belongs to an open flow, which the host opened."
 	switch {
+	case st == ctNew:
+		return e, false
+	case st != ctOpen && d == Inbound:
+		return refusalFor(ReasonRevoked, StageFlow), true
+	}
+	e = Explanation{Response: Accept, Stage: StageFlow, Rule: noRule, Answered: d == Outbound}
+	switch {
+	case st != ctOpen: // the packet passes, its replies do not
+		e.Text, e.Answered = textOutRevoked, false
 	case c.has(peerInitiated):
 		e.Text = "The packet belongs to an open flow, which the peer opened."
 	case c.has(pickedUp):
 		e.Text = "The packet belongs to an open flow, which the host goes on with; who opened it is not known."
+	default:
+		e.Text = "The packet belongs to an open flow, which the host opened."
 	}
-	return true
-}
-
-// explainRules fills e in with what the rules say, if they decided.
-func (f *Filter) explainRules(e *Explanation, src netip.Addr, dst netip.AddrPort, proto ipproto.Proto) {
-	if e.Stage != StageRules {
-		return
-	}
-	if e.Reason != ReasonNone {
-		f.explainNearest(e, src.Unmap(), netip.AddrPortFrom(dst.Addr().Unmap(), dst.Port()), proto)
-		return
-	}
-	e.Rule = f.rules.match(proto, src.Unmap(), dst.Addr().Unmap(), dst.Port())
-	e.Text = f.rules[e.Rule].String()
+	return e, true
 }

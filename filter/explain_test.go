@@ -17,7 +17,8 @@ func TestExplain(t *testing.T) {
 		Dsts:    append(to(port(80), host4+"/32"), to(port(443), host4+"/32")...),
 	}
 	other := filter.Match{Srcs: nets("10.0.0.0/8"), Dsts: to(filter.AllPorts, "10.0.0.0/8")}
-	f := newFilter(t, filter.Config{Matches: []filter.Match{other, web}, Local: nets("100.64.0.1/32", "fd7a::1/128", "10.0.0.1/32")})
+	rules := []filter.Match{other, web}
+	f := newFilter(t, filter.Config{Matches: rules, Local: nets("100.64.0.1/32", "fd7a::1/128", "10.0.0.1/32")})
 	shut := newFilter(t, filter.Config{Matches: []filter.Match{web}, ShieldsUp: true})
 	six := newFilter(t, filter.Config{Matches: []filter.Match{{
 		IPProto: []ipproto.Proto{ipproto.UDP}, Srcs: nets("::/0"), Dsts: to(port(80), host6+"/128"),
@@ -34,13 +35,13 @@ func TestExplain(t *testing.T) {
 			Text: "tcp from 100.64.0.0/10 to 100.64.0.1/32:80, 100.64.0.1/32:443"}},
 		{"port", f, "100.64.0.2:1", "100.64.0.1:22", ipproto.TCP, filter.Explanation{
 			Reason: filter.ReasonNoRule, Stage: filter.StageRules, Rule: -1,
-			Nearest: "rule 1 comes nearest: port 22 is not in 80,443", NearestRule: 1, Lacks: filter.LackPort}},
+			Nearest: filter.Nearest{Rule: 1, Lacks: filter.LackPort, Why: "port 22 is not in 80,443"}}},
 		{"protocol", f, "100.64.0.2:1", "100.64.0.1:80", ipproto.UDP, filter.Explanation{
 			Reason: filter.ReasonNoRule, Stage: filter.StageRules, Rule: -1,
-			Nearest: "rule 1 comes nearest: protocol udp is not in tcp", NearestRule: 1, Lacks: filter.LackProtocol}},
+			Nearest: filter.Nearest{Rule: 1, Lacks: filter.LackProtocol, Why: "protocol udp is not in tcp"}}},
 		{"source", f, "192.0.2.1:1", "10.0.0.1:80", ipproto.TCP, filter.Explanation{
 			Reason: filter.ReasonNoRule, Stage: filter.StageRules, Rule: -1,
-			Nearest: "rule 0 comes nearest: source 192.0.2.1 is not in 10.0.0.0/8", NearestRule: 0, Lacks: filter.LackSource}},
+			Nearest: filter.Nearest{Rule: 0, Lacks: filter.LackSource, Why: "source 192.0.2.1 is not in 10.0.0.0/8"}}},
 		{"destination", f, "10.1.1.1:1", "[fd7a::1]:80", ipproto.TCP, filter.Explanation{
 			Response: filter.DropSilently, Reason: filter.ReasonMalformed, Stage: filter.StageForm, Rule: -1}},
 		{"nothing near", f, "[fd7a::2]:1", "[fd7a::1]:80", ipproto.TCP, filter.Explanation{
@@ -60,8 +61,8 @@ func TestExplain(t *testing.T) {
 	for _, tt := range tests {
 		t.Run(tt.name, func(t *testing.T) {
 			src, dst := netip.MustParseAddrPort(tt.src), netip.MustParseAddrPort(tt.dst)
-			if tt.want.Nearest == "" {
-				tt.want.NearestRule = -1
+			if n := &tt.want.Nearest; !n.IsZero() {
+				n.Text = rules[n.Rule].String()
 			}
 			if tt.want.Text == "" {
 				tt.want.Text = tt.want.Reason.Explain()

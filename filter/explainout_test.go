@@ -8,8 +8,8 @@ import (
 	"tstun/ipproto"
 )
 
-// ExplainOut says of packets what the filter then does with them and with the
-// answers to them.
+// ExplainPacket says of outbound packets what the filter then does with them and
+// with the answers to them.
 func TestExplainOut(t *testing.T) {
 	const foreign = "203.0.113.9"
 	e4, e6 := ends4(5000, 53), ends6(5000, 53)
@@ -63,41 +63,41 @@ func TestExplainOut(t *testing.T) {
 		t.Run(tt.name, func(t *testing.T) {
 			f := newFilter(t, tt.c)
 			before := f.State().Stats()
-			got := f.ExplainOut(tt.e.host, tt.e.peer, tt.proto)
-			if got.Reason != tt.reason || got.Stage != tt.stage || got.Answered != tt.answer || got.Rule != -1 || got.NearestRule != -1 || got.Text == "" {
+			got := f.ExplainPacket(filter.Outbound, tt.e.host, tt.e.peer, tt.proto)
+			if got.Reason != tt.reason || got.Stage != tt.stage || got.Answered != tt.answer || got.Rule != -1 || !got.Nearest.IsZero() || got.Text == "" {
 				t.Errorf("got %+v", got)
 			}
 			if f.State().Stats() != before {
-				t.Error("ExplainOut changed the state")
+				t.Error("ExplainPacket changed the state")
 			}
 			v := judge(f, 0, forth(tt.e, tt.proto), 0)
 			if v.Response != got.Response || v.Reason != got.Reason {
-				t.Errorf("the filter says %+v of the packet, ExplainOut %v, %v", v, got.Response, got.Reason)
+				t.Errorf("the filter says %+v of the packet, ExplainPacket %v, %v", v, got.Response, got.Reason)
 			}
 			if tt.e.peer.Addr().IsMulticast() || tt.proto == ipproto.TSMP {
 				return // there is no answer to try
 			}
 			if in := judge(f, time.Millisecond, back(tt.e, tt.proto), 0); (in.Response == filter.Accept) != got.Answered {
-				t.Errorf("the filter says %+v of the answer, ExplainOut %+v", in, got)
+				t.Errorf("the filter says %+v of the answer, ExplainPacket %+v", in, got)
 			}
 		})
 	}
 }
 
-// Of what is open, ExplainOut says who opened it; what was revoked goes out
-// and is not answered.
+// Of what is open, ExplainPacket says of outbound packets who opened it; what was
+// revoked goes out and is not answered.
 func TestExplainOutOpenFlows(t *testing.T) {
 	e := ends4(80, 5000)
 	allow := filter.Config{Matches: []filter.Match{rule(port(80), ipproto.UDP)}}
 	f := newFilter(t, allow)
 	now := time.Duration(filter.Now())
 	judge(f, now, e.udpIn(), 0)
-	got := f.ExplainOut(e.host, e.peer, ipproto.UDP)
+	got := f.ExplainPacket(filter.Outbound, e.host, e.peer, ipproto.UDP)
 	if got.Stage != filter.StageFlow || !got.Answered || got.Text != "The packet belongs to an open flow, which the peer opened." {
 		t.Errorf("open: %+v", got)
 	}
 	f = newFilter(t, filter.Config{State: f.State()})
-	got = f.ExplainOut(e.host, e.peer, ipproto.UDP)
+	got = f.ExplainPacket(filter.Outbound, e.host, e.peer, ipproto.UDP)
 	if got.Response != filter.Accept || got.Stage != filter.StageFlow || got.Answered {
 		t.Errorf("revoked: %+v", got)
 	}
@@ -115,7 +115,7 @@ func TestExplainOutAnyAddresses(t *testing.T) {
 	for _, src := range []string{"0.0.0.0", "1.2.3.4", "::", "::ffff:1.2.3.4", "fe80::1%eth0", "2001:db8::1", "ff02::1", "255.255.255.255"} {
 		for _, dst := range []string{"1.2.3.5", "2001:db8::2", "::1", "224.0.0.1", "240.0.0.1"} {
 			for proto := range 256 {
-				got := f.ExplainOut(addrPort(src, 1), addrPort(dst, 80), ipproto.Proto(proto))
+				got := f.ExplainPacket(filter.Outbound, addrPort(src, 1), addrPort(dst, 80), ipproto.Proto(proto))
 				if (got.Response == filter.Accept) != (got.Reason == none) || got.Answered && got.Response != filter.Accept {
 					t.Fatalf("%s to %s, %d: %+v", src, dst, proto, got)
 				}

@@ -28,6 +28,7 @@ type Filter struct {
 	permit   Permit
 	limits   Limits
 	log      *eventLog // nil: nothing is logged
+	byFlow   rulesByFlow
 
 	keep, loose, shieldsUp bool
 }

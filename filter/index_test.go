@@ -117,7 +117,7 @@ func compareWithScan(t *testing.T, s space, ms []Match, flows int) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	indexes := indexesOf(rules)
+	indexes, ruleIndexes := indexesOf(rules), ruleIndexesOf(rules)
 	for range flows {
 		v6 := s.r.IntN(3) == 0
 		src, dst := s.addr(v6), s.addr(v6)
@@ -125,10 +125,16 @@ func compareWithScan(t *testing.T, s space, ms []Match, flows int) {
 			dst = s.addr(!v6)
 		}
 		proto, port := someProtos[s.r.IntN(len(someProtos))], uint16(s.r.IntN(7))
-		want := rules.match(proto, src, dst, port) != noRule
+		rule := rules.match(proto, src, dst, port)
+		want := rule != noRule
 		for name, x := range indexes {
 			if got := x.allows(proto, src, dst, port); got != want {
 				t.Fatalf("%v from %v to %v port %d: the index %s says %v, the scan %v, of rules\n%v", proto, src, dst, port, name, got, want, rules)
+			}
+		}
+		for name, x := range ruleIndexes {
+			if got := x.first(proto, src, dst, port); got != rule {
+				t.Fatalf("%v from %v to %v port %d: the index %s says rule %d, the scan %d, of rules\n%v", proto, src, dst, port, name, got, rule, rules)
 			}
 		}
 	}
@@ -137,11 +143,20 @@ func compareWithScan(t *testing.T, s space, ms []Match, flows int) {
 // indexesOf returns the index of the rules, and those of its ways that might
 // be chosen for more rules or fewer.
 func indexesOf(rules scan) map[string]*index {
-	return map[string]*index{
-		"as chosen":    newIndex(rules),
-		"by lists":     buildIndex(rules, func(int) uint32 { return math.MaxUint32 }),
-		"by bitmaps":   buildIndex(rules, func(int) uint32 { return 0 }),
-		"by some maps": buildIndex(rules, func(int) uint32 { return 30 }),
+	return waysOf(rules, newIndex, buildIndex)
+}
+
+// ruleIndexesOf is indexesOf, of ruleIndex.
+func ruleIndexesOf(rules scan) map[string]*ruleIndex {
+	return waysOf(rules, newRuleIndex, buildRuleIndex)
+}
+
+func waysOf[T any](rules scan, chosen func(scan) T, build func(scan, func(int) uint32) T) map[string]T {
+	return map[string]T{
+		"as chosen":    chosen(rules),
+		"by lists":     build(rules, func(int) uint32 { return math.MaxUint32 }),
+		"by bitmaps":   build(rules, func(int) uint32 { return 0 }),
+		"by some maps": build(rules, func(int) uint32 { return 30 }),
 	}
 }
 
@@ -217,12 +232,19 @@ func TestIndexOfLists(t *testing.T) {
 			if err != nil {
 				t.Fatal(err)
 			}
+			src, dst := addr4(10<<24), addr4(10<<24|1)
 			for name, x := range indexesOf(rules) {
 				for port := range uint16(6) {
-					src, dst := addr4(10<<24), addr4(10<<24|1)
 					want := rules.match(ipproto.TCP, src, dst, port) != noRule
 					if got := x.allows(ipproto.TCP, src, dst, port); got != want {
 						t.Errorf("%s, lengths %v, wider %v, port %d: %v, want %v", name, lengths, wider, port, got, want)
+					}
+				}
+			}
+			for name, x := range ruleIndexesOf(rules) {
+				for port := range uint16(6) {
+					if got, want := x.first(ipproto.TCP, src, dst, port), rules.match(ipproto.TCP, src, dst, port); got != want {
+						t.Errorf("%s, lengths %v, wider %v, port %d: rule %d, want %d", name, lengths, wider, port, got, want)
 					}
 				}
 			}

@@ -17,7 +17,13 @@ func newIndex(rules scan) *index {
 // buildIndex builds the index of any number of rules. cost returns the number of
 // look-ups up to which lists are walked and bitmaps of so many words are not read.
 func buildIndex(rules scan, cost func(words int) uint32) *index {
-	x := new(index)
+	return new(index).build(rules, cost, false)
+}
+
+// build fills x in, which is empty, and returns it. With apart, rules with the same
+// sources have a set each, with the number of the rule, and a unit of the bitmaps tells
+// its rule.
+func (x *index) build(rules scan, cost func(words int) uint32, apart bool) *index {
 	srcs, dsts := 0, 0
 	for i := range rules {
 		srcs += len(rules[i].Srcs)
@@ -28,6 +34,7 @@ func buildIndex(rules scan, cost func(words int) uint32) *index {
 		single:   make([]uint32, 0, srcs),
 		sets:     make([]prefixSetOf, 0, len(rules)),
 		members:  make([]uint32, 0, srcs),
+		apart:    apart,
 	}
 	services := newServiceTable()
 	ruleDsts := make([]ruleDst, 0, dsts)
@@ -63,6 +70,7 @@ func buildIndex(rules scan, cost func(words int) uint32) *index {
 		services: services.services,
 		sets:     len(sets.sets),
 		cost:     cost,
+		apart:    apart,
 	})
 	return x
 }
@@ -146,13 +154,14 @@ func flatten[T any](t tree, l lists[T]) ([]node[T], []T) {
 	return nodes, items
 }
 
-// setTable numbers sets of prefixes. Equal sets have one number.
+// setTable numbers sets of prefixes. Equal sets have one number, unless apart is set.
 type setTable struct {
 	prefixes *addrTable
 	single   []uint32          // by the number of a prefix: the set of it alone, or none
 	byHash   map[uint64]uint32 // the last set with that hash
 	sets     []prefixSetOf
 	members  []uint32 // of all sets, in ascending order for each
+	apart    bool     // equal sets have numbers of their own
 }
 
 // prefixSetOf is one set of a setTable.
@@ -175,6 +184,9 @@ func (t *setTable) number(prefixes []netip.Prefix) uint32 {
 	if len(list) > 1 {
 		slices.Sort(list)
 		list = slices.Compact(list)
+	}
+	if t.apart {
+		return t.add(at, len(list), none)
 	}
 	if len(list) == 1 {
 		return t.numberSingle(at)

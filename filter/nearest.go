@@ -53,16 +53,18 @@ var lackNames = [...]string{"destination", "source", "protocol", "port"}
 // Has reports whether all of what is in l.
 func (l Lack) Has(what Lack) bool { return l&what == what }
 
-// String returns the respects in the form "source,port".
-func (l Lack) String() string {
-	var names []string
+// Names returns the respects, each as one word.
+func (l Lack) Names() (names []string) {
 	for i, name := range lackNames {
 		if l.Has(1 << i) {
 			names = append(names, name)
 		}
 	}
-	return strings.Join(names, ",")
+	return names
 }
+
+// String returns the respects in the form "source,port".
+func (l Lack) String() string { return strings.Join(l.Names(), ",") }
 
 // nearer reports whether a rule that lacks l is nearer than one that lacks o: it lacks
 // fewer respects, or as many but less severe ones.
@@ -76,19 +78,51 @@ func (l Lack) nearer(o Lack) bool {
 // severity orders sets of one size by the most severe respect, then by the next.
 func severity(l Lack) uint8 { return bits.Reverse8(uint8(l)) }
 
-// explainNearest sets in e which rule comes nearest to allowing a flow, and what it
-// lacks. It is the first of those that lack least. explainNearest does nothing if no
-// rule has that source or that destination.
-func (f *Filter) explainNearest(e *Explanation, src netip.Addr, dst netip.AddrPort, proto ipproto.Proto) {
+// Nearest is the rule that comes nearest to allowing a flow. The zero value is no rule.
+type Nearest struct {
+	// Rule is its index.
+	Rule int
+	// Text is the rule, as text.
+	Text string
+	// Lacks is in which respects it does not allow the flow.
+	Lacks Lack
+	// Why says so in words, such as "port 22 is not in 80,443".
+	Why string
+}
+
+// IsZero reports whether n is no rule.
+func (n Nearest) IsZero() bool { return n == Nearest{} }
+
+// String returns n in the form "rule 1 comes nearest: port 22 is not in 80,443". That of
+// the zero value is empty.
+func (n Nearest) String() string {
+	if n.IsZero() {
+		return ""
+	}
+	return fmt.Sprintf("rule %d comes nearest: %s", n.Rule, n.Why)
+}
+
+// Nearest returns which rule comes nearest to allowing an inbound flow of proto from src
+// to dst, and what it lacks: of the rules that lack least the first. It asks the rules
+// alone, and not whether dst is local or shields are up. ok is false if a rule allows the flow, or if
+// none is for that source or that destination. Nearest reads every rule.
+func (f *Filter) Nearest(src, dst netip.AddrPort, proto ipproto.Proto) (n Nearest, ok bool) {
+	from, to := src.Addr().WithZone("").Unmap(), netip.AddrPortFrom(dst.Addr().WithZone("").Unmap(), dst.Port())
+	nearest, least := noRule, Lack(0)
 	for i := range f.rules {
-		l := f.rules[i].lack(src, dst, proto)
-		if !l.Has(LackSource|LackDestination) && (e.NearestRule == noRule || l.nearer(e.Lacks)) {
-			e.NearestRule, e.Lacks = i, l
+		l := f.rules[i].lack(from, to, proto)
+		if l == 0 {
+			return Nearest{}, false
+		}
+		if !l.Has(LackSource|LackDestination) && (nearest == noRule || l.nearer(least)) {
+			nearest, least = i, l
 		}
 	}
-	if e.NearestRule != noRule {
-		e.Nearest = fmt.Sprintf("rule %d comes nearest: %s", e.NearestRule, f.rules[e.NearestRule].lacks(e.Lacks, src, dst, proto))
+	if nearest == noRule {
+		return Nearest{}, false
 	}
+	m := &f.rules[nearest]
+	return Nearest{Rule: nearest, Text: m.String(), Lacks: least, Why: m.lacks(least, from, to, proto)}, true
 }
 
 // lack returns the respects in which m does not allow the flow. The port counts among

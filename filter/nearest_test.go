@@ -50,8 +50,15 @@ func TestNearestLacksLeast(t *testing.T) {
 		t.Run(tt.name, func(t *testing.T) {
 			f := newFilter(t, filter.Config{Matches: tt.rules, Local: nets("10.0.0.1/32")})
 			e := f.Explain(addrPort(src, 1), addrPort(dst, 22), ipproto.TCP)
-			if e.NearestRule != tt.want || e.Lacks.String() != tt.lacks || !strings.Contains(e.Nearest, tt.text) {
-				t.Errorf("rule %d, which lacks %v (%s); want rule %d, which lacks %s", e.NearestRule, e.Lacks, e.Nearest, tt.want, tt.lacks)
+			n := e.Nearest
+			if n.IsZero() {
+				n.Rule = -1
+			}
+			if n.Rule != tt.want || n.Lacks.String() != tt.lacks || !strings.Contains(e.Nearest.String(), tt.text) {
+				t.Errorf("rule %d, which lacks %v (%v); want rule %d, which lacks %s", n.Rule, n.Lacks, e.Nearest, tt.want, tt.lacks)
+			}
+			if tt.want >= 0 && (n.Text != tt.rules[n.Rule].String() || n.Why == "") {
+				t.Errorf("got %+v", n)
 			}
 		})
 	}
@@ -88,14 +95,14 @@ func FuzzNearest(f *testing.F) {
 		e := newFilter(t, filter.Config{Matches: rules, Local: nets("10.0.0.1/32")}).Explain(addrPort("10.0.0.2", 1), addrPort("10.0.0.1", 22), ipproto.TCP)
 		switch {
 		case allowed:
-			if e.Response != filter.Accept || e.NearestRule != -1 {
+			if e.Response != filter.Accept || !e.Nearest.IsZero() {
 				t.Errorf("allowed, but %+v", e)
 			}
 		case least == 9:
-			if e.NearestRule != -1 || e.Nearest != "" {
+			if !e.Nearest.IsZero() || e.Nearest.String() != "" {
 				t.Errorf("no rule is near, but %+v", e)
 			}
-		case e.NearestRule < 0 || bits.OnesCount8(uint8(e.Lacks)) != least || bits.OnesCount8(shapes[e.NearestRule]&15) != least:
+		case e.Nearest.IsZero() || bits.OnesCount8(uint8(e.Nearest.Lacks)) != least || bits.OnesCount8(shapes[e.Nearest.Rule]&15) != least:
 			t.Errorf("a rule lacks %d, but %+v of %v", least, e, shapes)
 		}
 	})
@@ -109,7 +116,7 @@ func TestNearestNamesSome(t *testing.T) {
 	}
 	f := newFilter(t, filter.Config{Matches: []filter.Match{m}, Local: nets("10.0.0.1/32")})
 	e := f.Explain(addrPort("10.0.0.2", 1), addrPort("10.0.0.1", 22), ipproto.TCP)
-	if !strings.HasSuffix(e.Nearest, "10.1.0.7/32 and 4992 more") {
+	if !strings.HasSuffix(e.Nearest.String(), "10.1.0.7/32 and 4992 more") {
 		t.Errorf("got %s", e.Nearest)
 	}
 }

@@ -193,8 +193,9 @@ func (s *Snapshot) All(yield func(Flow) bool) {
 }
 
 // SetAudit makes audit the filter that is asked about each new flow, besides the one in
-// force. Its answer is noted in the flow's account, if one is kept, and changes nothing
-// else. nil: none is asked.
+// force. Its answer is what its own ExplainNew says of the flow's first packet, by its own
+// Local, Permit and rules. It is noted in the flow's account, if one is kept, and changes
+// nothing else. nil: none is asked.
 func (s *State) SetAudit(audit *Filter) { s.audit.Store(audit) }
 
 // note notes in the account of the flow id, which begins, that f lets it in. peer is
@@ -205,31 +206,19 @@ func (f *Filter) note(id *flow.ID, peer flow.PeerID, t traits, before conn, now 
 	}
 	n := flow.Note{Peer: peer, Policy: f.serial}
 	if audit := f.state.audit.Load(); audit != nil {
-		n.Audit = auditCode(audit.judgeFlow(id.Key(), t&(peerInitiated|pickedUp) != 0))
+		n.Audit = auditCode(audit.judgeFlow(t.direction(), id.Key()))
 	}
 	f.state.flows.NoteID(id, n, before, now)
 }
 
-// AskAudit asks the audit filter about a new flow k, which comes from the peer if in is
-// true, and returns the code of its answer, for AuditVerdict.
-func (s *State) AskAudit(k flow.Key, in bool) (code uint8) {
+// AskAudit asks the audit filter about a new flow k, of which the first packet went in
+// direction d, and returns the code of its answer, for AuditVerdict.
+func (s *State) AskAudit(d Direction, k flow.Key) (code uint8) {
 	audit := s.audit.Load()
 	if audit == nil {
 		return 0
 	}
-	return auditCode(audit.judgeFlow(k, in))
-}
-
-// judgeFlow returns why f would not let a new flow k pass, or ReasonNone. What the host
-// begins needs no rule.
-func (f *Filter) judgeFlow(k flow.Key, in bool) (r Reason) {
-	host, peer := k.Host(), k.Peer()
-	if in {
-		r, _ = f.judgeStateless(peer.Addr(), host.Addr(), host.Port(), k.Proto())
-	} else {
-		r, _ = f.judgeEnds(host.Addr(), peer.Addr(), k.Proto())
-	}
-	return r
+	return auditCode(audit.judgeFlow(d, k))
 }
 
 // auditCode returns the code of an audit filter's answer: the reason plus one.

@@ -196,11 +196,11 @@ func TestExplainExcept(t *testing.T) {
 	}
 	for _, tt := range tests {
 		flow := policy.Flow{Proto: ipproto.TCP, Src: netip.MustParseAddr(tt.src), Dst: netip.MustParseAddrPort(tt.dst)}
-		if got := p.Explain(f, flow).String(); !strings.Contains(got, tt.want) {
+		if got := p.Explain(f, filter.Inbound, flow).String(); !strings.Contains(got, tt.want) {
 			t.Errorf("%v: got %q, want %q", flow, got, tt.want)
 		}
 	}
-	if e := p.Explain(f, policy.Flow{Proto: ipproto.UDP, Src: netip.MustParseAddr("10.0.0.9"), Dst: netip.MustParseAddrPort("192.168.1.1:22")}); strings.Contains(e.Nearest, "except") || e.Reason != filter.ReasonNoRule {
+	if e := p.Explain(f, filter.Inbound, policy.Flow{Proto: ipproto.UDP, Src: netip.MustParseAddr("10.0.0.9"), Dst: netip.MustParseAddrPort("192.168.1.1:22")}); strings.Contains(e.Nearest.String(), "except") || e.Reason != filter.ReasonNoRule {
 		t.Errorf("got %+v", e)
 	}
 }

@@ -63,10 +63,10 @@ func holds(prefixes []netip.Prefix, a netip.Addr) bool {
 	return slices.ContainsFunc(prefixes, func(p netip.Prefix) bool { return p.Contains(a) })
 }
 
-// Explain is f.Explain for a flow that begins, of a filter of p's Config. It
-// also knows what the rules of the file except.
-func (p *Policy) Explain(f *filter.Filter, flow Flow) filter.Explanation {
-	e := f.Explain(netip.AddrPortFrom(flow.Src, 0), flow.Dst, flow.Proto)
+// Explain is f.ExplainNew, of a filter of p's Config. It also knows what the rules
+// of the file except.
+func (p *Policy) Explain(f *filter.Filter, d filter.Direction, flow Flow) filter.Explanation {
+	e := f.ExplainNew(d, netip.AddrPortFrom(flow.Src, 0), flow.Dst, flow.Proto)
 	if x := p.excepts[e.Rule]; x != nil {
 		e.Text = x.String()
 		return e
@@ -76,13 +76,15 @@ func (p *Policy) Explain(f *filter.Filter, flow Flow) filter.Explanation {
 	}
 	for i := range p.matches {
 		if x := p.excepts[i]; x != nil && x.takes(flow) {
-			e.NearestRule, e.Lacks = i, 0 // the rule lacks nothing
-			e.Nearest = fmt.Sprintf(`rule %d comes nearest: %v is in its "except"`, i, flow.Dst.Addr())
+			e.Nearest = filter.Nearest{Rule: i, Text: x.String(), Why: exceptedIn(flow)} // the rule lacks nothing
 			return e
 		}
 	}
 	return e
 }
+
+// exceptedIn says why a rule that lacks nothing does not allow the flow.
+func exceptedIn(flow Flow) string { return fmt.Sprintf(`%v is in its "except"`, flow.Dst.Addr()) }
 
 // String returns the rule in the filter's words, and what it excepts.
 func (x *exception) String() string {

@@ -8,19 +8,19 @@ import (
 )
 
 // Nearest says which rule comes nearest to allowing the flow f, where it is
-// and what it lacks, in the words of the file. e is what a filter of p's
-// Config says of f. It is empty if e tells of no such rule.
-func (p *Policy) Nearest(f Flow, e filter.Explanation) string {
-	if e.NearestRule < 0 || e.Nearest == "" {
+// and what it lacks, in the words of the file. n is what Explain says of f. It
+// is empty if there is no such rule.
+func (p *Policy) Nearest(f Flow, n filter.Nearest) string {
+	if n.IsZero() {
 		return ""
 	}
-	return fmt.Sprintf("rule %d, %v, comes nearest: %s", e.NearestRule, p.Rule(e.NearestRule), p.Words(e.NearestRule).lack(f, e.Lacks))
+	return fmt.Sprintf("rule %d, %v, comes nearest: %s", n.Rule, p.Rule(n.Rule), p.Words(n.Rule).lack(f, n.Lacks))
 }
 
 // lack says what a rule lacks to allow a flow.
 func (w Words) lack(f Flow, l filter.Lack) string {
-	if l == 0 { // it allows the flow but for what it excepts
-		return fmt.Sprintf(`%v is in its "except"`, f.Dst.Addr())
+	if l == 0 {
+		return exceptedIn(f)
 	}
 	var why []string
 	if l.Has(filter.LackSource) {

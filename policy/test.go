@@ -164,7 +164,7 @@ func (p *Policy) Test() ([]Failure, error) {
 			return failures, fmt.Errorf("%v: %w", t.at, err)
 		}
 		if bad.n > 0 {
-			failures = append(failures, Failure{t.at, bad.first, t.accept, p.Explain(f, bad.first), less(bad.n)})
+			failures = append(failures, Failure{t.at, bad.first, t.accept, p.Explain(f, filter.Inbound, bad.first), less(bad.n)})
 		}
 	}
 	return failures, nil

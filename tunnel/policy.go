@@ -162,12 +162,13 @@ func (t *Tunnel) warnNotLocal(addresses, local []netip.Prefix) {
 	}
 }
 
-// Explain says what becomes of a new inbound flow, and why.
-func (t *Tunnel) Explain(f policy.Flow) filter.Explanation {
+// Explain says what becomes of a new flow in direction d, and why, whatever flows
+// are open. The index of a rule is that of the policy, if there is one.
+func (t *Tunnel) Explain(d filter.Direction, f policy.Flow) filter.Explanation {
 	t.policyMu.Lock()
 	defer t.policyMu.Unlock()
 	if t.policy != nil {
-		return t.policy.Explain(t.wrapper.GetFilter(), f)
+		return t.policy.Explain(t.wrapper.GetFilter(), d, f)
 	}
-	return t.wrapper.GetFilter().Explain(netip.AddrPortFrom(f.Src, 0), f.Dst, f.Proto)
+	return t.wrapper.GetFilter().ExplainNew(d, netip.AddrPortFrom(f.Src, 0), f.Dst, f.Proto)
 }

@@ -147,7 +147,7 @@ func (t *Target) addRefused(e *flow.Entry[sourceRefusals], r *refusedRun, rest f
 	if begins {
 		at.flow, at.first = rest, t.Now
 		if t.State != nil && i >= 0 {
-			at.audit = t.State.AskAudit(rest, t.Way == In)
+			at.audit = t.State.AskAudit(t.Way, rest)
 		}
 	}
 	at.port, at.last, at.policy = port, t.Now, t.Policy

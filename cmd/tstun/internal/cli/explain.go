@@ -98,7 +98,7 @@ type explainResult struct {
 // explainedFlow is a flow and the filter's verdict on it.
 type explainedFlow struct {
 	namedFlow
-	Direction string `json:"direction"` // in or out
+	Direction filter.Direction `json:"direction"`
 	explained
 	assumed bool // the flow is outbound because of its addresses
 }
@@ -144,8 +144,7 @@ func runExplain(env ui.Environment, doc *document, o explainOptions, src, dst st
 // explainFlow explains one flow, in the direction that the options give or
 // else its addresses.
 func explainFlow(pol *policy.Policy, f *filter.Filter, o explainOptions, flow namedFlow) explainedFlow {
-	e := explainedFlow{namedFlow: flow, Direction: "in"}
-	src := netip.AddrPortFrom(flow.Src, 0)
+	e := explainedFlow{namedFlow: flow, Direction: filter.Inbound}
 	local := pol.Config().Local
 	out := o.out
 	if !o.outIsGiven {
@@ -153,13 +152,13 @@ func explainFlow(pol *policy.Policy, f *filter.Filter, o explainOptions, flow na
 		e.assumed = out
 	}
 	if out {
-		e.Direction = "out"
-		x := f.ExplainOut(src, flow.Dst, flow.Proto)
-		e.explained = explain(pol, flow.Flow, x)
-		e.Answered = &x.Answered
-		return e
+		e.Direction = filter.Outbound
 	}
-	e.explained = explain(pol, flow.Flow, pol.Explain(f, flow.Flow))
+	x := pol.Explain(f, e.Direction, flow.Flow)
+	e.explained = explain(pol, flow.Flow, x)
+	if out {
+		e.Answered = &x.Answered
+	}
 	return e
 }
 

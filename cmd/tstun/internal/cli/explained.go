@@ -2,7 +2,6 @@ package cli
 
 import (
 	"fmt"
-	"strings"
 
 	"tstun/cmd/tstun/internal/ui"
 	"tstun/filter"
@@ -46,12 +45,10 @@ func explain(p *policy.Policy, flow policy.Flow, e filter.Explanation) explained
 		x.Rule = newRuleAt(p, e.Rule)
 		x.Text = x.Rule.Text
 	}
-	if e.NearestRule >= 0 {
-		x.NearestRule = newRuleAt(p, e.NearestRule)
-		if e.Lacks != 0 {
-			x.NearestRule.Lacks = strings.Split(e.Lacks.String(), ",")
-		}
-		x.Nearest = p.Nearest(flow, e)
+	if n := e.Nearest; !n.IsZero() {
+		x.NearestRule = newRuleAt(p, n.Rule)
+		x.NearestRule.Lacks = n.Lacks.Names()
+		x.Nearest = p.Nearest(flow, n)
 	}
 	return x
 }

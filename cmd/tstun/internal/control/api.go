@@ -40,11 +40,34 @@ type Diagnosis struct {
 // Explained is the answer to GET /v1/explain.
 type Explained struct {
 	policy.Flow
-	Response filter.Response `json:"response"`
-	Stage    filter.Stage    `json:"stage"`
-	Reason   filter.Reason   `json:"reason,omitzero"` // of a drop
-	Text     string          `json:"text"`
-	Nearest  string          `json:"nearest,omitempty"`
+	Direction filter.Direction `json:"direction"`
+	Response  filter.Response  `json:"response"`
+	Stage     filter.Stage     `json:"stage"`
+	Reason    filter.Reason    `json:"reason,omitzero"`    // of a drop
+	Answered  *bool            `json:"answered,omitempty"` // of an outbound flow
+	Rule      *int             `json:"rule,omitempty"`     // index of the rule that allows the flow
+	Text      string           `json:"text"`
+	// Nearest tells of the rule that comes nearest, if none allows the flow.
+	// NearestRule is its index. Lacks are the parts of the flow that do not match
+	// it; none, if it excepts the destination.
+	Nearest     string   `json:"nearest,omitempty"`
+	NearestRule *int     `json:"nearestRule,omitempty"`
+	Lacks       []string `json:"lacks,omitempty"`
+}
+
+// explained returns what e says of the flow f.
+func explained(d filter.Direction, f policy.Flow, e filter.Explanation) Explained {
+	x := Explained{Flow: f, Direction: d, Response: e.Response, Stage: e.Stage, Reason: e.Reason, Text: e.Text, Nearest: e.Nearest.String()}
+	if d == filter.Outbound {
+		x.Answered = &e.Answered
+	}
+	if e.Rule >= 0 {
+		x.Rule = &e.Rule
+	}
+	if n := e.Nearest; !n.IsZero() {
+		x.NearestRule, x.Lacks = &n.Rule, n.Lacks.Names()
+	}
+	return x
 }
 
 // Error is the answer to a request that failed.

@@ -137,29 +137,30 @@ func (s *Server) explain(w http.ResponseWriter, r *http.Request, t *Running) *Er
 	if t == nil {
 		return s.starting()
 	}
-	f, err := parseFlow(r)
+	d, f, err := parseFlow(r)
 	if err != nil {
-		return &Error{Message: err.Error(), Hint: "as in /v1/explain?src=10.0.0.2&dst=10.0.0.1:80&proto=tcp", Code: http.StatusBadRequest}
+		return &Error{Message: err.Error(), Hint: "as in /v1/explain?src=10.0.0.2&dst=10.0.0.1:80&proto=tcp&direction=in", Code: http.StatusBadRequest}
 	}
-	e := t.Tunnel.Explain(f)
-	x := Explained{Flow: f, Response: e.Response, Stage: e.Stage, Text: e.Text, Nearest: e.Nearest}
-	if e.Reason != filter.ReasonNone {
-		x.Reason = e.Reason
-	}
-	answer(w, http.StatusOK, x)
+	answer(w, http.StatusOK, explained(d, f, t.Tunnel.Explain(d, f)))
 	return nil
 }
 
-// parseFlow reads src, dst and proto of the query.
-func parseFlow(r *http.Request) (f policy.Flow, err error) {
+// parseFlow reads src, dst, proto and direction of the query.
+func parseFlow(r *http.Request) (d filter.Direction, f policy.Flow, err error) {
 	q := r.URL.Query()
+	d = filter.Inbound
+	if text := q.Get("direction"); text != "" {
+		if err := d.UnmarshalText([]byte(text)); err != nil {
+			return d, f, fmt.Errorf("direction: %w", err)
+		}
+	}
 	if f.Src, err = netip.ParseAddr(q.Get("src")); err != nil {
-		return f, fmt.Errorf("src: %w", err)
+		return d, f, fmt.Errorf("src: %w", err)
 	}
 	f.Proto = ipproto.TCP
 	if name := q.Get("proto"); name != "" {
 		if err := f.Proto.UnmarshalText([]byte(name)); err != nil {
-			return f, fmt.Errorf("proto: %w", err)
+			return d, f, fmt.Errorf("proto: %w", err)
 		}
 	}
 	if f.Proto.HasPorts() {
@@ -170,9 +171,9 @@ func parseFlow(r *http.Request) (f policy.Flow, err error) {
 		f.Dst = netip.AddrPortFrom(a, 0)
 	}
 	if err != nil {
-		return f, fmt.Errorf("dst: %w", err)
+		return d, f, fmt.Errorf("dst: %w", err)
 	}
-	return f, nil
+	return d, f, nil
 }
 
 const profiles = "/debug/pprof/"

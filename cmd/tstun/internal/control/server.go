@@ -38,7 +38,7 @@ type Tunnel interface {
 	Status() tunnel.Status
 	Events(ctx context.Context) <-chan tunnel.Event
 	Diagnose(ctx context.Context) []tundev.Finding
-	Explain(policy.Flow) filter.Explanation
+	Explain(filter.Direction, policy.Flow) filter.Explanation
 }
 
 // Running is a tunnel that runs, and what can be done with it.
