@@ -91,3 +91,35 @@ func TestMSSClampBehindKnownFlow(t *testing.T) {
 	}
 	rig.WantPackets(t, "again", r.FromHost(segment(craft.Host4, craft.Peer4, packet.TCPSyn, 1460)), segment(craft.Host4, craft.Peer4, packet.TCPSyn, 1240))
 }
+
+// What is injected after a change is under it, also if a batch of injected packets is
+// under way.
+func TestChangeIsForWhatIsInjectedLater(t *testing.T) {
+	rig.Families(t, func(t *testing.T, host, peer netip.Addr) {
+		r := rig.New(t, 8)
+		syn := segment(host, peer, packet.TCPSyn, 1460)
+		first := true
+		r.W.SetCapture(func(*tstun.Observation) {
+			if first {
+				first = false
+				r.W.SetMSSClamp(tstun.MSSClamp{IPv4: 800, IPv6: 800})
+				if err := r.W.InjectOutbound(bytes.Clone(syn)); err != nil {
+					t.Error(err)
+				}
+			}
+		})
+		if err := r.W.InjectOutbound(bytes.Clone(syn)); err != nil {
+			t.Fatal(err)
+		}
+		var got []uint16
+		for len(got) < 2 {
+			for _, pkt := range r.Read(1) {
+				p := rig.Parse(t, pkt)
+				got = append(got, binary.BigEndian.Uint16(p.Transport()[22:]))
+			}
+		}
+		if got[0] != 1460 || got[1] != 800 {
+			t.Errorf("MSS %d before the change and %d after it, want 1460 and 800", got[0], got[1])
+		}
+	})
+}

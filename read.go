@@ -141,15 +141,16 @@ func (b *batch) outbound(buf []byte, size, offset int) int {
 	return size
 }
 
-// readInjected takes as many injected packets as there are.
+// readInjected takes as many injected packets as there are. What comes meanwhile is for
+// the next batch: the configuration may have been changed for it.
 func (w *Wrapper) readInjected(bufs [][]byte, sizes []int, offset int) (n int) {
-	segs := &w.inbox.segments
-	if !w.nextInjected(segs) {
+	segs, queued := &w.inbox.segments, w.queue.Len()
+	if !segs.More() && queued == 0 {
 		return 0
 	}
 	b := &w.inbox.batch
 	b.begin(w, accounting.Out)
-	for n < len(bufs) && w.nextInjected(segs) {
+	for n < len(bufs) && w.nextInjected(segs, &queued) {
 		size, err := segs.Next(bufs[n][min(offset, len(bufs[n])):])
 		if err != nil {
 			b.dropUnread(filter.ReasonTooLarge, segs.Discard(), true)
@@ -164,9 +165,14 @@ func (w *Wrapper) readInjected(bufs [][]byte, sizes []int, offset int) (n int) {
 	return n
 }
 
-// nextInjected makes sure that segs has a packet, if the queue has one.
-func (w *Wrapper) nextInjected(segs *inject.Segments) bool {
+// nextInjected makes sure that segs has a packet, if the queue has one among its first
+// ones, of which it leaves queued.
+func (w *Wrapper) nextInjected(segs *inject.Segments, queued *int) bool {
 	for !segs.More() {
+		if *queued == 0 {
+			return false
+		}
+		*queued--
 		p, ok := w.queue.Pop()
 		if !ok {
 			return false

@@ -95,6 +95,13 @@ func (q *Queue) push(p Packet) error {
 	return nil
 }
 
+// Len returns how many packets wait.
+func (q *Queue) Len() int {
+	q.mu.Lock()
+	defer q.mu.Unlock()
+	return q.n
+}
+
 // Pop hands the oldest packet over to the caller.
 func (q *Queue) Pop() (Packet, bool) {
 	q.mu.Lock()
