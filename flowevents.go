@@ -23,8 +23,9 @@ type FlowEvents struct {
 	// Refused is told of a refused flow at its first packet, and with More at the first
 	// of those that are summed up.
 	Refused func(RefusedRecord)
-	// RefusedEnded is told of a refused flow that is forgotten: another one needed its
-	// place a minute after its last packet, or later. Flows has those that are not.
+	// RefusedEnded is told of a refused flow that is forgotten: no packet of it came for a
+	// minute, and another one needed its place, or ExpireFlows came by. Flows has those
+	// that are not.
 	RefusedEnded func(RefusedRecord, time.Time)
 }
 

@@ -73,7 +73,8 @@ func TestAuditIsExplainNew(t *testing.T) {
 			f = NewAllowAll(nil) // as the policy is of which stricter ones are tried
 		}
 		f.state.KeepAccounts(&Accounts{
-			Ended: func(flow.Key, flow.Account, flow.Counts) {},
+			Began: func(*Flow) {},
+			Ended: func(*Flow, flow.Counts, int64) {},
 			Adopt: func(flow.ID) (a flow.Account, c flow.Counts, ok bool) { return },
 		})
 		f.state.SetAudit(audit)

@@ -181,8 +181,8 @@ func (t *Table[V]) evict(s *shard[V], victim ref, now int64) bool {
 		t.losses.record(e.Key(), now)
 		t.shares.refund(e.share, e.class())
 	}
-	if t.onEvict != nil {
-		t.onEvict(e, now)
+	if t.onForget != nil {
+		t.onForget(e, now)
 	}
 	s.end(victim, now)
 	s.remove(victim)

@@ -90,7 +90,7 @@ type Table[V any] struct {
 	losses  losses // nil: no losses are recorded
 	// remember is Config.Remember.
 	remember int64
-	onEvict  func(e *Entry[V], now int64) // nil: nothing is called
+	onForget func(e *Entry[V], now int64) // nil: nothing is called
 
 	snapshot  atomic.Pointer[Snapshot[V]] // the one that began and is not collected; nil: none
 	snapshots atomic.Uint64
@@ -364,13 +364,17 @@ func (t *Table[V]) expire(s *shard[V], r ref, now int64) {
 	if e.share != noShare {
 		t.losses.record(e.Key(), min(e.Expires, now))
 	}
+	if t.onForget != nil {
+		t.onForget(e, now)
+	}
 	s.end(r, now)
 	t.remove(s, r)
 }
 
-// OnEvict makes the table call f with each entry that it evicts, at now. It must be called
+// OnForget makes the table call f with each entry that it evicts, or that has expired, at
+// now. It must be called
 // before the table is used. The rules for f are those of Update.
-func (t *Table[V]) OnEvict(f func(e *Entry[V], now int64)) { t.onEvict = f }
+func (t *Table[V]) OnForget(f func(e *Entry[V], now int64)) { t.onForget = f }
 
 // tickOf returns a time in the unit of the lists of use, 2^30 ns.
 func tickOf(now int64) uint16 { return uint16(now >> 30) }

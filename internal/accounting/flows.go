@@ -52,8 +52,8 @@ func NewFlows() *Flows {
 			f.end(&x, untaken, now)
 		},
 	})
-	f.ended.OnEvict(func(e *flow.Entry[netlogtype.Counts], _ int64) { f.addRest(e.Value) })
-	f.refused.OnEvict(func(e *flow.Entry[sourceRefusals], now int64) {
+	f.ended.OnForget(func(e *flow.Entry[netlogtype.Counts], _ int64) { f.addRest(e.Value) })
+	f.refused.OnForget(func(e *flow.Entry[sourceRefusals], now int64) {
 		e.Value.each(func(at *refusal) { f.tellRefusedEnded(e.Key(), &e.Value, at, now) })
 	})
 	return f

@@ -11,7 +11,7 @@ import (
 
 const (
 	// maxSources is of how many sources refused flows are kept, by direction and
-	// reason: about 5 MB. A new one takes the place of an old one.
+	// reason: about 5 MB. A new one takes the place of one whose flows have ended.
 	maxSources = 4096
 	// SourceFlows is how many refused flows of one source are kept apart, by
 	// direction and reason. The rest is summed up, as when it scans ports.
@@ -106,6 +106,7 @@ func (t *Target) refuse(r *refusedRun) {
 	id := sourceKey(k, t.Way, r.reason).ID()
 	add := func(e *flow.Entry[sourceRefusals]) flow.Action {
 		t.addRefused(e, r, rest, port)
+		e.Expires = t.Now + int64(refusedIdle)
 		return flow.Touch
 	}
 	if t.Flows.refused.ChangeID(&id, t.Now, add) {

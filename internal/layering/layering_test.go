@@ -49,6 +49,7 @@ var may = map[string][]string{
 	"tstun/policy":   {"tstun/filter", "tstun/ipproto", "github.com/tailscale/hujson"},
 	"tstun/netstack": {"tstun", "tstun/packet", "tstun/filter", "tstun/flow", "tstun/ipproto", "tstun/logger", "tstun/internal/lpm", "tstun/internal/relay", "golang.org/x/net/dns/dnsmessage", "gvisor.dev/gvisor/"},
 	"tstun/bind":     {"golang.zx2c4.com/wireguard/conn", "golang.org/x/sys/unix"},
+	"tstun/flowlog":  {"tstun", "tstun/filter", "tstun/flow", "tstun/netlogtype", "tstun/ipproto", "tstun/logger"},
 	"tstun/tunnel": {
 		"tstun", "tstun/bind", "tstun/filter", "tstun/key", "tstun/logger", "tstun/netstack", "tstun/policy", "tstun/tundev", "tstun/internal/hook", "tstun/tunnel/internal/hostnet",
 		"github.com/fsnotify/fsnotify",

@@ -41,6 +41,7 @@ var never = map[string][]string{
 	"tstun":           append([]string{hujson}, programs...),
 	"tstun/netstack":  append([]string{hujson}, programs...),
 	"tstun/tundev":    append([]string{hujson, bart, gvisor}, programs...),
+	"tstun/flowlog":   append([]string{hujson}, programs...),
 	"tstun/bind":      append([]string{hujson, bart, gvisor}, programs...),
 	"tstun/policy":    outside,
 	"tstun/flowexpr":  append([]string{hujson}, outside...),

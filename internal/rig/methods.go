@@ -69,6 +69,8 @@ var Methods = map[string]Method{
 	"SetAudit":               fine(func(w *tstun.Wrapper) { w.SetAudit(nil) }),
 	"Flows":                  fine(func(w *tstun.Wrapper) { w.Flows() }),
 	"SetStatisticsEnabled":   fine(func(w *tstun.Wrapper) { w.SetStatisticsEnabled(true) }),
+	"SetFlowEvents":          fine(func(w *tstun.Wrapper) { w.SetFlowEvents(nil) }),
+	"ExpireFlows":            fine(func(w *tstun.Wrapper) { w.ExpireFlows() }),
 	"SetCapture":             fine(func(w *tstun.Wrapper) { w.SetCapture(func(o *tstun.Observation) { o.Peer() }) }),
 	"SetReject":              fine(func(w *tstun.Wrapper) { w.SetReject(tstun.RejectTSMP) }),
 	"SetDestIPActivityFuncs": fine(func(w *tstun.Wrapper) { w.SetDestIPActivityFuncs(map[netip.Addr]func(){craft.Peer4: func() {}}) }),
