@@ -35,6 +35,9 @@ type Note struct {
 	Injected bool
 }
 
+// verdictKey is what a Note begins with.
+const verdictKey = "verdict="
+
 // maxName is the length in bytes at which names of rules and peers are cut.
 const maxName = 128
 
@@ -47,7 +50,7 @@ func (n Note) String() string {
 // AppendText appends the comment to b. The error is always nil. In Rule and Peer, what
 // would not be one word is replaced by underscores, and more than 128 bytes are cut.
 func (n Note) AppendText(b []byte) ([]byte, error) {
-	b = append(append(b, "verdict="...), n.Verdict.Response.String()...)
+	b = append(append(b, verdictKey...), n.Verdict.Response.String()...)
 	if r := n.Verdict.Reason; r != filter.ReasonNone {
 		b = append(append(b, " reason="...), r.String()...)
 		b = append(append(b, " stage="...), r.Stage().String()...)
