@@ -100,17 +100,25 @@ func word(s string) string {
 // ParseNote returns the Note that a comment is. Words that it does not know it leaves
 // out; an error names one whose value is wrong, or says that there is no verdict.
 func ParseNote(comment string) (Note, error) {
-	var n Note
+	n, err := parseNote(comment)
+	if err != nil {
+		return Note{}, fmt.Errorf("capture: %w", err)
+	}
+	return n, nil
+}
+
+// parseNote is ParseNote for a caller that says capture itself.
+func parseNote(comment string) (n Note, err error) {
 	known := false
 	for w := range strings.SplitSeq(comment, " ") {
 		key, value, _ := strings.Cut(w, "=")
 		if err := n.set(key, value); err != nil {
-			return Note{}, fmt.Errorf("capture: comment %.60q: %q: %w", comment, w, err)
+			return Note{}, fmt.Errorf("comment %.60q: %q: %w", comment, w, err)
 		}
 		known = known || key == "verdict"
 	}
 	if !known {
-		return Note{}, fmt.Errorf("capture: comment %.60q has no verdict", comment)
+		return Note{}, fmt.Errorf("comment %.60q has no verdict", comment)
 	}
 	return n, nil
 }

@@ -1,7 +1,6 @@
 package capture
 
 import (
-	"bufio"
 	"errors"
 	"fmt"
 	"io"
@@ -93,12 +92,12 @@ func (v *Verdicts) count(verdict filter.Verdict) {
 //
 // The file may be one of tshark's or editcap's, also compressed by gzip, as long as its
 // packets are raw IP (link types RAW, IPV4 and IPV6) and have a direction. Errors name the
-// packet. Replay holds one packet of the file at a time. It does not close r.
+// packet. Replay holds one packet of the file at a time, and refuses a file with more than
+// 4 MiB of anything else. It does not close r.
 func Replay(r io.Reader, f *filter.Filter, o ReplayOptions) (Result, error) {
-	p := player{f: f, o: o, in: &countingReader{r: r}}
-	p.buf = bufio.NewReaderSize(p.in, bufferLen)
+	p := player{f: f, o: o}
 	before := evictions(f)
-	err := p.play()
+	err := p.play(r)
 	p.result.Evicted = evictions(f) - before
 	return p.result, err
 }
@@ -113,8 +112,7 @@ func evictions(f *filter.Filter) uint64 {
 type player struct {
 	f      *filter.Filter
 	o      ReplayOptions
-	in     *countingReader
-	buf    *bufio.Reader // ng's
+	in     *input
 	ng     *pcapgo.NgReader
 	result Result
 
@@ -135,20 +133,15 @@ const (
 	maxSpan = math.MaxInt64 / 4
 )
 
-func (p *player) play() error {
-	ng, err := pcapgo.NewNgReader(p.buf, pcapgo.NgReaderOptions{ErrorOnMismatchingLinkType: true})
-	if err != nil {
-		if errors.Is(err, io.EOF) {
-			err = errors.New("no interface is described")
-		}
-		return fmt.Errorf("capture: this is not a pcapng file of packets: %w", err)
+func (p *player) play(r io.Reader) (err error) {
+	if p.in, p.ng, err = open(r); err != nil {
+		return fmt.Errorf("capture: this is no pcapng file of packets: %w", err)
 	}
-	switch ng.LinkType() {
+	switch link := p.ng.LinkType(); link {
 	case layers.LinkTypeRaw, layers.LinkTypeIPv4, layers.LinkTypeIPv6:
 	default:
-		return fmt.Errorf("capture: the file's link type is %v (%d): want raw IP (%d)", ng.LinkType(), ng.LinkType(), layers.LinkTypeRaw)
+		return fmt.Errorf("capture: the file's link type is %v (%d): want raw IP (%d)", link, link, layers.LinkTypeRaw)
 	}
-	p.ng = ng
 	for {
 		switch more, err := p.next(); {
 		case err != nil:
@@ -161,11 +154,14 @@ func (p *player) play() error {
 
 // next plays the next packet. more is false if there is none.
 func (p *player) next() (more bool, err error) {
-	at := p.in.n - int64(p.buf.Buffered())
+	at := p.in.begin()
 	p.packet.Number++
 	data, info, options, err := p.ng.ZeroCopyReadPacketDataWithOptions()
 	if err == io.EOF {
 		return false, nil
+	}
+	if err == nil {
+		err = p.in.end(len(data))
 	}
 	if err != nil {
 		return false, fmt.Errorf("in what begins at byte %d: %w", at, err)
@@ -211,7 +207,7 @@ func (p *player) set(data []byte, info *gopacket.CaptureInfo, options *pcapgo.Ng
 func (p *player) readNote(comment string) (err error) {
 	if comment != p.read {
 		p.read = ""
-		if p.note, err = ParseNote(comment); err != nil {
+		if p.note, err = parseNote(comment); err != nil {
 			return err
 		}
 		p.read = comment
@@ -272,16 +268,4 @@ func (p *player) show() error {
 		return nil
 	}
 	return p.o.Each(r)
-}
-
-// countingReader counts the bytes that were read of r.
-type countingReader struct {
-	r io.Reader
-	n int64
-}
-
-func (c *countingReader) Read(b []byte) (int, error) {
-	n, err := c.r.Read(b)
-	c.n += int64(n)
-	return n, err
 }

@@ -10,6 +10,7 @@ import (
 	"net/netip"
 	"os"
 	"reflect"
+	"runtime"
 	"strings"
 	"testing"
 	"testing/synctest"
@@ -176,20 +177,27 @@ func TestReplayHasTheFilesTime(t *testing.T) {
 	})
 }
 
+func zip(t testing.TB, b []byte) []byte {
+	t.Helper()
+	var zipped bytes.Buffer
+	z := gzip.NewWriter(&zipped)
+	if _, err := z.Write(b); err != nil {
+		t.Fatal(err)
+	}
+	if err := z.Close(); err != nil {
+		t.Fatal(err)
+	}
+	return zipped.Bytes()
+}
+
 // TestReplayOfOtherFiles: without comments, with comments of people's, compressed, with
 // link types that are raw IP too.
 func TestReplayOfOtherFiles(t *testing.T) {
 	pkts := [][]byte{craft.UDP(peer4, 5, host4, 80, "x"), craft.UDP(peer4, 5, host4, 81, "x")}
-	var zipped bytes.Buffer
-	z := gzip.NewWriter(&zipped)
-	_, _ = z.Write(recorded(t, layers.LinkTypeRaw, []time.Time{noon}, pkts, flagsIn))
-	if err := z.Close(); err != nil {
-		t.Fatal(err)
-	}
 	for name, b := range map[string][]byte{
 		"plain":     recorded(t, layers.LinkTypeRaw, []time.Time{noon}, pkts, flagsIn),
 		"commented": recorded(t, layers.LinkTypeIPv4, []time.Time{noon}, pkts, flagsIn, "what is this?", ""),
-		"gzip":      zipped.Bytes(),
+		"gzip":      zip(t, recorded(t, layers.LinkTypeRaw, []time.Time{noon}, pkts, flagsIn)),
 	} {
 		got, err := capture.Replay(bytes.NewReader(b), fresh(t, rig.To(rig.Port(80))), capture.ReplayOptions{})
 		if err != nil || got.In.Passed != 1 || got.In.Drops[filter.ReasonNoRule] != 1 || got.Different != 0 {
@@ -219,9 +227,11 @@ func TestReplayErrors(t *testing.T) {
 		want   string
 		passed uint64
 	}{
-		{"nothing", nil, nil, "not a pcapng file", 0},
-		{"text", []byte("no packets at all"), nil, "not a pcapng file", 0},
-		{"no interface", good[:28], nil, "not a pcapng file", 0},
+		{"nothing", nil, nil, "no pcapng file", 0},
+		{"text", []byte("no packets at all"), nil, "no pcapng file", 0},
+		{"compressed twice", zip(t, zip(t, good)), nil, "no pcapng file", 0},
+		{"cut while compressed", zip(t, good)[:60], nil, "unexpected EOF", 0},
+		{"no interface", good[:28], nil, "no pcapng file", 0},
 		{"no packets", empty, nil, "", 0},
 		{"cut in the last packet", good[:len(good)-1], nil, fmt.Sprintf("packet 2: in what begins at byte %d: unexpected EOF", len(empty)+(len(good)-len(empty))/2), 1},
 		{"cut in its first bytes", good[:len(empty)+(len(good)-len(empty))/2+3], nil, "packet 2: in what begins", 1},
@@ -230,7 +240,7 @@ func TestReplayErrors(t *testing.T) {
 		{"unknown interface", unknownInterface, nil, "packet 1: in what", 0},
 		{"no direction", recorded(t, layers.LinkTypeRaw, []time.Time{noon}, [][]byte{x}, nil), nil, "packet 1: it has no direction", 0},
 		{"both directions", recorded(t, layers.LinkTypeRaw, []time.Time{noon}, [][]byte{x}, &pcapgo.NgEpbFlags{Direction: 3}), nil, "packet 1: it has no direction", 0},
-		{"a wrong note", recorded(t, layers.LinkTypeRaw, []time.Time{noon}, [][]byte{x}, flagsIn, "verdict=perhaps"), nil, `packet 1: capture: comment "verdict=perhaps": "verdict=perhaps": no verdict`, 0},
+		{"a wrong note", recorded(t, layers.LinkTypeRaw, []time.Time{noon}, [][]byte{x}, flagsIn, "verdict=perhaps"), nil, `packet 1: comment "verdict=perhaps": "verdict=perhaps": no verdict`, 0},
 		{"long before", recorded(t, layers.LinkTypeRaw, []time.Time{noon, noon.Add(-2 * time.Hour)}, [][]byte{x, x}, flagsIn), nil, "packet 2: its time, 2026-01-01T10:00:00.123456789Z, is too far", 1},
 		{"long after", recorded(t, layers.LinkTypeRaw, []time.Time{noon, noon.AddDate(200, 0, 0)}, [][]byte{x, x}, flagsIn), nil, "packet 2: its time", 1},
 		{"a caller's", good, func(p *capture.Replayed) error { return map[int]error{2: mine}[p.Number] }, "packet 2: mine", 2},
@@ -286,4 +296,124 @@ func TestReplayOfWhatEditcapSaves(t *testing.T) {
 	if !reflect.DeepEqual(results[0], results[1]) || results[0].Different != 0 {
 		t.Errorf("%+v", results)
 	}
+}
+
+// endless repeats a block for ever.
+type endless struct {
+	block []byte
+	at    int
+	n     int64
+}
+
+func (e *endless) Read(b []byte) (n int, err error) {
+	for n < len(b) {
+		k := copy(b[n:], e.block[e.at:])
+		n, e.at = n+k, (e.at+k)%len(e.block)
+	}
+	e.n += int64(n)
+	return n, nil
+}
+
+// TestReplayKeepsLittle of a file that never ends: neither what is no packet, nor a packet
+// of any length, nor the two in turn.
+func TestReplayKeepsLittle(t *testing.T) {
+	x := craft.UDP(peer4, 5, host4, 80, "x")
+	empty := recorded(t, layers.LinkTypeRaw, []time.Time{noon}, nil, nil)
+	one := recorded(t, layers.LinkTypeRaw, []time.Time{noon}, [][]byte{x}, flagsIn)
+	section := int(binary.LittleEndian.Uint32(empty[4:]))
+	intf, pkt := empty[section:], one[len(empty):]
+	long := bytes.Clone(pkt)
+	binary.LittleEndian.PutUint32(long[4:], 1<<32-8)
+	binary.LittleEndian.PutUint32(long[20:], 1<<32-64)
+	binary.LittleEndian.PutUint32(long[24:], 1<<32-64)
+	var secrets bytes.Buffer
+	w, err := pcapgo.NewNgWriter(&secrets, layers.LinkTypeRaw)
+	if err == nil {
+		err = w.WriteDecryptionSecretsBlock(pcapgo.DSB_SECRETS_TYPE_TLS, make([]byte, 64<<10))
+	}
+	if err == nil {
+		err = w.Flush()
+	}
+	if err != nil {
+		t.Fatal(err)
+	}
+	secret := secrets.Bytes()[len(empty):]
+	for name, block := range map[string][]byte{
+		"interfaces": intf, "an endless packet": long, "secrets": secret,
+		"secrets and packets": append(bytes.Clone(secret), pkt...),
+		"a section":           empty[:section],
+	} {
+		more := &endless{block: block}
+		var before, after runtime.MemStats
+		runtime.ReadMemStats(&before)
+		_, err := capture.Replay(io.MultiReader(bytes.NewReader(empty), more), fresh(t), capture.ReplayOptions{})
+		runtime.ReadMemStats(&after)
+		if err == nil || !strings.Contains(err.Error(), "packet ") || more.n > 8<<20 {
+			t.Errorf("%s: %v after %d bytes", name, err, more.n)
+		}
+		// In all, not at once: what grows is copied.
+		if n := after.TotalAlloc - before.TotalAlloc; n > 512<<20 {
+			t.Errorf("%s: %d bytes allocated", name, n)
+		}
+	}
+}
+
+// BenchmarkReplay plays a file in memory: packets of 100 flows, most of them in open ones,
+// with the comments of a capture. MB/s are the file's.
+func BenchmarkReplay(b *testing.B) {
+	for _, snapLen := range []int{0, 128} {
+		b.Run(fmt.Sprintf("snap=%d", snapLen), func(b *testing.B) {
+			const packets = 20000
+			l := rig.NewDirectLoad(b, 100, rig.Loads(100, 100)["tcp"], false)
+			f := fresh(b, rig.To(rig.Port(80)))
+			l.W.SetFilter(f)
+			c, buf := start(b, capture.Options{SnapLen: snapLen, Ring: 64 << 20})
+			l.W.SetCapture(c.Sink)
+			for range packets / 200 {
+				l.Write()
+				l.Read()
+			}
+			finish(b, c, buf)
+			file := buf.bytes()
+			b.SetBytes(int64(len(file)))
+			b.ReportAllocs()
+			for b.Loop() {
+				got, err := capture.Replay(bytes.NewReader(file), fresh(b, rig.To(rig.Port(80))), capture.ReplayOptions{})
+				if err != nil || got.In.Passed+got.Out.Passed != packets || got.Different != 0 {
+					b.Fatal(got, err)
+				}
+			}
+			b.ReportMetric(float64(b.N)*packets/b.Elapsed().Seconds(), "packets/s")
+			b.ReportMetric(float64(b.Elapsed().Nanoseconds())/float64(b.N*packets), "ns/packet")
+		})
+	}
+}
+
+// FuzzReplay: no file makes Replay panic, or keep more than a part of what it is given.
+func FuzzReplay(f *testing.F) {
+	x, y := craft.UDP(peer4, 5, host4, 80, "x"), craft.TCP(peer4, 5, host4, 81, packet.TCPSyn, "")
+	whole := recorded(f, layers.LinkTypeRaw, []time.Time{noon}, [][]byte{x, y}, flagsIn, "verdict=accept policy=3 injected")
+	f.Add(whole)
+	f.Add(whole[:len(whole)-9])
+	f.Add(zip(f, whole))
+	f.Add(append(bytes.Clone(whole), whole...))
+	f.Add(recorded(f, layers.LinkTypeIPv6, []time.Time{noon, noon.Add(-time.Minute)}, [][]byte{y, x}, flagsOut, "verdict=drop reason=no-rule", "verdict=drop reason=hook"))
+	f.Fuzz(func(t *testing.T, b []byte) {
+		n := uint64(0)
+		each := func(p *capture.Replayed) error {
+			n++
+			if p.Number != int(n) {
+				t.Fatalf("packet %d has number %d", n, p.Number)
+			}
+			return nil
+		}
+		got, _ := capture.Replay(bytes.NewReader(b), fresh(t, rig.To(rig.Port(80))), capture.ReplayOptions{Each: each})
+		sum := got.In.Passed + got.Out.Passed
+		for r := range filter.NumReasons {
+			sum += got.In.Drops[r] + got.Out.Drops[r]
+		}
+		if sum != n || got.Different > n {
+			t.Errorf("%d packets: %+v", n, got)
+		}
+	})
 }
