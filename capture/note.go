@@ -1,6 +1,7 @@
 package capture
 
 import (
+	"errors"
 	"fmt"
 	"net/netip"
 	"strconv"
@@ -60,21 +61,14 @@ func (n Note) AppendText(b []byte) ([]byte, error) {
 		b = strconv.AppendUint(append(b, " policy="...), uint64(n.Policy), 10)
 	}
 	b = appendName(b, " peer=", n.Peer)
-	if n.WireSrc.IsValid() || n.WireDst.IsValid() {
-		b = appendAddr(append(b, " wire="...), n.WireSrc)
-		b = appendAddr(append(b, '>'), n.WireDst)
+	if n.WireSrc.IsValid() && n.WireDst.IsValid() {
+		b = n.WireSrc.AppendTo(append(b, " wire="...))
+		b = n.WireDst.AppendTo(append(b, '>'))
 	}
 	if n.Injected {
 		b = append(b, " injected"...)
 	}
 	return b, nil
-}
-
-func appendAddr(b []byte, a netip.Addr) []byte {
-	if a.IsValid() {
-		b = a.AppendTo(b)
-	}
-	return b
 }
 
 func appendName(b []byte, key, name string) []byte {
@@ -151,6 +145,9 @@ func (n *Note) setWire(value string) (err error) {
 	if n.WireSrc, err = netip.ParseAddr(src); err == nil {
 		n.WireDst, err = netip.ParseAddr(dst)
 	}
+	if err == nil && n.WireSrc.Zone()+n.WireDst.Zone() != "" {
+		return errors.New("an address of a packet has no zone")
+	}
 	return err
 }
 
@@ -160,5 +157,5 @@ func parseResponse(name string) (filter.Response, error) {
 			return r, nil
 		}
 	}
-	return 0, fmt.Errorf("no verdict")
+	return 0, errors.New("no verdict")
 }
