@@ -105,7 +105,9 @@ func parse(t testing.TB, b []byte) (f file) {
 			t.Fatal(err)
 		}
 		if opts.DropCount != nil {
-			e.dropped = *opts.DropCount
+			if e.dropped = *opts.DropCount; e.dropped == 0 {
+				t.Errorf("packet %d says that none are missing before it", len(f.packets)+1)
+			}
 		}
 		f.packets = append(f.packets, e)
 	}

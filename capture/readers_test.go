@@ -56,6 +56,7 @@ func sample(t *testing.T, snapLen int) (name string, f file) {
 	if err != nil {
 		t.Fatal(err)
 	}
+	<-w.waits
 	r.W.SetCapture(c.Sink)
 	r.FromPeer(craft.UDP(peer4, 5, host4, 80, "accepted"))
 	r.FromPeer(craft.TCP(peer4, 5, host4, 81, packet.TCPSyn, strings.Repeat("refused", 150)))

@@ -211,6 +211,46 @@ func TestReplayOfOtherFiles(t *testing.T) {
 	}
 }
 
+// TestReplayOfHandledPackets: what a hook took outbound has opened no flow.
+func TestReplayOfHandledPackets(t *testing.T) {
+	for comment, passed := range map[string]uint64{"verdict=accept": 1, "verdict=accept injected": 1, "verdict=handled": 0, "verdict=drop reason=hook": 0} {
+		out := recorded(t, layers.LinkTypeRaw, []time.Time{noon}, [][]byte{craft.UDP(host4, 5, peer4, 53, "q")}, flagsOut, comment)
+		in := recorded(t, layers.LinkTypeRaw, []time.Time{noon}, [][]byte{craft.UDP(peer4, 53, host4, 5, "a")}, flagsIn)
+		got, err := capture.Replay(io.MultiReader(bytes.NewReader(out), bytes.NewReader(in)), fresh(t), capture.ReplayOptions{})
+		if err != nil || got.In.Passed != passed || got.Different != 0 {
+			t.Errorf("%s: %+v, %v", comment, got, err)
+		}
+	}
+}
+
+// TestReplayOfCutPackets: what is missing is zeros, and not the packet before.
+func TestReplayOfCutPackets(t *testing.T) {
+	var b bytes.Buffer
+	w, err := pcapgo.NewNgWriter(&b, layers.LinkTypeRaw)
+	if err != nil {
+		t.Fatal(err)
+	}
+	pkt := craft.UDP(peer4, 5, host4, 80, strings.Repeat("x", 500))
+	for _, kept := range []int{28, 20, 28, len(pkt), 20, 0} {
+		info := gopacket.CaptureInfo{Timestamp: noon, CaptureLength: kept, Length: len(pkt)}
+		if err := w.WritePacketWithOptions(info, pkt[:kept], pcapgo.NgPacketOptions{Flags: flagsIn}); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if err := w.Flush(); err != nil {
+		t.Fatal(err)
+	}
+	var got []filter.Response
+	each := func(p *capture.Replayed) error { got = append(got, p.Verdict.Response); return nil }
+	if _, err := capture.Replay(&b, fresh(t, rig.To(rig.Port(80))), capture.ReplayOptions{Each: each}); err != nil {
+		t.Fatal(err)
+	}
+	want := []filter.Response{filter.Accept, filter.Drop, filter.Accept, filter.Accept, filter.Drop, filter.DropSilently}
+	if !reflect.DeepEqual(got, want) {
+		t.Errorf("%v, want %v", got, want)
+	}
+}
+
 // TestReplayErrors: each names the packet, and the counts of those before it stand.
 func TestReplayErrors(t *testing.T) {
 	x := craft.UDP(peer4, 5, host4, 80, "x")

@@ -2,8 +2,13 @@ package capture
 
 import (
 	"bytes"
+	"io"
 	"math/rand/v2"
 	"testing"
+	"testing/synctest"
+	"time"
+
+	"tstun"
 )
 
 // TestRingWraps: records of any length keep their bytes and order where positions,
@@ -76,4 +81,42 @@ func randomRecord(rng *rand.Rand) []byte {
 		b[i] = byte(rng.Uint32())
 	}
 	return b
+}
+
+// TestCloseWaitsForProducers: a record that was reserved before Close is written, though
+// its producer comes late, and counted as waiting until then.
+func TestCloseWaitsForProducers(t *testing.T) {
+	for _, fails := range []bool{false, true} {
+		synctest.Test(t, func(t *testing.T) {
+			pr, pw := io.Pipe()
+			defer pr.Close()
+			go io.Copy(io.Discard, pr)
+			c, err := New(pw, Options{})
+			if err != nil {
+				t.Fatal(err)
+			}
+			synctest.Wait()
+			at, _ := c.ring.reserve(1)
+			if fails {
+				pw.Close()
+				c.Sink(&tstun.Observation{}) // behind it
+			}
+			c.ring.close()
+			time.Sleep(time.Second) // the writer looks some times
+			if s := c.Stats(); s.Waiting == 0 || s.Seen != s.Waiting {
+				t.Errorf("before it is committed: %+v", s)
+			}
+			c.fill(at, &record{}, &tstun.Observation{})
+			c.ring.commit(at, 1)
+			<-c.Done()
+			want := Stats{Seen: 1, Written: 1}
+			if fails {
+				want = Stats{Seen: 2, Lost: 2}
+			}
+			if s := c.Stats(); s != want || (c.Err() != nil) != fails {
+				t.Errorf("fails=%v: %+v, %v, want %+v", fails, s, c.Err(), want)
+			}
+			pw.Close()
+		})
+	}
 }

@@ -25,15 +25,16 @@ import (
 type stuck struct {
 	buffer
 	opened chan struct{}
-	err    error // of the Writes that waited
+	waits  chan struct{} // is sent on before a Write waits, if somebody receives
 }
 
-func newStuck() *stuck { return &stuck{opened: make(chan struct{})} }
+func newStuck() *stuck { return &stuck{opened: make(chan struct{}), waits: make(chan struct{})} }
 
 func (s *stuck) Write(b []byte) (int, error) {
-	<-s.opened
-	if s.err != nil {
-		return 0, s.err
+	select {
+	case <-s.opened:
+	case s.waits <- struct{}{}:
+		<-s.opened
 	}
 	return s.buffer.Write(b)
 }
@@ -109,13 +110,15 @@ func TestLossesAreTold(t *testing.T) {
 			c.Sink(obs(pkt))
 		}
 	}
+	<-w.waits // with the file's head
 	lose(5)
 	close(w.opened)
 	settle(c)
 	c.Sink(obs(pkt))
+	c.Sink(obs(pkt))
 	f := finish(t, c, &w.buffer)
 	for i, e := range f.packets {
-		if want := map[bool]uint64{true: 5}[i == len(f.packets)-1]; e.dropped != want {
+		if want := map[bool]uint64{true: 5}[i == len(f.packets)-2]; e.dropped != want {
 			t.Errorf("packet %d of %d: %d lost before it, want %d", i+1, len(f.packets), e.dropped, want)
 		}
 	}
