@@ -57,7 +57,7 @@ func New(w io.Writer, o Options) (*Capture, error) {
 }
 
 // Sink is for Wrapper.SetCapture. It neither blocks nor allocates. After Close it does
-// nothing.
+// nothing, and after an error of the io.Writer it counts the packet as lost.
 func (c *Capture) Sink(o *tstun.Observation) {
 	if c.options.Match != nil && !c.options.Match(o) {
 		return
