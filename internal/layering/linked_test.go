@@ -40,6 +40,7 @@ var (
 var never = map[string][]string{
 	"tstun":           append([]string{hujson}, programs...),
 	"tstun/netstack":  append([]string{hujson}, programs...),
+	"tstun/capture":   {hujson, cobra, prometheus, otel, http, tls},
 	"tstun/tundev":    append([]string{hujson, bart, gvisor}, programs...),
 	"tstun/flowlog":   append([]string{hujson}, programs...),
 	"tstun/bind":      append([]string{hujson, bart, gvisor}, programs...),
