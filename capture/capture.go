@@ -44,10 +44,7 @@ func New(w io.Writer, o Options) (*Capture, error) {
 	if err != nil {
 		return nil, err
 	}
-	c := &Capture{options: o, keep: o.SnapLen, ring: newRing(o.Ring), done: make(chan struct{})}
-	if o.Rule != nil {
-		c.keep = max(c.keep, headersLen)
-	}
+	c := &Capture{options: o, keep: max(o.SnapLen, headersLen), ring: newRing(o.Ring), done: make(chan struct{})}
 	wr, err := newWriter(c, w)
 	if err != nil {
 		return nil, fmt.Errorf("capture: %w", err)
@@ -69,9 +66,7 @@ func (c *Capture) Sink(o *tstun.Observation) {
 	}
 	if o.Filter != nil {
 		r.policy = o.Filter.Serial()
-		if c.options.Rule != nil {
-			c.filters.note(o.Filter)
-		}
+		c.filters.note(o.Filter)
 	}
 	if c.options.Peer != nil {
 		r.peer = o.Peer()

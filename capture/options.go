@@ -2,6 +2,7 @@ package capture
 
 import (
 	"fmt"
+	"strconv"
 
 	"tstun"
 	"tstun/filter"
@@ -40,8 +41,9 @@ type Options struct {
 	Peer func(flow.PeerID) string
 	// Rule returns the name of f's rule that lets the packets of the flow k pass, or ""
 	// if none does or it is not known. It is asked about packets that were not dropped.
-	// k has the identifier of an ICMP query, as filter.SetQuery makes it. nil: Notes have
-	// no rule.
+	// k has the identifier of an ICMP query, as filter.SetQuery makes it. nil: the index
+	// of the rule, as filter.Filter.RuleOf tells it, for flows that f's State has and
+	// the host did not begin.
 	Rule func(f *filter.Filter, k flow.Key) string
 	// Interface is the name of the device in the file. "": "tstun".
 	Interface string
@@ -58,6 +60,9 @@ func (o Options) withDefaults() (Options, error) {
 	if o.Interface == "" {
 		o.Interface = "tstun"
 	}
+	if o.Rule == nil {
+		o.Rule = ruleIndex
+	}
 	if o.SnapLen < 0 || o.SnapLen > DefaultSnapLen {
 		return o, fmt.Errorf("capture: snap length %d: want 1 to %d bytes", o.SnapLen, DefaultSnapLen)
 	}
@@ -65,4 +70,15 @@ func (o Options) withDefaults() (Options, error) {
 		return o, fmt.Errorf("capture: ring of %d bytes: want %d to %d", o.Ring, minRing, maxRing)
 	}
 	return o, nil
+}
+
+// ruleIndex is the default of Options.Rule.
+func ruleIndex(f *filter.Filter, k flow.Key) string {
+	if by, known := f.State().InitiatorOf(k, filter.Now()); !known || by == filter.InitiatorHost {
+		return ""
+	}
+	if i := f.RuleOf(filter.Inbound, k); i >= 0 {
+		return strconv.Itoa(i)
+	}
+	return ""
 }

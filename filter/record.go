@@ -82,17 +82,20 @@ type Flow struct {
 // flowOf returns what a record says of a flow.
 func flowOf(r *flow.Record[conn]) Flow {
 	c := &r.Value
-	f := Flow{
-		Key: r.Key, Initiator: InitiatorHost, Phase: PhaseNew + Phase(c.phase),
+	return Flow{
+		Key: r.Key, Initiator: c.initiator(), Phase: PhaseNew + Phase(c.phase),
 		Exempt: c.has(exempt), Revoked: c.has(revoked), Expires: r.Expires, Account: r.Account, Audit: AuditVerdict(r.Note.Audit),
 	}
+}
+
+func (c *conn) initiator() Initiator {
 	switch {
 	case c.has(pickedUp):
-		f.Initiator = InitiatorUnknown
+		return InitiatorUnknown
 	case c.has(peerInitiated):
-		f.Initiator = InitiatorPeer
+		return InitiatorPeer
 	}
-	return f
+	return InitiatorHost
 }
 
 // Accounts is who keeps the accounts of a State's flows, of which there is one at a
@@ -145,6 +148,15 @@ func (s *State) DropAccounts(a *Accounts, f func(f *Flow, untaken flow.Counts)) 
 // Expire forgets the flows that have expired, which then are told as ended: they are
 // gone for all others without it.
 func (s *State) Expire(now int64) { s.flows.Expire(now) }
+
+// InitiatorOf returns who began the flow k. ok is false if s does not have it at now.
+func (s *State) InitiatorOf(k flow.Key, now int64) (i Initiator, ok bool) {
+	c, ok := s.flows.Peek(k, now)
+	if !ok {
+		return InitiatorUnknown, false
+	}
+	return c.initiator(), true
+}
 
 // Add adds packets, of so many bytes in all, to the account of the flow id, and reports
 // whether s has one.
