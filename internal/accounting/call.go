@@ -89,7 +89,5 @@ func (c *Call) enterFlows(t *Target) {
 			t.add(&c.runs[i])
 		}
 	}
-	for i := range c.refused {
-		t.refuse(&c.refused[i])
-	}
+	t.refuse(c.refused)
 }

@@ -96,16 +96,37 @@ func withoutSourcePort(k flow.Key, way Direction) (port uint16, rest flow.Key) {
 	return k.HostPort(), k.WithPorts(0, k.PeerPort())
 }
 
-// refuse adds a run to the refused flows.
-func (t *Target) refuse(r *refusedRun) {
-	if r.ID.IsZero() {
-		return
+// refuse adds runs to the refused flows. Those of one source that follow each other are
+// entered at once, as in a scan.
+func (t *Target) refuse(runs []refusedRun) {
+	for begin := 0; begin < len(runs); {
+		source, end := t.sourceOf(&runs[begin]), begin+1
+		for end < len(runs) && t.sourceOf(&runs[end]) == source {
+			end++
+		}
+		if source != (flow.Key{}) {
+			t.refuseFrom(source, runs[begin:end])
+		}
+		begin = end
 	}
-	k := r.ID.Key()
-	port, rest := withoutSourcePort(k, t.Way)
-	id := sourceKey(k, t.Way, r.reason).ID()
+}
+
+// sourceOf returns the key of the entry that a run belongs to, or the zero Key if its
+// packets are of no flow.
+func (t *Target) sourceOf(r *refusedRun) flow.Key {
+	if r.ID.IsZero() {
+		return flow.Key{}
+	}
+	return sourceKey(r.ID.Key(), t.Way, r.reason)
+}
+
+// refuseFrom adds runs of one source, whose entry has the key.
+func (t *Target) refuseFrom(source flow.Key, runs []refusedRun) {
+	id := source.ID()
 	add := func(e *flow.Entry[sourceRefusals]) flow.Action {
-		t.addRefused(e, r, rest, port)
+		for i := range runs {
+			t.addRefused(e, &runs[i])
+		}
 		e.Expires = t.Now + int64(refusedIdle)
 		return flow.Touch
 	}
@@ -114,7 +135,7 @@ func (t *Target) refuse(r *refusedRun) {
 	}
 	var peer flow.PeerID
 	if t.Way == In {
-		peer = t.Peers.PeerOf(k.Peer().Addr())
+		peer = t.Peers.PeerOf(source.Peer().Addr())
 	}
 	t.Flows.refused.UpsertID(&id, flow.Claim{Peer: peer}, t.Now, func(e *flow.Entry[sourceRefusals], _ bool) flow.Action {
 		e.Value.peer = peer
@@ -123,8 +144,9 @@ func (t *Target) refuse(r *refusedRun) {
 }
 
 // addRefused adds a run to the flows of its source, whose entry is locked.
-func (t *Target) addRefused(e *flow.Entry[sourceRefusals], r *refusedRun, rest flow.Key, port uint16) {
+func (t *Target) addRefused(e *flow.Entry[sourceRefusals], r *refusedRun) {
 	s := &e.Value
+	port, rest := withoutSourcePort(r.ID.Key(), t.Way)
 	i := s.find(&rest)
 	if i < 0 && t.Now >= s.busyUntil {
 		i = s.oldest()
