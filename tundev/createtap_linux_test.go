@@ -17,14 +17,14 @@ import (
 // refused with what to do, and nothing is left.
 func TestCreateTAP(t *testing.T) {
 	inNamespace(t, func(ns *netns.NS) {
-		for _, args := range [][]string{{"br0", "type", "bridge"}, {"dummy0", "type", "dummy"}} {
+		for _, args := range [][]string{{"br0", "type", "bridge"}, {"veth0", "type", "veth", "peer", "name", "veth1"}} {
 			if _, err := ns.Exec(t.Context(), "ip", append([]string{"link", "add"}, args...)...); err != nil {
 				t.Skipf("needs a bridge: %v", err)
 			}
 		}
 		for _, tt := range []struct{ name, bridge, want string }{
 			{"tap0", "br7", `create tap0: bridge br7: Link not found: "ip link add br7 type bridge" and "ip link set br7 up" make one`},
-			{"tap0", "dummy0", "create tap0: dummy0 is no bridge but of type dummy"},
+			{"tap0", "veth0", "create tap0: veth0 is no bridge but of type veth"},
 			{"a/b", "", "create a/b: name: must not contain a slash, a colon or white space"},
 		} {
 			if _, _, err := tundev.CreateTAP(nil, tt.name, tt.bridge, 1280); err == nil || err.Error() != tt.want {
