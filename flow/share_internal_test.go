@@ -13,7 +13,7 @@ import (
 // holds, and no share may be given out twice.
 func TestSharesAddUp(t *testing.T) {
 	each := 100_000
-	if race.Enabled {
+	if race.Enabled || testing.Short() {
 		each = 10_000
 	}
 	for _, refuse := range []bool{false, true} {
