@@ -99,15 +99,19 @@ func withoutSourcePort(k flow.Key, way Direction) (port uint16, rest flow.Key) {
 // refuse adds runs to the refused flows. Those of one source that follow each other are
 // entered at once, as in a scan.
 func (t *Target) refuse(runs []refusedRun) {
-	for begin := 0; begin < len(runs); {
-		source, end := t.sourceOf(&runs[begin]), begin+1
-		for end < len(runs) && t.sourceOf(&runs[end]) == source {
-			end++
+	var source, next flow.Key
+	for begin, end := 0, 0; begin < len(runs); begin = end {
+		if source = next; begin == 0 {
+			source = t.sourceOf(&runs[0])
+		}
+		for end = begin + 1; end < len(runs); end++ {
+			if next = t.sourceOf(&runs[end]); next != source {
+				break
+			}
 		}
 		if source != (flow.Key{}) {
 			t.refuseFrom(source, runs[begin:end])
 		}
-		begin = end
 	}
 }
 
