@@ -93,9 +93,9 @@ func (s *Subscription) fetch() bool {
 	n, first := s.log.ring.read(s.packed, s.at)
 	s.lost += first - s.at
 	s.at = first + uint64(n)
-	s.queued = s.queued[:0:0]
-	for i := range n {
-		s.queued = append(s.queued, s.packed[i].unpack())
+	s.queued = make([]Record, n)
+	for i := range s.queued {
+		s.queued[i] = s.packed[i].unpack()
 	}
 	return n > 0
 }

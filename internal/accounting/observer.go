@@ -22,8 +22,9 @@ type Observer struct {
 // SetObserver makes o the one observer, or none if it is nil.
 func (f *Flows) SetObserver(o *Observer) { f.observer.Store(o) }
 
-// Expire forgets the flows that have expired by now, and those that were not refused for a minute, so that the observer is told. s is
-// the state of the filter in force, with accounts of f, or nil.
+// Expire forgets the flows that have expired by now, and those that were not refused for a
+// minute, so that the observer is told. s is the state of the filter in force, with
+// accounts of f, or nil.
 func (f *Flows) Expire(s *filter.State, now int64) {
 	if s != nil {
 		s.Expire(now)

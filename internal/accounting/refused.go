@@ -99,11 +99,12 @@ func withoutSourcePort(k flow.Key, way Direction) (port uint16, rest flow.Key) {
 // refuse adds runs to the refused flows. Those of one source that follow each other are
 // entered at once, as in a scan.
 func (t *Target) refuse(runs []refusedRun) {
-	var source, next flow.Key
+	if len(runs) == 0 {
+		return
+	}
+	next := t.sourceOf(&runs[0])
 	for begin, end := 0, 0; begin < len(runs); begin = end {
-		if source = next; begin == 0 {
-			source = t.sourceOf(&runs[0])
-		}
+		source := next
 		for end = begin + 1; end < len(runs); end++ {
 			if next = t.sourceOf(&runs[end]); next != source {
 				break
