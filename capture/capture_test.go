@@ -285,17 +285,18 @@ func TestSinkDoesNotAllocate(t *testing.T) {
 	if race.Enabled {
 		t.Skip("the race detector allocates")
 	}
-	g := new(gate)
-	c, err := capture.New(g, capture.Options{
+	out := newStuck()
+	c, err := capture.New(out, capture.Options{
 		Wire: true, SnapLen: 128, Peer: func(flow.PeerID) string { return "" },
 		Rule: func(*filter.Filter, flow.Key) string { return "" },
 	})
 	if err != nil {
 		t.Fatal(err)
 	}
-	g.Lock()
 	pkt := craft.UDP(peer4, 5, host4, 80, "packet")
 	obs := tstun.Observation{Packet: pkt, Wire: bytes.Clone(pkt), Filter: filter.NewAllowNone(nil)}
+	c.Sink(&obs)
+	<-out.waits // from here on the writer, which allocates, stands still
 	for _, full := range []bool{false, true} {
 		for full && c.Stats().Lost == 0 {
 			c.Sink(&obs)
@@ -305,7 +306,7 @@ func TestSinkDoesNotAllocate(t *testing.T) {
 		}
 	}
 	clear(pkt)
-	g.Unlock()
+	close(out.opened)
 	if err := c.Close(t.Context()); err != nil {
 		t.Fatal(err)
 	}
