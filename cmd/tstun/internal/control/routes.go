@@ -30,6 +30,7 @@ func routes() []route {
 		{"GET", "/v1/events", true, (*Server).events},
 		{"GET", "/v1/diagnose", true, (*Server).diagnose},
 		{"GET", "/v1/explain", false, (*Server).explain},
+		{"GET", "/v1/policy", false, (*Server).policy},
 		{"POST", "/v1/reload", false, (*Server).reload},
 		{"POST", "/v1/connect", true, (*Server).connect},
 		{"POST", "/v1/down", true, (*Server).end},

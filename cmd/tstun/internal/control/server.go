@@ -39,6 +39,7 @@ type Tunnel interface {
 	Events(ctx context.Context) <-chan tunnel.Event
 	Diagnose(ctx context.Context) []tundev.Finding
 	Explain(filter.Direction, policy.Flow) filter.Explanation
+	PolicyText() tunnel.PolicyText
 }
 
 // Running is a tunnel that runs, and what can be done with it.
