@@ -181,6 +181,30 @@ func TestUpdates(t *testing.T) {
 	})
 }
 
+// Updates come also while there is always a record to read.
+func TestUpdatesAmongRecords(t *testing.T) {
+	bubble(t, flowlog.Config{}, func(t *testing.T, r *rig.Rig, l *flowlog.Log) {
+		s := l.Subscribe(flowlog.Options{Updates: 100 * time.Millisecond})
+		defer s.Close()
+		updates := 0
+		for port := range uint16(20) {
+			time.Sleep(100 * time.Millisecond)
+			fromPeer(r, ack, 1000, 80)
+			fromPeer(r, syn, 2000+port, 80)
+			got, err := s.Next(t.Context())
+			if err != nil {
+				t.Fatal(err)
+			}
+			if got.Kind == flowlog.Updated {
+				updates++
+			}
+		}
+		if updates < 5 {
+			t.Errorf("%d updates in 2 s", updates)
+		}
+	})
+}
+
 // Who reads too slowly loses records, which are counted exactly, and holds nobody up.
 func TestSlowSubscriber(t *testing.T) {
 	const records = 100
