@@ -67,8 +67,8 @@ type Config struct {
 	StateDir string `json:"stateDir,omitempty"`
 	// RecordMemory is the memory, in bytes, of the records of flows that ended or
 	// were refused: flowlog.DefaultMemory, if it is 0. If it is negative, no records
-	// are kept, of refused flows none at all. It is of a tunnel for its life: a
-	// reload leaves it as it is.
+	// are kept of any flow. It is of a tunnel for its life: a reload leaves it as it
+	// is.
 	RecordMemory int `json:"recordMemory,omitempty"`
 	// NoWait has Start return without a handshake with the Required peers. Ready
 	// tells when there was one.

@@ -38,7 +38,7 @@ func (t *Tunnel) flowNames() *flowNames {
 	for i := range l.Peers {
 		p := &l.Peers[i]
 		name := t.nameOf(p)
-		n.peers[flow.PeerID(l.ids[p.PublicKey])] = flowPeer{p.PublicKey, name}
+		n.peers[flow.NumberedPeer(l.ids[p.PublicKey])] = flowPeer{p.PublicKey, name}
 		for _, a := range p.AllowedIPs {
 			if a.IsSingleIP() && name != "" {
 				n.hosts[a.Addr()] = name

@@ -52,9 +52,9 @@ type FlowList struct {
 }
 
 // Flows returns the flows that q wants, of the moment at which All is called. Without
-// records, no refused flow is among them, and with q.Since the error is ErrNoRecords.
+// records the error is ErrNoRecords.
 func (t *Tunnel) Flows(q FlowQuery) (*FlowList, error) {
-	if t.records == nil && !q.Since.IsZero() {
+	if t.records == nil {
 		return nil, ErrNoRecords
 	}
 	return &FlowList{tunnel: t, query: q}, nil
