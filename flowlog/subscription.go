@@ -14,7 +14,8 @@ var ErrClosed = errors.New("flowlog: closed")
 // Options say what a Subscription gets.
 type Options struct {
 	// Updates is how often the flows are told that have carried more, and the refused
-	// ones of which more was refused, as Updated and Refused. 0: they are not.
+	// ones of which more was refused, as Updated and Refused. 0: they are not. They may come
+	// before older records that wait.
 	Updates time.Duration
 }
 
@@ -70,7 +71,17 @@ func (s *Subscription) Next(ctx context.Context) (Record, error) {
 	if s.ticks != nil {
 		ticks = s.ticks.C
 	}
-	for len(s.queued) == 0 && !s.fetch() {
+	for len(s.queued) == 0 {
+		select {
+		case <-ticks: // first, so that a stream of records does not keep it back
+			s.fetch()
+			s.update()
+			continue
+		default:
+		}
+		if s.fetch() {
+			break
+		}
 		select {
 		case <-s.wake:
 		case <-ticks:

@@ -5,16 +5,15 @@ import (
 	"bytes"
 	"context"
 	"encoding/json"
-	"errors"
 	"fmt"
 	"io"
 	"net/netip"
 	"os"
-	"strconv"
 	"time"
 
 	"github.com/spf13/cobra"
 
+	"tstun/cmd/tstun/internal/control"
 	"tstun/cmd/tstun/internal/ui"
 	"tstun/ipproto"
 	"tstun/policy"
@@ -22,14 +21,16 @@ import (
 
 // seenFlows is where a command has flows from: a file, or the tunnel that runs.
 type seenFlows struct {
+	running
 	file  string
-	since string
+	since string // how long ago, or a time; empty: those that are open, or were refused a moment ago
 }
 
-// addFlowsFlags adds the flags that say which flows. bySince is the default of
-// --since, or empty.
-func addFlowsFlags(cmd *cobra.Command, s *seenFlows) {
-	cmd.Flags().StringVar(&s.file, "flows", "", "take the flows of `FILE`, or - for standard input: the\nlines of tstun flows --json")
+// addFlowsFlags adds the flags that say which flows. since is the default of --since.
+func addFlowsFlags(cmd *cobra.Command, s *seenFlows, since string) {
+	cmd.Flags().StringVar(&s.file, "flows", "", "take the flows of `FILE`, the lines of tstun flows --json, or - for standard input")
+	cmd.Flags().StringVar(&s.since, "since", since, "ask also for flows that ended or were refused since `TIME`, or so long ago")
+	addRunningFlags(cmd, &s.running)
 }
 
 // flowLine is what is read of a line about a flow.
@@ -78,7 +79,7 @@ func (l *flowLine) seen() (s policy.Seen, ok bool) {
 	return s, !l.More && l.Src.Addr.IsValid() && l.Dst.Addr.IsValid() && (!s.Refused || l.Reason == "no-rule" || l.Reason == "revoked")
 }
 
-// readSeen reads flows, a JSON document a line, and the name of each line in errors.
+// readSeen reads flows, a JSON document a line. name is the file's in errors.
 func readSeen(name string, r io.Reader) (all []policy.Seen, err error) {
 	in := bufio.NewScanner(r)
 	in.Buffer(make([]byte, 64<<10), maxFlowLine)
@@ -89,7 +90,7 @@ func readSeen(name string, r io.Reader) (all []policy.Seen, err error) {
 		}
 		var l flowLine
 		if err := json.Unmarshal(text, &l); err != nil {
-			return nil, fmt.Errorf("%s:%s: %w", name, strconv.Itoa(n), err)
+			return nil, fmt.Errorf("%s:%d: %w", name, n, err)
 		}
 		if l.Total != nil {
 			continue
@@ -111,22 +112,57 @@ func readSeen(name string, r io.Reader) (all []policy.Seen, err error) {
 const maxFlowLine = 1 << 20
 
 // read returns the flows.
-func (s *seenFlows) read(_ context.Context, env ui.Environment) ([]policy.Seen, error) {
+func (s *seenFlows) read(ctx context.Context, env ui.Environment) ([]policy.Seen, error) {
 	if s.file == "" {
-		return nil, ui.BadInput("", errors.New("no --flows: want the lines of tstun flows --json"))
+		return s.ask(ctx, env)
 	}
 	in := env.Stdin
 	if s.file != stdinFile {
 		f, err := os.Open(s.file)
 		if err != nil {
-			return nil, ui.BadInput("", err)
+			return nil, ui.BadInput(wantFlows, err)
 		}
 		defer f.Close()
 		in = f
 	}
 	all, err := readSeen(fileName(s.file), in)
 	if err != nil {
-		return nil, ui.BadInput("want the lines of tstun flows --json", err)
+		return nil, ui.BadInput(wantFlows, err)
 	}
 	return all, nil
 }
+
+const wantFlows = "want the lines of tstun flows --json"
+
+// ask asks the tunnel for the flows.
+func (s *seenFlows) ask(ctx context.Context, env ui.Environment) (all []policy.Seen, err error) {
+	var q control.FlowsQuery
+	if s.since != "" {
+		if q.Since, err = control.ParseSince(s.since, time.Now()); err != nil {
+			return nil, ui.BadInput("", err)
+		}
+	}
+	c, err := s.find(env)
+	if err != nil {
+		return nil, err
+	}
+	ctx, cancel := context.WithTimeout(ctx, flowsTimeout)
+	defer cancel()
+	_, err = c.Flows(ctx, q, func(text []byte) error {
+		var l flowLine
+		if err := json.Unmarshal(text, &l); err != nil {
+			return fmt.Errorf("answer of tunnel %s: %w", c.Name, err)
+		}
+		if x, ok := l.seen(); ok {
+			all = append(all, x)
+		}
+		return nil
+	})
+	if err != nil {
+		return nil, askFailure(err)
+	}
+	return all, nil
+}
+
+// flowsTimeout bounds how long a tunnel may take to tell all its flows.
+const flowsTimeout = time.Minute
