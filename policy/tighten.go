@@ -14,7 +14,8 @@ import (
 // place of each rule there are the fewest, as Suggest makes them, that allow what it
 // let in, and a rule that let in nothing goes. A rule that a test needs stays as it
 // is, and so does one for another host. Nothing becomes allowed that was not. The
-// file's comments stay, those in a rule that is replaced in front of it. Arguments
+// file's comments stay, those in a rule that is replaced in front of it; what is in a
+// rule that goes goes with it. Arguments
 // and errors are those of Suggest. Left has no flows: those that no rule allows do not
 // count.
 func Tighten(name string, data []byte, host string, flows []Flow) (*Suggestion, error) {
