@@ -131,22 +131,24 @@ func protosOfFlow(f Flow) []ipproto.Proto {
 	return []ipproto.Proto{f.Proto}
 }
 
-// meets reports whether any of the flows from src to dst in an IP version are the
-// test's. The lists are normal.
-func (t *expectation) meets(v int, src, dst, protos, ports []span) bool {
+// has reports whether a flow of an IP version is the test's. Either ICMP stands for
+// both, as in a rule for it.
+func (t *expectation) has(v int, flow Flow) bool {
 	f := &t.flows.versions[v]
-	if !overlap(src, f.src) || !overlap(dst, f.dst) {
-		return false
-	}
-	for _, p := range f.protos {
-		if (v == 0 && p == ipproto.ICMPv6) || (v == 1 && p == ipproto.ICMPv4) {
-			continue
-		}
-		if inside(protoSpans([]ipproto.Proto{p})[0], protos) && (!p.HasPorts() || overlap(ports, f.ports)) {
-			return true
-		}
-	}
-	return false
+	src, dst, port := pointOf(flow.Src), pointOf(flow.Dst.Addr()), point{lo: uint64(flow.Dst.Port())}
+	return inside(span{src, src}, f.src) && inside(span{dst, dst}, f.dst) &&
+		slices.ContainsFunc(f.protos, func(p ipproto.Proto) bool {
+			return p == flow.Proto && (!p.HasPorts() || inside(span{port, port}, f.ports)) || p.IsICMP() && flow.Proto.IsICMP()
+		})
+}
+
+// meets reports whether any of the flows of protocols from src to dst in an IP version
+// are the test's. The lists are normal.
+func (t *expectation) meets(v int, src, dst []span, protos []ipproto.Proto, ports []span) bool {
+	f := &t.flows.versions[v]
+	return overlap(src, f.src) && overlap(dst, f.dst) && slices.ContainsFunc(f.protos, func(p ipproto.Proto) bool {
+		return slices.Contains(protos, p) && (!p.HasPorts() || overlap(ports, f.ports))
+	})
 }
 
 // portsIn returns sorted ports as ranges.

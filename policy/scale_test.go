@@ -3,10 +3,12 @@ package policy_test
 import (
 	"errors"
 	"fmt"
+	"net/netip"
 	"runtime"
 	"strings"
 	"testing"
 
+	"tstun/ipproto"
 	"tstun/policy"
 )
 
@@ -172,5 +174,28 @@ func BenchmarkNotes(b *testing.B) {
 		if n := p.Notes(); len(n) > 0 {
 			b.Fatal(n[0])
 		}
+	}
+}
+
+// TestSuggestIsLinear compares what Suggest allocates for flows and for twice as many.
+func TestSuggestIsLinear(t *testing.T) {
+	const file = `{"local": "10.0.0.0/16", "accept": [], "tests": [{"src": "10.9.0.1", "deny": "10.0.0.1:1-9"}]}`
+	suggests := func(n int) func() {
+		var flows []policy.Flow
+		for i := range n {
+			flows = append(flows, policy.Flow{
+				Proto: ipproto.TCP, Src: netip.AddrFrom4([4]byte{10, 9, byte(i >> 8), byte(i)}), Dst: netip.AddrPortFrom(netip.AddrFrom4([4]byte{10, 0, 0, byte(i % 7)}), uint16(1+i%1000)),
+			})
+		}
+		return func() {
+			if s, err := policy.Suggest("f", []byte(file), "", flows); err != nil || len(s.Rules) == 0 {
+				t.Errorf("%v, %v", s, err)
+			}
+		}
+	}
+	const n = 4000
+	once, twice := allocated(suggests(n)), allocated(suggests(2*n))
+	if twice > once*5/2 {
+		t.Errorf("%d bytes, and %d for twice as many", once, twice)
 	}
 }

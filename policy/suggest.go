@@ -135,7 +135,7 @@ func (e *editor) whyNot(f Flow) string {
 		return `its destination is not in "local"`
 	}
 	for _, t := range e.denials {
-		if t.meets(v, []span{src}, []span{dst}, protoSpans(protosOfFlow(f)), []span{portSpan(filter.PortRange{First: f.Dst.Port(), Last: f.Dst.Port()})}) {
+		if t.has(v, f) {
 			return fmt.Sprintf("the test in %v denies it", t.at)
 		}
 	}

@@ -79,14 +79,14 @@ func portsOfProto(p ipproto.Proto, ports []uint16) []filter.PortRange {
 // fits reports whether no test denies any of what an atom allows, and the filter drops
 // none of it before the rules.
 func (e *editor) fits(a atom) bool {
-	protos, ports := protoSpans(a.protos), portSpans(a.ports)
+	ports := portSpans(a.ports)
 	for v := range e.scopes {
 		sp, sc := space{version: v}, &e.scopes[v]
 		src, dst := sp.spans(e.hosts.addrs[a.src]), sp.spans(e.hosts.addrs[a.dst])
 		if overlap(src, sc.dropSrc) || overlap(dst, sc.dropDst) || !subset(dst, sc.localSpans) {
 			return false
 		}
-		if slices.ContainsFunc(e.denials, func(t *expectation) bool { return t.meets(v, src, dst, protos, ports) }) {
+		if slices.ContainsFunc(e.denials, func(t *expectation) bool { return t.meets(v, src, dst, a.protos, ports) }) {
 			return false
 		}
 	}

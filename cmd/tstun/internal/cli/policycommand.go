@@ -33,7 +33,7 @@ func newPolicyCommand(env ui.Environment, doc *document) *cobra.Command {
 		}
 		fmt.Fprintln(c.OutOrStdout(), strings.TrimSpace(c.Long))
 	})
-	cmd.AddCommand(newMatrixCommand(env, doc), newUsageCommand(env, doc))
+	cmd.AddCommand(newMatrixCommand(env, doc), newUsageCommand(env, doc), newSuggestCommand(env, doc), newPlanCommand(env, doc))
 	return cmd
 }
 
@@ -73,6 +73,9 @@ func (r running) policyText(ctx context.Context, env ui.Environment) (tunnel.Pol
 	return text, nil
 }
 
+// errLocalAlone is of --local where no file is named.
+var errLocalAlone = ui.BadInput("", errors.New("--local without a file: the tunnel has read its policy for itself"))
+
 // readOrAsk returns the policy of a file, or without a file the one in force.
 func (r running) readOrAsk(ctx context.Context, env ui.Environment, file, host string) (*policy.Policy, error) {
 	if file != "" {
@@ -83,7 +86,7 @@ func (r running) readOrAsk(ctx context.Context, env ui.Environment, file, host s
 		return policies[0], nil
 	}
 	if host != "" {
-		return nil, ui.BadInput("", errors.New("--local without a file: the tunnel has read its policy for itself"))
+		return nil, errLocalAlone
 	}
 	text, err := r.policyText(ctx, env)
 	if err != nil {

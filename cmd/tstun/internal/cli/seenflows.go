@@ -5,6 +5,7 @@ import (
 	"bytes"
 	"context"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"io"
 	"net/netip"
@@ -22,13 +23,15 @@ import (
 // seenFlows is where a command has flows from: a file, or the tunnel that runs.
 type seenFlows struct {
 	running
-	file  string
-	since string // how long ago, or a time; empty: those that are open, or were refused a moment ago
+	file   string
+	filter string // an expression, for what is asked
+	since  string // how long ago, or a time; empty: those that are open, or were refused a moment ago
 }
 
 // addFlowsFlags adds the flags that say which flows. since is the default of --since.
 func addFlowsFlags(cmd *cobra.Command, s *seenFlows, since string) {
 	cmd.Flags().StringVar(&s.file, "flows", "", "take the flows of `FILE`, the lines of tstun flows --json, or - for standard input")
+	cmd.Flags().StringVar(&s.filter, "filter", "", "ask for flows alone for which the `EXPRESSION` is true")
 	cmd.Flags().StringVar(&s.since, "since", since, "ask also for flows that ended or were refused since `TIME`, or so long ago")
 	addRunningFlags(cmd, &s.running)
 }
@@ -116,6 +119,9 @@ func (s *seenFlows) read(ctx context.Context, env ui.Environment) ([]policy.Seen
 	if s.file == "" {
 		return s.ask(ctx, env)
 	}
+	if s.filter != "" {
+		return nil, ui.BadInput("tstun flows --json FILTER writes such a file", errors.New("--filter with --flows: want the lines of the flows that count"))
+	}
 	in := env.Stdin
 	if s.file != stdinFile {
 		f, err := os.Open(s.file)
@@ -136,7 +142,7 @@ const wantFlows = "want the lines of tstun flows --json"
 
 // ask asks the tunnel for the flows.
 func (s *seenFlows) ask(ctx context.Context, env ui.Environment) (all []policy.Seen, err error) {
-	var q control.FlowsQuery
+	q := control.FlowsQuery{Filter: s.filter}
 	if s.since != "" {
 		if q.Since, err = control.ParseSince(s.since, time.Now()); err != nil {
 			return nil, ui.BadInput("", err)
