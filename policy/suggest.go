@@ -8,12 +8,15 @@ import (
 	"github.com/tailscale/hujson"
 
 	"tstun/filter"
+	"tstun/ipproto"
 )
 
 // Suggestion is an edit of a policy file. It is never made by itself.
 type Suggestion struct {
 	// Rules are what is added, in the order of the file, in its words.
 	Rules []Words
+	// Tests is how many tests are added.
+	Tests int
 	// Removed are the rules that are taken away or replaced, by their number.
 	Removed []int
 	// Text is the file with the edit, and Patch the edit in the unified form that
@@ -118,7 +121,7 @@ func newEditor(name string, data []byte, host string) (*editor, error) {
 
 // whyNot returns why no rule may allow a flow, or "".
 func (e *editor) whyNot(f Flow) string {
-	if f.Src.Is4In6() || f.Dst.Addr().Is4In6() || !f.Src.IsValid() || !f.Dst.Addr().IsValid() || f.Src.Is4() != f.Dst.Addr().Is4() || f.Proto == 0 || f.Proto == 255 || f.Dst.Port() == 0 && f.Proto.HasPorts() {
+	if !isWritable(f) {
 		return "no rule is about such a flow"
 	}
 	v := version(singleIP(f.Src))
@@ -142,6 +145,13 @@ func (e *editor) whyNot(f Flow) string {
 	return ""
 }
 
+// isWritable reports whether a rule of a file can be about a flow.
+func isWritable(f Flow) bool {
+	src, dst := f.Src, f.Dst.Addr()
+	return src.IsValid() && dst.IsValid() && src.Is4() == dst.Is4() && !src.Is4In6() && !dst.Is4In6() &&
+		f.Proto != ipproto.Unknown && f.Proto != ipproto.Fragment && (f.Dst.Port() > 0 || !f.Proto.HasPorts())
+}
+
 // addRules adds rules and their tests to the file.
 func (e *editor) addRules(rules []Words, s *Suggestion) []edit {
 	s.Rules = rules
@@ -150,6 +160,7 @@ func (e *editor) addRules(rules []Words, s *Suggestion) []edit {
 		accept.more = append(accept.more, w.ruleText())
 		tests.more = append(tests.more, w.testText())
 	}
+	s.Tests = len(tests.more)
 	return e.addTo(accept, tests)
 }
 

@@ -29,6 +29,12 @@ type pair[T comparable] struct {
 // they have several addresses, must be as may says and get in, and no test may deny it:
 // else addresses stand for them.
 func (e *editor) rulesFor(asked []Flow, may func(atom) bool) []Words {
+	return e.wordsOf(mergeAtoms(e.atomsOf(asked, func(a atom) bool { return may(a) && e.fits(a) })))
+}
+
+// atomsOf returns the flows by their words. Where may refuses these, addresses stand for
+// them.
+func (e *editor) atomsOf(asked []Flow, may func(atom) bool) []atom {
 	byWords := newGroups[pair[string], Flow]()
 	for _, f := range asked {
 		byWords.add(pair[string]{e.hosts.of(f.Src), e.hosts.of(f.Dst.Addr()), protoKey(f)}, f)
@@ -36,7 +42,7 @@ func (e *editor) rulesFor(asked []Flow, may func(atom) bool) []Words {
 	var atoms []atom
 	for k, flows := range byWords.all() {
 		a := newAtom(k, flows)
-		if may(a) && e.fits(a) {
+		if may(a) {
 			atoms = append(atoms, a)
 			continue
 		}
@@ -48,7 +54,7 @@ func (e *editor) rulesFor(asked []Flow, may func(atom) bool) []Words {
 			atoms = append(atoms, newAtom(pair[string]{e.hosts.literal(k.src), e.hosts.literal(k.dst), k.proto}, flows))
 		}
 	}
-	return e.wordsOf(mergeAtoms(atoms))
+	return atoms
 }
 
 func protoKey(f Flow) ipproto.Proto {

@@ -94,6 +94,7 @@ func (e *editor) narrow(used [][]Flow, keep map[int]bool, s *Suggestion) (edits 
 		}
 		edits = append(edits, edit{at.from, at.to, text})
 	}
+	s.Tests = len(tests)
 	return append(edits, e.addTo(listOfFile{"tests", tests})...)
 }
 
@@ -103,12 +104,8 @@ func (e *editor) allows(number int, a atom) bool {
 	for _, src := range e.hosts.addrs[a.src] {
 		m.Srcs = append(m.Srcs, src)
 	}
-	ports := a.ports
-	if ports == nil {
-		ports = []filter.PortRange{filter.AllPorts}
-	}
 	for _, dst := range e.hosts.addrs[a.dst] {
-		for _, p := range ports {
+		for _, p := range portsOrAll(a.ports) {
 			m.Dsts = append(m.Dsts, filter.NetPortRange{Net: dst, Ports: p})
 		}
 	}
