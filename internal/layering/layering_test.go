@@ -75,7 +75,7 @@ var may = map[string][]string{
 	"tstun/cmd/tstun":                   {"tstun/cmd/tstun/internal/cli"},
 	"tstun/cmd/tstun/internal/cli": {
 		"tstun/cmd/tstun/internal/ui", "tstun/cmd/tstun/internal/demo", "tstun/cmd/tstun/internal/pair", "tstun/cmd/tstun/internal/proxy", "tstun/cmd/tstun/internal/up", "tstun/cmd/tstun/internal/control", "tstun/tundev", "tstun",
-		"tstun/filter", "tstun/ipproto", "tstun/key", "tstun/policy", "tstun/tunnel", "tstun/tunnel/wgquick", "github.com/spf13/cobra",
+		"tstun/capture", "tstun/filter", "tstun/ipproto", "tstun/key", "tstun/packet", "tstun/policy", "tstun/tunnel", "tstun/tunnel/wgquick", "github.com/spf13/cobra",
 	},
 	"tstun/cmd/tstun/internal/ui":    {"golang.org/x/term"},
 	"tstun/cmd/tstun/internal/pair":  {"tstun/key", "tstun/policy", "tstun/tunnel", "tstun/tunnel/wgquick", "github.com/boombuler/barcode/qr"},

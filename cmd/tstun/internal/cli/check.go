@@ -22,27 +22,38 @@ With --diff, it runs no tests, but says which new flows become allowed or denied
 when the policy OLD is replaced by NEW. It computes this on the rules, for all
 addresses, ports and protocols.
 
+With --against, it judges a capture by the policy FILE (tstun's own, or one of
+raw IP with directions): which recorded flows would break, and which would be
+let in. With --record, it prints a patch that pins flows as tests of FILE:
+those of --against, of --flows, or of the running tunnel since --since.
+
 The file - is standard input. "tstun help policy" has the form of the file;
 examples/policy in the source has some whole ones. Packet filters in the JSON
 form that Tailscale and headscale hand to nodes are read too.
 
 Exit codes:
-  0  all tests hold; or the difference was told, if there is one or not
-  1  a test does not hold, the policies differ in too much to compare, or a
-     signal ended it
+  0  all tests hold, and no recorded flow breaks; or the difference or the patch
+     was told, if there is one or not
+  1  a test does not hold, a recorded flow breaks, the policies differ in too
+     much to compare, no tunnel answers, or a signal ended it
   2  a file cannot be read or has errors, or the command line is wrong`
 
 // newCheckCommand returns the command that tests and compares policies.
 func newCheckCommand(env ui.Environment, doc *document) *cobra.Command {
-	var diff bool
-	var host string
+	var diff, record bool
+	var host, against string
+	var flows seenFlows
 	cmd := &cobra.Command{
 		Use:     "check FILE...",
 		Short:   "Run the tests in policy files, or tell two policies apart",
 		Long:    checkHelp,
-		Example: "  tstun check policy.hujson\n  tstun check --diff policy.old.hujson policy.hujson\n  git show HEAD:policy.hujson | tstun check --diff - policy.hujson",
+		Example: "  tstun check policy.hujson\n  tstun check --diff policy.old.hujson policy.hujson\n  git show HEAD:policy.hujson | tstun check --diff - policy.hujson\n  tstun check policy.hujson --against yesterday.pcapng\n  sudo tstun check policy.hujson --record > tests.patch",
 		Args: func(_ *cobra.Command, args []string) error {
 			switch {
+			case diff && (record || against != ""):
+				return errors.New("--diff with --against or --record: want one of them")
+			case (record || against != "") && len(args) != 1:
+				return fmt.Errorf("--against or --record with %s: want one, the policy", ui.Counted(len(args), "file", "files"))
 			case diff && len(args) != 2:
 				return fmt.Errorf("--diff with %s: want two, OLD and NEW", ui.Counted(len(args), "file", "files"))
 			case len(args) == 0:
@@ -50,15 +61,23 @@ func newCheckCommand(env ui.Environment, doc *document) *cobra.Command {
 			}
 			return nil
 		},
-		RunE: func(_ *cobra.Command, args []string) error {
-			if diff {
+		RunE: func(cmd *cobra.Command, args []string) error {
+			switch {
+			case diff:
 				return runDiff(env, doc, args[0], args[1], host)
+			case record:
+				return runRecord(cmd.Context(), env, doc, &flows, args[0], against, host)
+			case against != "":
+				return runAgainst(env, doc, args[0], against, host)
 			}
 			return runCheck(env, doc, args, host)
 		},
 	}
 	cmd.Flags().BoolVar(&diff, "diff", false, "say what changes from the first file to the second")
+	cmd.Flags().StringVar(&against, "against", "", "judge the capture `PCAPNG` by the policy")
+	cmd.Flags().BoolVar(&record, "record", false, "print a patch that pins flows as tests")
 	addLocalFlag(cmd, &host)
+	addFlowsFlags(cmd, &flows, "24h")
 	cmd.Flags().BoolVar(&doc.wanted, "json", false, "print one JSON document instead of text")
 	return cmd
 }

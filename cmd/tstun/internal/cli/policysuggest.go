@@ -66,6 +66,7 @@ type suggestResult struct {
 	File    string     `json:"file"`
 	Rules   []string   `json:"rules"`   // that are added
 	Removed []ruleAt   `json:"removed"` // rules that are taken away or replaced
+	Tests   int        `json:"tests"`   // that are added
 	Left    []leftFlow `json:"left"`
 	Patch   string     `json:"patch"`
 	Text    string     `json:"text"` // of the file with the patch
@@ -139,7 +140,7 @@ func (r running) textOrAsk(ctx context.Context, env ui.Environment, file, host s
 
 // fill sets what the document says.
 func (r *suggestResult) fill(file string, p *policy.Policy, s *policy.Suggestion) {
-	r.File, r.Patch, r.Text = file, s.Patch, string(s.Text)
+	r.File, r.Patch, r.Text, r.Tests = file, s.Patch, string(s.Text), s.Tests
 	names := p.Names()
 	for _, w := range s.Rules {
 		r.Rules = append(r.Rules, w.String())
@@ -152,19 +153,13 @@ func (r *suggestResult) fill(file string, p *policy.Policy, s *policy.Suggestion
 	}
 }
 
-// maxLeftShown is how many flows are told that no rule may allow.
+// maxLeftShown is how many flows are told that a patch is not about.
 const maxLeftShown = 10
 
 // printSuggestion prints the patch behind lines that patch passes over.
 func printSuggestion(env ui.Environment, r *suggestResult, tighten bool) error {
 	p := ui.NewPainter(env)
-	for i, l := range r.Left {
-		if i == maxLeftShown {
-			p.Printf("# and %s that no rule may allow\n", ui.Counted(len(r.Left)-i, "more flow", "more flows"))
-			break
-		}
-		p.Printf("# stays refused: %v: %s\n", l.namedFlow, l.Why)
-	}
+	printLeft(p, "stays refused", r.Left)
 	switch {
 	case r.Patch == "" && tighten:
 		p.Printf("# nothing to tighten: tests or flows need every rule as it is\n")
@@ -175,7 +170,23 @@ func printSuggestion(env ui.Environment, r *suggestResult, tighten bool) error {
 	default:
 		p.Printf("# %s\n", ui.Counted(len(r.Rules), "rule is added", "rules are added"))
 	}
-	for line := range strings.Lines(r.Patch) {
+	printPatch(p, r.Patch)
+	return p.Err()
+}
+
+// printLeft prints flows that a patch is not about.
+func printLeft(p *ui.Painter, what string, left []leftFlow) {
+	for i, l := range left {
+		if i == maxLeftShown {
+			p.Printf("# %s: %s\n", what, ui.Counted(len(left)-i, "more flow", "more flows"))
+			return
+		}
+		p.Printf("# %s: %v: %s\n", what, l.namedFlow, l.Why)
+	}
+}
+
+func printPatch(p *ui.Painter, patch string) {
+	for line := range strings.Lines(patch) {
 		body := strings.TrimSuffix(line, "\n")
 		switch {
 		case strings.HasPrefix(line, "+"):
@@ -185,5 +196,4 @@ func printSuggestion(env ui.Environment, r *suggestResult, tighten bool) error {
 		}
 		p.Printf("%s\n", body)
 	}
-	return p.Err()
 }
