@@ -24,6 +24,11 @@ const (
 	PolicyLoaded EventKind = "policy-loaded"
 	// PolicyRefused: the policy file is bad, and Text says why.
 	PolicyRefused EventKind = "policy-refused"
+	// PolicyConfirmed: a policy that was tried stays in force: the file has it.
+	PolicyConfirmed EventKind = "policy-confirmed"
+	// PolicyRolledBack: what was in force before a policy was tried is so again, and
+	// Text says why.
+	PolicyRolledBack EventKind = "policy-rolled-back"
 	// ConfigLoaded: Reload put a Config in force, and Text says what changed.
 	ConfigLoaded EventKind = "config-loaded"
 	// ConfigRefused: Reload failed, and Text says why and what is in force.

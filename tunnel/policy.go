@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"net/netip"
 	"os"
+	"path/filepath"
 	"slices"
 	"time"
 
@@ -23,29 +24,39 @@ type PolicyStatus struct {
 	Loaded time.Time `json:"loaded,omitzero"`
 	// Rules is how many rules it has.
 	Rules int `json:"rules,omitempty"`
+	// TrialUntil is when what was in force before comes back, or the zero value: what is
+	// in force is not being tried.
+	TrialUntil time.Time `json:"trialUntil,omitzero"`
 	// Error says why the file, as it was last read, was refused, or is empty.
 	Error string `json:"error,omitempty"`
 	// Refused is how often the file was refused since Start.
 	Refused uint64 `json:"refused,omitempty"`
 }
 
-// PolicyText is the file of the policy in force, as it was read. Without a policy it
-// is the zero value.
+// PolicyText is the text of the policy in force, which is that of its file, as it was
+// read, unless it is being tried. Without a policy it is the zero value.
 type PolicyText struct {
-	// File is the file's name.
+	// File is the file's name, an absolute one where that can be told.
 	File string `json:"file"`
 	// Host is what Config.PolicyHost was, or empty.
 	Host string `json:"host,omitempty"`
 	// Hash is the SHA-256 of Text, in hexadecimal.
 	Hash string `json:"hash"`
 	Text string `json:"text"`
+	// Until is when what was in force before comes back, if Text is not the file's but
+	// being tried, or the zero value.
+	Until time.Time `json:"until,omitzero"`
 }
 
-// PolicyText returns the file of the policy in force.
+// PolicyText returns the text of the policy in force.
 func (t *Tunnel) PolicyText() PolicyText {
 	t.policyMu.Lock()
 	defer t.policyMu.Unlock()
-	return t.policyText
+	p := t.policyText
+	if whole, err := filepath.Abs(p.File); err == nil && p.File != "" {
+		p.File = whole
+	}
+	return p
 }
 
 // ReloadPolicy reads the policy file again and puts it in force: flows that it
@@ -68,7 +79,7 @@ func (t *Tunnel) readPolicy(onlyChanged bool) error {
 		return errors.New("there is no policy file")
 	}
 	read, err := t.policyFile.read()
-	if onlyChanged && read.attempt == t.policyAttempt {
+	if t.confirmedLocked(read) || onlyChanged && (read.attempt == t.policyAttempt || t.trial != nil && read.attempt == t.trial.before.attempt) {
 		return nil
 	}
 	if err == nil {
@@ -90,6 +101,7 @@ func (t *Tunnel) setPolicyLocked(l loadedPolicy, addresses []netip.Prefix) error
 	if err != nil {
 		return err
 	}
+	t.endTrialLocked()
 	t.wrapper.SetFilter(f)
 	t.policyFile, t.policy, t.policyAttempt, t.policyStatus = l.policyFile, l.policy, l.attempt, PolicyStatus{Refused: t.policyStatus.Refused}
 	t.policyText = PolicyText{File: l.name, Host: l.host, Hash: l.hash, Text: string(l.data)}

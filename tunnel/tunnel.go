@@ -57,6 +57,8 @@ type Tunnel struct {
 	policyFile    policyFile
 	policy        *policy.Policy
 	policyText    PolicyText
+	trial         *policyTrial // nil: none
+	trialsEnded   bool         // no other begins
 	policyStatus  PolicyStatus
 	policyAttempt string // what the file was when it was last read
 

@@ -22,6 +22,7 @@ func (t *Tunnel) watchPolicy(context.Context) error {
 		defer t.changing.Unlock()
 		return t.watch.end()
 	})
+	t.atClose("end the trial of a policy", t.endTrials)
 	w, err := newPolicyWatch(t.now().Policy)
 	if err != nil {
 		return err

@@ -196,7 +196,12 @@ func (c *Client) get(ctx context.Context, path string, into any) error {
 
 // do asks, over a connection of its own.
 func (c *Client) do(ctx context.Context, method, path string) (*http.Response, error) {
-	req, err := http.NewRequestWithContext(ctx, method, host+path, nil)
+	return c.send(ctx, method, path, nil)
+}
+
+// send is do with a body.
+func (c *Client) send(ctx context.Context, method, path string, body io.Reader) (*http.Response, error) {
+	req, err := http.NewRequestWithContext(ctx, method, host+path, body)
 	if err != nil {
 		return nil, err
 	}

@@ -1,11 +1,24 @@
 package control
 
 import (
+	"bytes"
 	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
 	"net/http"
+	"net/url"
+	"time"
 
 	"tstun/tunnel"
 )
+
+// maxPolicy bounds the text of a policy that is tried, in bytes.
+const maxPolicy = 16 << 20
+
+// bodies are how long the body of a request may be, by path: 0 for most.
+var bodies = map[string]int64{"/v1/policy/try": maxPolicy}
 
 func (s *Server) policy(w http.ResponseWriter, _ *http.Request, t *Running) *Error {
 	if t == nil {
@@ -15,7 +28,81 @@ func (s *Server) policy(w http.ResponseWriter, _ *http.Request, t *Running) *Err
 	return nil
 }
 
-// Policy returns the file of the policy in force, as the tunnel read it.
+// tryPolicy puts the policy in the body in force for a time.
+func (s *Server) tryPolicy(w http.ResponseWriter, r *http.Request, t *Running) *Error {
+	if t == nil {
+		return s.starting()
+	}
+	within, err := time.ParseDuration(r.URL.Query().Get("within"))
+	if err != nil {
+		return &Error{Message: "within: " + err.Error(), Hint: "as in /v1/policy/try?within=60s", Code: http.StatusBadRequest}
+	}
+	_ = http.NewResponseController(w).SetReadDeadline(time.Now().Add(readTimeout))
+	text, err := io.ReadAll(io.LimitReader(r.Body, maxPolicy+1))
+	switch {
+	case err != nil:
+		return &Error{Message: "read the policy: " + err.Error(), Code: http.StatusBadRequest}
+	case len(text) > maxPolicy:
+		return &Error{Message: fmt.Sprintf("more than %d bytes", maxPolicy), Code: http.StatusRequestEntityTooLarge}
+	}
+	if err := t.Tunnel.TryPolicy(text, within); err != nil {
+		return &Error{Message: err.Error(), Hint: "what was in force stays in force", Code: http.StatusUnprocessableEntity}
+	}
+	return s.policy(w, r, t)
+}
+
+func (s *Server) confirmPolicy(w http.ResponseWriter, r *http.Request, t *Running) *Error {
+	return s.endTrial(w, r, t, Tunnel.ConfirmPolicy)
+}
+
+func (s *Server) rollBackPolicy(w http.ResponseWriter, r *http.Request, t *Running) *Error {
+	return s.endTrial(w, r, t, Tunnel.RollBackPolicy)
+}
+
+// endTrial ends the trial of a policy.
+func (s *Server) endTrial(w http.ResponseWriter, r *http.Request, t *Running, end func(Tunnel) error) *Error {
+	if t == nil {
+		return s.starting()
+	}
+	err := end(t.Tunnel)
+	switch {
+	case errors.Is(err, tunnel.ErrNoTrial):
+		return &Error{Message: err.Error(), Hint: "tstun policy apply FILE tries one", Code: http.StatusConflict}
+	case err != nil:
+		return &Error{Message: err.Error(), Code: http.StatusConflict}
+	}
+	return s.policy(w, r, t)
+}
+
+// Policy returns the text of the policy in force.
 func (c *Client) Policy(ctx context.Context) (p tunnel.PolicyText, err error) {
 	return p, c.get(ctx, "/v1/policy", &p)
+}
+
+// TryPolicy puts a policy in force for a time, as tunnel.TryPolicy does.
+func (c *Client) TryPolicy(ctx context.Context, text []byte, within time.Duration) (p tunnel.PolicyText, err error) {
+	return p, c.post(ctx, "/v1/policy/try?within="+url.QueryEscape(within.String()), text, &p)
+}
+
+// ConfirmPolicy ends the trial of a policy whose text the file has by now.
+func (c *Client) ConfirmPolicy(ctx context.Context) (p tunnel.PolicyText, err error) {
+	return p, c.post(ctx, "/v1/policy/confirm", nil, &p)
+}
+
+// RollBackPolicy ends the trial of a policy, and puts in force what was before.
+func (c *Client) RollBackPolicy(ctx context.Context) (p tunnel.PolicyText, err error) {
+	return p, c.post(ctx, "/v1/policy/rollback", nil, &p)
+}
+
+// post sends a body and reads one JSON document.
+func (c *Client) post(ctx context.Context, path string, body []byte, into any) error {
+	resp, err := c.send(ctx, "POST", path, bytes.NewReader(body))
+	if err != nil {
+		return err
+	}
+	defer resp.Body.Close()
+	if err := json.NewDecoder(io.LimitReader(resp.Body, maxAnswer)).Decode(into); err != nil {
+		return fmt.Errorf("answer of tunnel %s: %w", c.Name, err)
+	}
+	return nil
 }

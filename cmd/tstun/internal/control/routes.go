@@ -32,6 +32,9 @@ func routes() []route {
 		{"GET", "/v1/diagnose", true, (*Server).diagnose},
 		{"GET", "/v1/explain", false, (*Server).explain},
 		{"GET", "/v1/policy", false, (*Server).policy},
+		{"POST", "/v1/policy/try", false, (*Server).tryPolicy},
+		{"POST", "/v1/policy/confirm", false, (*Server).confirmPolicy},
+		{"POST", "/v1/policy/rollback", false, (*Server).rollBackPolicy},
 		{"POST", "/v1/reload", false, (*Server).reload},
 		{"POST", "/v1/connect", true, (*Server).connect},
 		{"POST", "/v1/down", true, (*Server).end},
@@ -63,8 +66,8 @@ func (s *Server) handler() http.Handler {
 		case r.Method != to.method:
 			w.Header().Set("Allow", to.method)
 			err = &Error{Message: fmt.Sprintf("%s takes %s, not %s", to.path, to.method, r.Method), Code: http.StatusMethodNotAllowed}
-		case r.ContentLength != 0:
-			err = &Error{Message: "no endpoint takes a body", Hint: "put parameters into the query", Code: http.StatusRequestEntityTooLarge}
+		case bodies[to.path] == 0 && r.ContentLength != 0:
+			err = &Error{Message: "no endpoint takes a body but /v1/policy/try", Hint: "put parameters into the query", Code: http.StatusRequestEntityTooLarge}
 		default:
 			err = s.run(to, w, r)
 		}

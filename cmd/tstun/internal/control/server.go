@@ -41,6 +41,9 @@ type Tunnel interface {
 	Diagnose(ctx context.Context) []tundev.Finding
 	Explain(filter.Direction, policy.Flow) filter.Explanation
 	PolicyText() tunnel.PolicyText
+	TryPolicy(text []byte, within time.Duration) error
+	ConfirmPolicy() error
+	RollBackPolicy() error
 	Flows(tunnel.FlowQuery) (*tunnel.FlowList, error)
 	WatchFlows(match func(*flowlog.Record) bool) (*tunnel.FlowWatch, error)
 }
