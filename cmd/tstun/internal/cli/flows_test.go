@@ -1,7 +1,6 @@
 package cli_test
 
 import (
-	"bytes"
 	"context"
 	"encoding/json"
 	"fmt"
@@ -9,6 +8,7 @@ import (
 	"net/netip"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -88,20 +88,19 @@ func send(t *testing.T, laptop *tunnel.Tunnel, port int) {
 	}
 }
 
-// tstun runs a command line and returns what it says.
+// tstun runs a command line, of which no line of text is too long.
 func tstun(t *testing.T, want int, args ...string) (stdout, stderr string) {
 	t.Helper()
-	var out, said bytes.Buffer
-	env := ui.Environment{Stdout: &out, Stderr: &said, Getenv: func(string) string { return "" }}
-	if code := cli.Run(within(t), env, args); code != want {
-		t.Fatalf("%q: exit code %d, want %d:\n%s%s", args, code, want, &out, &said)
+	code, stdout, stderr := runTool(args...)
+	if code != want {
+		t.Fatalf("%q: exit code %d, want %d:\n%s%s", args, code, want, stdout, stderr)
 	}
-	for line := range strings.Lines(out.String()) {
-		if !strings.HasPrefix(line, "{") && ui.Width(strings.TrimRight(line, "\n")) > ui.MaxColumns {
+	for line := range strings.Lines(stdout) {
+		if !slices.Contains(args, "--json") && ui.Width(strings.TrimRight(line, "\n")) > ui.MaxColumns {
 			t.Errorf("%q: a long line: %s", args, line)
 		}
 	}
-	return out.String(), said.String()
+	return stdout, stderr
 }
 
 // eventually runs a command line until its output has all words.
