@@ -97,7 +97,11 @@ func runFlows(ctx context.Context, env ui.Environment, doc *document, o *flowsOp
 	if err != nil {
 		return err
 	}
-	printFlows(p, all, total, time.Now())
+	if !o.query.Dropped {
+		printPassed(p, all, total, time.Now())
+		p.Printf("\n")
+	}
+	printDropped(p, all, total, time.Now())
 	return p.Err()
 }
 

@@ -10,9 +10,9 @@ import (
 	"tstun/tunnel"
 )
 
-// printFlows prints connections as a table, and refused flows with the reasons.
-func printFlows(p *ui.Painter, all []tunnel.Flow, total tunnel.FlowTotal, now time.Time) {
-	passed, refused := 0, 0
+// printPassed prints connections as a table.
+func printPassed(p *ui.Painter, all []tunnel.Flow, total tunnel.FlowTotal, now time.Time) {
+	passed := 0
 	table := ui.Table{Right: []bool{false, true, true, true, false, false, false}}
 	table.Add("flow", "bytes in", "bytes out", "age", "by", "state", "rule")
 	for i := range all {
@@ -26,7 +26,12 @@ func printFlows(p *ui.Painter, all []tunnel.Flow, total tunnel.FlowTotal, now ti
 		p.Draw(&table)
 		more(p, total.Passed-passed)
 	}
-	p.Printf("\n%s, %s\n", ui.Counted(total.Refused, "refused flow", "refused flows"), packets(total.Dropped.Packets))
+}
+
+// printDropped prints refused flows with the reasons.
+func printDropped(p *ui.Painter, all []tunnel.Flow, total tunnel.FlowTotal, now time.Time) {
+	refused := 0
+	p.Printf("%s, %s\n", ui.Counted(total.Refused, "refused flow", "refused flows"), packets(total.Dropped.Packets))
 	for i := range all {
 		if f := &all[i]; f.IsRefused() {
 			refused++
