@@ -38,6 +38,7 @@ type batch struct {
 	one      [1][]byte            // Unbatched's single packet
 
 	observation Observation // of one packet after the other
+	ahead       lookahead   // large, and for a lone packet not needed
 }
 
 // sent is how an inbound packet was counted before the device had it.
@@ -70,6 +71,7 @@ func (b *batch) end() {
 	b.out, b.sent = b.out[:0], b.sent[:0]
 	b.released, b.others, b.replies = b.released[:0], b.others[:0], b.replies[:0]
 	b.refused, b.one[0] = 0, nil
+	b.ahead.forget()
 	if b.cfg.sink != nil {
 		b.observation = Observation{}
 	}

@@ -44,8 +44,9 @@ func (w *Wrapper) write(b *batch, bufs [][]byte, offset int) (int, error) {
 	if len(bufs) > 0 {
 		w.noteHeard()
 	}
-	for _, buf := range bufs {
-		b.inbound(buf, offset)
+	p := packets{bufs: bufs, offset: offset}
+	for i := range bufs {
+		b.inbound(&p, i)
 	}
 	if n, err := w.deliver(b, offset); err != nil {
 		return n, err
@@ -53,9 +54,9 @@ func (w *Wrapper) write(b *batch, bufs [][]byte, offset int) (int, error) {
 	return len(bufs), nil
 }
 
-// inbound takes one packet from WireGuard, which is in buf from offset on,
-// through the inbound path.
-func (b *batch) inbound(buf []byte, offset int) {
+// inbound takes packet i of p, which come from WireGuard, through the inbound path.
+func (b *batch) inbound(p *packets, i int) {
+	buf, offset := p.bufs[i], p.offset
 	pkt := buf[min(offset, len(buf)):]
 	size := b.cache.Lookup(pkt)
 	if size > 0 && b.cache.Unseen {
@@ -63,8 +64,8 @@ func (b *batch) inbound(buf []byte, offset int) {
 		b.send(buf, offset, size, b.call.CountCached(&b.cache.ID, size))
 		return
 	}
-	b.Packet.Decode(pkt)
 	b.Cached = size > 0
+	b.decode(p, i, pkt, b.Cached)
 	v := b.Inbound()
 	if b.Waits {
 		if b.hold() {

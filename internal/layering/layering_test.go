@@ -22,7 +22,7 @@ var may = map[string][]string{
 	"tstun": {
 		"tstun/packet", "tstun/flow", "tstun/filter", "tstun/key", "tstun/logger", "tstun/netlogtype", "tstun/tundev",
 		"tstun/internal/accounting", "tstun/internal/clock", "tstun/internal/deverr", "tstun/internal/fragqueue", "tstun/internal/hostread",
-		"tstun/internal/inject", "tstun/internal/pipeline",
+		"tstun/internal/inject", "tstun/internal/pipeline", "tstun/internal/prefetch",
 		"golang.org/x/sys/cpu", "golang.zx2c4.com/wireguard/tun", "golang.zx2c4.com/wireguard/device",
 		"gvisor.dev/gvisor/pkg/tcpip/stack",
 	},
@@ -32,7 +32,7 @@ var may = map[string][]string{
 	"tstun/internal/inject":     {"tstun/flow", "tstun/internal/gso", "tstun/ipproto", "gvisor.dev/gvisor/pkg/tcpip/stack"},
 	"tstun/internal/hostread":   {"tstun/tundev", "tstun/packet", "tstun/internal/deverr", "tstun/logger", "golang.org/x/sys/cpu", "golang.zx2c4.com/wireguard/tun"},
 	"tstun/packet":              {"tstun/ipproto", "tstun/key"},
-	"tstun/flow":                {"tstun/packet", "tstun/ipproto"},
+	"tstun/flow":                {"tstun/packet", "tstun/ipproto", "tstun/internal/prefetch"},
 	"tstun/filter":              {"tstun/packet", "tstun/flow", "tstun/ipproto", "tstun/logger", "tstun/internal/clock", "tstun/internal/lpm", "golang.org/x/time/rate"},
 	"tstun/ipproto":             {},
 	"tstun/key":                 {},
