@@ -71,7 +71,6 @@ func (b *batch) end() {
 	b.out, b.sent = b.out[:0], b.sent[:0]
 	b.released, b.others, b.replies = b.released[:0], b.others[:0], b.replies[:0]
 	b.refused, b.one[0] = 0, nil
-	b.ahead.forget()
 	if b.cfg.sink != nil {
 		b.observation = Observation{}
 	}

@@ -52,9 +52,9 @@ type decoded struct {
 	id     flow.ID
 }
 
-// decode makes b.Packet packet i of p, which the verdict cache did not know if known is
-// false, and looks ahead.
-func (b *batch) decode(p *packets, i int, pkt []byte, known bool) {
+// decode makes b.Packet packet i of p, which is pkt, and looks ahead. b.Cached says
+// whether the verdict cache knew it.
+func (b *batch) decode(p *packets, i int, pkt []byte) {
 	l := &b.ahead
 	if i < l.end {
 		d := &l.decoded[i%distance]
@@ -63,7 +63,7 @@ func (b *batch) decode(p *packets, i int, pkt []byte, known bool) {
 		b.Packet.Decode(pkt)
 		b.HasID = false
 	}
-	if l.unknown++; known {
+	if l.unknown++; b.Cached {
 		l.unknown, l.on = 0, false
 	}
 	if l.unknown == mixedAfter {
@@ -89,7 +89,7 @@ func (b *batch) lookAhead(p *packets, i int) {
 	}
 }
 
-// forget forgets the call and its packets.
+// forget forgets the packets, which are the caller's.
 func (l *lookahead) forget() {
 	l.unknown, l.on = 0, false
 	if l.end > 0 {

@@ -92,38 +92,40 @@ func (w *Wrapper) readHost(bufs [][]byte, sizes []int, offset int, wait bool) (i
 	}
 	b := &w.inbox.batch
 	b.begin(w, accounting.Out)
-	p := packets{bufs: bufs[:n], sizes: sizes[:n], offset: offset}
 	for i := range n {
-		sizes[i] = b.outbound(&p, i)
+		sizes[i] = b.outbound(bufs[:n], sizes, i, offset)
 	}
+	b.ahead.forget()
 	w.watchSilence(sizes[:n], b.Now)
 	b.enter()
 	b.end()
 	return n, err
 }
 
-// outbound takes packet i of p, which come from the host, through the outbound path. It
-// returns the packet's size, or 0 if it is not for WireGuard.
-func (b *batch) outbound(p *packets, i int) int {
-	switch size := p.sizes[i]; {
+// outbound takes one packet from the host, of the size that the device said and
+// in bufs[i] from offset on, through the outbound path. It returns the packet's
+// size, or 0 if it is not for WireGuard.
+func (b *batch) outbound(bufs [][]byte, sizes []int, i, offset int) int {
+	buf, size := bufs[i], sizes[i]
+	switch {
 	case size == 0:
 		return 0 // an idle read of the device, no packet
 	case size < 0:
 		b.dropUnread(filter.ReasonMalformed, 1, false) // tundev.Malformed, or no size at all
 		return 0
-	case p.offset > len(p.bufs[i]) || size > len(p.bufs[i])-p.offset:
+	case offset > len(buf) || size > len(buf)-offset:
 		b.dropUnread(filter.ReasonTooLarge, 1, false)
 		return 0
 	}
-	pkt := p.bufs[i][p.offset : p.offset+p.sizes[i]]
-	size := b.cache.Lookup(pkt)
+	pkt := buf[offset : offset+size]
+	size = b.cache.Lookup(pkt)
 	if size > 0 && b.cache.Unseen {
 		b.observeCached(pkt[:size])
 		b.call.CountCached(&b.cache.ID, size)
 		return size
 	}
 	b.Cached = size > 0
-	b.decode(p, i, pkt, b.Cached)
+	b.decode(&packets{bufs: bufs, sizes: sizes, offset: offset}, i, pkt)
 	v := b.Outbound()
 	b.observe(v)
 	if v.Response.IsDrop() {

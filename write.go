@@ -44,19 +44,20 @@ func (w *Wrapper) write(b *batch, bufs [][]byte, offset int) (int, error) {
 	if len(bufs) > 0 {
 		w.noteHeard()
 	}
-	p := packets{bufs: bufs, offset: offset}
 	for i := range bufs {
-		b.inbound(&p, i)
+		b.inbound(bufs, i, offset)
 	}
+	b.ahead.forget()
 	if n, err := w.deliver(b, offset); err != nil {
 		return n, err
 	}
 	return len(bufs), nil
 }
 
-// inbound takes packet i of p, which come from WireGuard, through the inbound path.
-func (b *batch) inbound(p *packets, i int) {
-	buf, offset := p.bufs[i], p.offset
+// inbound takes one packet from WireGuard, which is in bufs[i] from offset on, through
+// the inbound path.
+func (b *batch) inbound(bufs [][]byte, i, offset int) {
+	buf := bufs[i]
 	pkt := buf[min(offset, len(buf)):]
 	size := b.cache.Lookup(pkt)
 	if size > 0 && b.cache.Unseen {
@@ -65,7 +66,7 @@ func (b *batch) inbound(p *packets, i int) {
 		return
 	}
 	b.Cached = size > 0
-	b.decode(p, i, pkt, b.Cached)
+	b.decode(&packets{bufs: bufs, offset: offset}, i, pkt)
 	v := b.Inbound()
 	if b.Waits {
 		if b.hold() {

@@ -63,6 +63,7 @@ var may = map[string][]string{
 	"tstun/internal/hook":               {},
 	"tstun/internal/gso":                {"tstun/packet", "tstun/ipproto"},
 	"tstun/internal/lpm":                {"github.com/gaissmai/bart"},
+	"tstun/internal/prefetch":           {},
 	"tstun/internal/relay":              {},
 	"tstun/internal/netns":              {"github.com/vishvananda/netlink", "github.com/vishvananda/netns", "golang.org/x/sys/"},
 	"tstun/internal/layering":           {},
