@@ -38,6 +38,7 @@ type batch struct {
 	one      [1][]byte            // Unbatched's single packet
 
 	observation Observation // of one packet after the other
+	ahead       lookahead   // large, and for a lone packet not needed
 }
 
 // sent is how an inbound packet was counted before the device had it.

@@ -44,18 +44,20 @@ func (w *Wrapper) write(b *batch, bufs [][]byte, offset int) (int, error) {
 	if len(bufs) > 0 {
 		w.noteHeard()
 	}
-	for _, buf := range bufs {
-		b.inbound(buf, offset)
+	for i := range bufs {
+		b.inbound(bufs, i, offset)
 	}
+	b.ahead.forget()
 	if n, err := w.deliver(b, offset); err != nil {
 		return n, err
 	}
 	return len(bufs), nil
 }
 
-// inbound takes one packet from WireGuard, which is in buf from offset on,
-// through the inbound path.
-func (b *batch) inbound(buf []byte, offset int) {
+// inbound takes one packet from WireGuard, which is in bufs[i] from offset on, through
+// the inbound path.
+func (b *batch) inbound(bufs [][]byte, i, offset int) {
+	buf := bufs[i]
 	pkt := buf[min(offset, len(buf)):]
 	size := b.cache.Lookup(pkt)
 	if size > 0 && b.cache.Unseen {
@@ -63,8 +65,8 @@ func (b *batch) inbound(buf []byte, offset int) {
 		b.send(buf, offset, size, b.call.CountCached(&b.cache.ID, size))
 		return
 	}
-	b.Packet.Decode(pkt)
 	b.Cached = size > 0
+	b.decode(&packets{bufs: bufs, offset: offset}, i, pkt)
 	v := b.Inbound()
 	if b.Waits {
 		if b.hold() {
