@@ -77,7 +77,7 @@ func newCheckCommand(env ui.Environment, doc *document) *cobra.Command {
 	cmd.Flags().StringVar(&against, "against", "", "judge the capture `PCAPNG` by the policy")
 	cmd.Flags().BoolVar(&record, "record", false, "print a patch that pins flows as tests")
 	addLocalFlag(cmd, &host)
-	addFlowsFlags(cmd, &flows, "24h")
+	addFlowsFlags(cmd, env, &flows, "24h")
 	cmd.Flags().BoolVar(&doc.wanted, "json", false, "print one JSON document instead of text")
 	return cmd
 }

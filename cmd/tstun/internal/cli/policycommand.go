@@ -8,7 +8,6 @@ import (
 
 	"github.com/spf13/cobra"
 
-	"tstun/cmd/tstun/internal/control"
 	"tstun/cmd/tstun/internal/ui"
 	"tstun/policy"
 	"tstun/tunnel"
@@ -37,27 +36,9 @@ func newPolicyCommand(env ui.Environment, doc *document) *cobra.Command {
 	return cmd
 }
 
-// running is which tunnel that runs a command asks.
-type running struct{ tunnel, stateDir string }
-
-// addRunningFlags adds the flags that say which tunnel that is.
-func addRunningFlags(cmd *cobra.Command, r *running) {
-	cmd.Flags().StringVar(&r.tunnel, "tunnel", "", "ask the tunnel `NAME`, which runs, instead of the only one")
-	addStateDirFlag(cmd, &r.stateDir)
-}
-
-// find returns who answers for the tunnel.
-func (r running) find(env ui.Environment) (*control.Client, error) {
-	dirs := control.Dirs(r.stateDir, env.Getenv)
-	if r.tunnel != "" {
-		return findTunnel(dirs, r.tunnel)
-	}
-	return onlyTunnel(dirs)
-}
-
-// policyText returns the file of the policy in force.
-func (r running) policyText(ctx context.Context, env ui.Environment) (tunnel.PolicyText, error) {
-	c, err := r.find(env)
+// policyText returns the text of the policy in force.
+func (a *asked) policyText(ctx context.Context, env ui.Environment) (tunnel.PolicyText, error) {
+	c, err := a.client(env)
 	if err != nil {
 		return tunnel.PolicyText{}, err
 	}
@@ -77,7 +58,7 @@ func (r running) policyText(ctx context.Context, env ui.Environment) (tunnel.Pol
 var errLocalAlone = ui.BadInput("", errors.New("--local without a file: the tunnel has read its policy for itself"))
 
 // readOrAsk returns the policy of a file, or without a file the one in force.
-func (r running) readOrAsk(ctx context.Context, env ui.Environment, file, host string) (*policy.Policy, error) {
+func (a *asked) readOrAsk(ctx context.Context, env ui.Environment, file, host string) (*policy.Policy, error) {
 	if file != "" {
 		policies, err := readPolicies(env, []string{file}, host)
 		if err != nil {
@@ -88,7 +69,7 @@ func (r running) readOrAsk(ctx context.Context, env ui.Environment, file, host s
 	if host != "" {
 		return nil, errLocalAlone
 	}
-	text, err := r.policyText(ctx, env)
+	text, err := a.policyText(ctx, env)
 	if err != nil {
 		return nil, err
 	}

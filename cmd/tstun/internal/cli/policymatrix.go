@@ -31,7 +31,7 @@ Exit codes:
   2  a file cannot be read or has errors, or the command line is wrong`
 
 type matrixOptions struct {
-	running
+	asked
 	old, host string
 	csv, svg  bool
 }
@@ -56,7 +56,7 @@ func newMatrixCommand(env ui.Environment, doc *document) *cobra.Command {
 	flags.BoolVar(&doc.wanted, "json", false, "print one JSON document instead of text")
 	cmd.MarkFlagsMutuallyExclusive("csv", "svg", "json")
 	addLocalFlag(cmd, &o.host)
-	addRunningFlags(cmd, &o.running)
+	o.addFlags(cmd, env)
 	return cmd
 }
 
@@ -113,7 +113,7 @@ func runMatrix(ctx context.Context, env ui.Environment, doc *document, o matrixO
 }
 
 // matrix reads the policies and computes their matrix.
-func (o matrixOptions) matrix(ctx context.Context, env ui.Environment, file string) (*policy.Matrix, error) {
+func (o *matrixOptions) matrix(ctx context.Context, env ui.Environment, file string) (*policy.Matrix, error) {
 	var policies []*policy.Policy
 	var err error
 	if file != "" && o.old != "" {
@@ -137,7 +137,7 @@ func (o matrixOptions) matrix(ctx context.Context, env ui.Environment, file stri
 
 // oldAndInForce returns the policy OLD, if there is one, and the one of the file
 // or in force.
-func (o matrixOptions) oldAndInForce(ctx context.Context, env ui.Environment, file string) ([]*policy.Policy, error) {
+func (o *matrixOptions) oldAndInForce(ctx context.Context, env ui.Environment, file string) ([]*policy.Policy, error) {
 	next, err := o.readOrAsk(ctx, env, file, o.host)
 	if err != nil || o.old == "" {
 		return []*policy.Policy{next}, err

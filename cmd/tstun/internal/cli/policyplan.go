@@ -46,7 +46,7 @@ func newPlanCommand(env ui.Environment, doc *document) *cobra.Command {
 	}
 	cmd.Flags().BoolVar(&doc.wanted, "json", false, "print one JSON document instead of text")
 	addLocalFlag(cmd, &o.host)
-	addFlowsFlags(cmd, &o.seenFlows, "")
+	addFlowsFlags(cmd, env, &o.seenFlows, "")
 	return cmd
 }
 

@@ -56,7 +56,7 @@ func newSuggestCommand(env ui.Environment, doc *document) *cobra.Command {
 	cmd.Flags().BoolVar(&o.tighten, "tighten", false, "leave just what was used")
 	cmd.Flags().BoolVar(&doc.wanted, "json", false, "print one JSON document instead of text")
 	addLocalFlag(cmd, &o.host)
-	addFlowsFlags(cmd, &o.seenFlows, "1h")
+	addFlowsFlags(cmd, env, &o.seenFlows, "1h")
 	return cmd
 }
 
@@ -115,12 +115,12 @@ func runSuggest(ctx context.Context, env ui.Environment, doc *document, o sugges
 }
 
 // textOrAsk returns the text of a file, or without a file that of the policy in force.
-func (r running) textOrAsk(ctx context.Context, env ui.Environment, file, host string) (tunnel.PolicyText, error) {
+func (a *asked) textOrAsk(ctx context.Context, env ui.Environment, file, host string) (tunnel.PolicyText, error) {
 	if file == "" {
 		if host != "" {
 			return tunnel.PolicyText{}, errLocalAlone
 		}
-		return r.policyText(ctx, env)
+		return a.policyText(ctx, env)
 	}
 	data, err := readFile(env, file)
 	if err != nil {

@@ -49,7 +49,7 @@ func newUsageCommand(env ui.Environment, doc *document) *cobra.Command {
 	cmd.Flags().BoolVar(&o.unused, "unused", false, "tell of rules alone that were not used, or that others cover")
 	cmd.Flags().BoolVar(&doc.wanted, "json", false, "print one JSON document instead of text")
 	addLocalFlag(cmd, &o.host)
-	addFlowsFlags(cmd, &o.seenFlows, "24h")
+	addFlowsFlags(cmd, env, &o.seenFlows, "24h")
 	return cmd
 }
 

@@ -22,18 +22,18 @@ import (
 
 // seenFlows is where a command has flows from: a file, or the tunnel that runs.
 type seenFlows struct {
-	running
+	asked
 	file   string
 	filter string // an expression, for what is asked
 	since  string // how long ago, or a time; empty: those that are open, or were refused a moment ago
 }
 
 // addFlowsFlags adds the flags that say which flows. since is the default of --since.
-func addFlowsFlags(cmd *cobra.Command, s *seenFlows, since string) {
+func addFlowsFlags(cmd *cobra.Command, env ui.Environment, s *seenFlows, since string) {
 	cmd.Flags().StringVar(&s.file, "flows", "", "take the flows of `FILE`, the lines of tstun flows --json, or - for standard input")
 	cmd.Flags().StringVar(&s.filter, "filter", "", "ask for flows alone for which the `EXPRESSION` is true")
 	cmd.Flags().StringVar(&s.since, "since", since, "ask also for flows that ended or were refused since `TIME`, or so long ago")
-	addRunningFlags(cmd, &s.running)
+	s.addFlags(cmd, env)
 }
 
 // flowLine is what is read of a line about a flow.
@@ -148,7 +148,7 @@ func (s *seenFlows) ask(ctx context.Context, env ui.Environment) (all []policy.S
 			return nil, ui.BadInput("", err)
 		}
 	}
-	c, err := s.find(env)
+	c, err := s.client(env)
 	if err != nil {
 		return nil, err
 	}
