@@ -32,7 +32,8 @@ func newPolicyCommand(env ui.Environment, doc *document) *cobra.Command {
 		}
 		fmt.Fprintln(c.OutOrStdout(), strings.TrimSpace(c.Long))
 	})
-	cmd.AddCommand(newMatrixCommand(env, doc), newUsageCommand(env, doc), newSuggestCommand(env, doc), newPlanCommand(env, doc))
+	cmd.AddCommand(newMatrixCommand(env, doc), newUsageCommand(env, doc), newSuggestCommand(env, doc), newPlanCommand(env, doc),
+		newApplyCommand(env, doc), newConfirmCommand(env, doc), newRollbackCommand(env, doc))
 	return cmd
 }
 

@@ -122,13 +122,7 @@ func testsHold(name string, p *policy.Policy) error {
 
 // fill sets what the document says.
 func (r *planResult) fill(names policy.Names, plan *policy.Plan) {
-	flows := func(to []plannedFlow, all []policy.Seen) []plannedFlow {
-		for _, s := range all {
-			to = append(to, plannedFlow{newNamedFlow(names, s.Flow), s.Peer, s.Packets, s.Bytes, s.Last})
-		}
-		return to
-	}
-	r.Cut, r.LetIn = flows(r.Cut, plan.Cut), flows(r.LetIn, plan.LetIn)
+	r.Cut, r.LetIn = planned(r.Cut, names, plan.Cut), planned(r.LetIn, names, plan.LetIn)
 	for _, p := range plan.Peers {
 		r.Peers = append(r.Peers, peerPlan(p))
 	}
@@ -139,17 +133,8 @@ const maxPlanned = 20
 
 func printPlan(env ui.Environment, r *planResult) error {
 	p := ui.NewPainter(env)
-	show := func(word string, hue ui.Colour, all []plannedFlow, many string) {
-		for i, f := range all {
-			if i == maxPlanned {
-				p.Printf("%s %s %s\n", p.Paint(hue, word), ui.Number(uint64(len(all)-i)), many)
-				return
-			}
-			p.Printf("%s %v\n", p.Paint(hue, word), f.namedFlow)
-		}
-	}
-	show("cut   ", ui.Red, r.Cut, "more open flows")
-	show("let in", ui.Green, r.LetIn, "more that were refused")
+	showFlows(p, "cut   ", ui.Red, r.Cut, "more open flows")
+	showFlows(p, "let in", ui.Green, r.LetIn, "more that were refused")
 	t := ui.Table{Right: []bool{false, true, true, true, true, true}}
 	t.Add("peer", "open", "cut", "its bytes", "refused", "let in")
 	for _, x := range r.Peers {

@@ -26,7 +26,8 @@ import (
 //	document ERRORS     stdout is one JSON document with as many errors, of
 //	                    which stderr says each
 //	cmpformat           stdout is policy.Format
-//	waitfor NAME        waits until tstun status tells of the tunnel NAME
+//	waitfor NAME [TEXT] waits until tstun status tells of the tunnel NAME, and
+//	                    its JSON has TEXT
 //
 // $SHORT is a directory whose name leaves room for that of a socket.
 func TestScript(t *testing.T) {
@@ -49,11 +50,11 @@ func TestScript(t *testing.T) {
 func waitFor(ts *testscript.TestScript, _ bool, args []string) {
 	var err error
 	for end := time.Now().Add(30 * time.Second); time.Now().Before(end); time.Sleep(20 * time.Millisecond) {
-		if err = ts.Exec("tstun", "status", args[0]); err == nil {
+		if err = ts.Exec("tstun", "status", args[0], "--json"); err == nil && strings.Contains(ts.ReadFile("stdout"), strings.Join(args[1:], " ")) {
 			return
 		}
 	}
-	ts.Fatalf("no tunnel %s: %v", args[0], err)
+	ts.Fatalf("no tunnel %s: %v", args, err)
 }
 
 func exits(ts *testscript.TestScript, neg bool, args []string) {

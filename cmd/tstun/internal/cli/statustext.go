@@ -54,6 +54,9 @@ func (t statusText) policy(p *tunnel.PolicyStatus) {
 		t.line("policy", fmt.Sprintf("%s, %s, %s, loaded %s", oneLine(p.File), p.Hash[:min(hashDigits, len(p.Hash))],
 			ui.Counted(p.Rules, "rule", "rules"), t.ago(p.Loaded)))
 	}
+	if !p.TrialUntil.IsZero() {
+		t.line("policy tried until", p.TrialUntil.Local().Format(time.TimeOnly)+"; tstun policy confirm keeps it")
+	}
 	if p.Error != "" {
 		t.line("policy refused", t.Paint(ui.Red, oneLine(p.Error)))
 	}
