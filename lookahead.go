@@ -1,6 +1,7 @@
 package tstun
 
 import (
+	"tstun/filter"
 	"tstun/flow"
 	"tstun/internal/accounting"
 	"tstun/internal/prefetch"
@@ -20,13 +21,12 @@ const (
 // processor fetch meanwhile what the filter's look-up will read. Where packets of many
 // flows come mixed, most of a look-up is waiting for memory.
 type lookahead struct {
-	bufs   [][]byte // the caller's; none if they are too few
+	bufs   [][]byte // the caller's; nil: it is not worth it
 	sizes  []int    // of the packets by the device; nil: they say it themselves
 	offset int      // of each in its buffer
 
-	unknown int  // packets in a row that the verdict cache did not know
-	on      bool // it is worth it
-	next    int  // the packets before it were decoded, distance of them at most; 0: none
+	unknown int // packets in a row that the verdict cache did not know
+	next    int // the packets before it were decoded, distance of them at most; 0: none
 	decoded [distance]decoded
 }
 
@@ -36,20 +36,19 @@ type decoded struct {
 	id     flow.ID
 }
 
-// begin begins a call with the packets in bufs.
-func (l *lookahead) begin(bufs [][]byte, sizes []int, offset int) {
-	if len(bufs) > mixedAfter {
+// begin begins a call with the packets in bufs, which f judges.
+func (l *lookahead) begin(f *filter.Filter, bufs [][]byte, sizes []int, offset int) {
+	if prefetch.Available && len(bufs) > mixedAfter && f != nil && f.WorthPrefetching() {
 		l.bufs, l.sizes, l.offset = bufs, sizes, offset
 	}
 }
 
 // end forgets what is the caller's.
 func (l *lookahead) end() {
-	if len(l.bufs) == 0 {
+	if l.bufs == nil {
 		return
 	}
-	l.bufs, l.sizes = nil, nil
-	l.unknown, l.on = 0, false
+	l.bufs, l.sizes, l.unknown = nil, nil, 0
 	if l.next > 0 {
 		clear(l.decoded[:])
 		l.next = 0
@@ -69,9 +68,18 @@ func (l *lookahead) at(i int) []byte {
 	return buf[l.offset : l.offset+l.sizes[i]]
 }
 
-// decode makes b.Packet packet i of the call, which is pkt, and looks ahead. b.Cached says
-// whether the verdict cache knew it.
+// decode makes b.Packet packet i of the call, which is pkt. b.Cached says whether the
+// verdict cache knew it.
 func (b *batch) decode(i int, pkt []byte) {
+	if b.ahead.bufs == nil {
+		b.Packet.Decode(pkt)
+		return
+	}
+	b.decodeAhead(i, pkt)
+}
+
+// decodeAhead is decode, and looks ahead.
+func (b *batch) decodeAhead(i int, pkt []byte) {
 	l := &b.ahead
 	if i < l.next {
 		d := &l.decoded[i%distance]
@@ -80,16 +88,10 @@ func (b *batch) decode(i int, pkt []byte) {
 		b.Packet.Decode(pkt)
 		b.HasID = false
 	}
-	if len(l.bufs) == 0 {
-		return
-	}
 	if l.unknown++; b.Cached {
-		l.unknown, l.on = 0, false
+		l.unknown = 0
 	}
-	if l.unknown == mixedAfter {
-		l.on = prefetch.Available && b.Config.Filter != nil && b.Config.Filter.WorthPrefetching()
-	}
-	if l.on {
+	if l.unknown >= mixedAfter {
 		b.lookAhead(i)
 	}
 }

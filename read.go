@@ -92,7 +92,7 @@ func (w *Wrapper) readHost(bufs [][]byte, sizes []int, offset int, wait bool) (i
 	}
 	b := &w.inbox.batch
 	b.begin(w, accounting.Out)
-	b.ahead.begin(bufs[:n], sizes, offset)
+	b.ahead.begin(b.Config.Filter, bufs[:n], sizes, offset)
 	for i := range n {
 		sizes[i] = b.outbound(bufs[i], sizes[i], i, offset)
 	}

@@ -44,7 +44,7 @@ func (w *Wrapper) write(b *batch, bufs [][]byte, offset int) (int, error) {
 	if len(bufs) > 0 {
 		w.noteHeard()
 	}
-	b.ahead.begin(bufs, nil, offset)
+	b.ahead.begin(b.Config.Filter, bufs, nil, offset)
 	for i, buf := range bufs {
 		b.inbound(buf, i, offset)
 	}
