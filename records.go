@@ -1,7 +1,10 @@
 package tstun
 
 import (
+	"fmt"
 	"maps"
+	"slices"
+	"strings"
 	"time"
 
 	"tstun/filter"
@@ -80,6 +83,16 @@ func (e FlowEnd) String() string {
 
 // MarshalText returns String's form.
 func (e FlowEnd) MarshalText() ([]byte, error) { return []byte(e.String()), nil }
+
+// UnmarshalText accepts what String returns of known ends.
+func (e *FlowEnd) UnmarshalText(text []byte) error {
+	n := slices.Index(flowEndNames[:], string(text))
+	if n < 0 {
+		return fmt.Errorf("tstun: %q is no end of a flow: want %s", text, strings.Join(flowEndNames[:], ", "))
+	}
+	*e = FlowEnd(n)
+	return nil
+}
 
 // RefusedRecord is what is known of a flow that was refused. A flow that is refused
 // again within a minute is the same one. Attempts that differ in the port of their

@@ -320,3 +320,17 @@ func TestSnapshotIsOfOneMoment(t *testing.T) {
 		}
 	}
 }
+
+// What is written of an end can be read back.
+func TestFlowEndWords(t *testing.T) {
+	for e := tstun.FlowOpen; e <= tstun.FlowEvicted; e++ {
+		text, _ := e.MarshalText()
+		got := tstun.FlowEnd(200)
+		if err := got.UnmarshalText(text); err != nil || got != e {
+			t.Errorf("%s: %v, %v", text, got, err)
+		}
+	}
+	if new(tstun.FlowEnd).UnmarshalText([]byte("unknown")) == nil {
+		t.Error("what is not known was read")
+	}
+}

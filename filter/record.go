@@ -1,7 +1,10 @@
 package filter
 
 import (
+	"fmt"
+	"slices"
 	"strconv"
+	"strings"
 
 	"tstun/flow"
 )
@@ -23,6 +26,16 @@ func (i Initiator) String() string { return nameOf(initiatorNames[:], "initiator
 
 // MarshalText returns String's form.
 func (i Initiator) MarshalText() ([]byte, error) { return []byte(i.String()), nil }
+
+// UnmarshalText accepts what String returns of the three.
+func (i *Initiator) UnmarshalText(text []byte) error {
+	n := slices.Index(initiatorNames[:], string(text))
+	if n < 0 {
+		return fmt.Errorf("filter: %q is no initiator: want %s", text, strings.Join(initiatorNames[:], ", "))
+	}
+	*i = Initiator(n)
+	return nil
+}
 
 // Phase is how far a flow has come.
 type Phase uint8
@@ -55,6 +68,16 @@ func (p Phase) String() string { return nameOf(phaseNames[:], "phase-", uint8(p)
 
 // MarshalText returns String's form.
 func (p Phase) MarshalText() ([]byte, error) { return []byte(p.String()), nil }
+
+// UnmarshalText accepts what String returns of known phases.
+func (p *Phase) UnmarshalText(text []byte) error {
+	n := slices.Index(phaseNames[:], string(text))
+	if n < 0 {
+		return fmt.Errorf("filter: %q is no phase: want %s", text, strings.Join(phaseNames[:], ", "))
+	}
+	*p = Phase(n)
+	return nil
+}
 
 func nameOf(names []string, prefix string, n uint8) string {
 	if int(n) >= len(names) {

@@ -22,6 +22,9 @@ type Config struct {
 	// Memory is for the records, in bytes, of which each takes RecordSize. 0:
 	// DefaultMemory.
 	Memory int
+	// Refused, if it is set, is told of each refused flow at its first packet, also where
+	// nobody subscribed. It is called as tstun.FlowEvents.Refused is.
+	Refused func(tstun.RefusedRecord)
 }
 
 // RecordSize is the memory of one record in bytes.
@@ -32,7 +35,8 @@ const RecordSize = int(unsafe.Sizeof(packed{}))
 type Log struct {
 	w        *tstun.Wrapper
 	ring     *ring
-	watchers atomic.Int32 // Subscriptions: beginnings are recorded for them alone
+	onRefuse func(tstun.RefusedRecord) // nil: none
+	watchers atomic.Int32              // Subscriptions: beginnings are recorded for them alone
 
 	closing sync.Once
 	closed  chan struct{}
@@ -45,7 +49,7 @@ func New(w *tstun.Wrapper, c Config) *Log {
 	if c.Memory <= 0 {
 		c.Memory = DefaultMemory
 	}
-	l := &Log{w: w, ring: newRing(c.Memory / RecordSize), closed: make(chan struct{})}
+	l := &Log{w: w, ring: newRing(c.Memory / RecordSize), onRefuse: c.Refused, closed: make(chan struct{})}
 	w.SetFlowEvents(&tstun.FlowEvents{Began: l.began, Ended: l.ended, Refused: l.refused, RefusedEnded: l.refusedEnded})
 	w.SetFlowRecordsEnabled(true)
 	l.running.Go(l.expire)
@@ -83,6 +87,9 @@ func (l *Log) began(f tstun.FlowRecord) {
 }
 
 func (l *Log) refused(f tstun.RefusedRecord) {
+	if l.onRefuse != nil {
+		l.onRefuse(f)
+	}
 	if l.watchers.Load() != 0 {
 		l.put(&Record{Kind: Refused, Time: f.First, Refused: f})
 	}
@@ -103,25 +110,36 @@ func (l *Log) put(r *Record) {
 
 // Since returns the flows that ended, and those that were refused, of which the last packet
 // was counted at t or later: first those that were forgotten, in the order of that, and
-// then those that are not, of the moment at which the sequence is first asked. What was
+// then those that are not, of the moment at which the sequence begins. What was
 // pushed out of the memory is not among them. It holds nobody up.
-func (l *Log) Since(t time.Time) iter.Seq[Record] {
+func (l *Log) Since(t time.Time) iter.Seq[Record] { return l.walk(t, false) }
+
+// Flows returns what Since does, and after that each flow that is open, as Updated. It keeps
+// a FlowSnapshot, and no record, until the sequence ends.
+func (l *Log) Flows(t time.Time) iter.Seq[Record] { return l.walk(t, true) }
+
+func (l *Log) walk(t time.Time, open bool) iter.Seq[Record] {
 	return func(yield func(Record) bool) {
 		from := l.ring.end()
-		live, keys := l.live(t)
+		flows := l.w.Flows()
+		both := make(map[key]bool) // in the snapshot, and forgotten since
 		for r, number := range l.recorded(l.ring.end()) {
-			if r.Kind != Ended && r.Kind != RefusedEnded || r.Last().Before(t) {
+			if r.Kind != Ended && r.Kind != RefusedEnded {
 				continue
 			}
-			if number >= from && keys[keyOf(&r)] {
-				continue // it was forgotten as the live ones were asked for
+			if number >= from {
+				both[keyOf(&r)] = true
 			}
-			if !yield(r) {
+			if !r.Last().Before(t) && !yield(r) {
 				return
 			}
 		}
-		for _, r := range live {
-			if !yield(r) {
+		for r := range snapshotted(flows) {
+			wanted := !r.Last().Before(t)
+			if r.Kind == Updated {
+				wanted = open
+			}
+			if wanted && (len(both) == 0 || !both[keyOf(&r)]) && !yield(r) {
 				return
 			}
 		}
@@ -143,25 +161,25 @@ func keyOf(r *Record) key {
 	return key{r.Connection(), r.Kind.IsRefused(), first.UnixNano()}
 }
 
-// live returns what Since does of the flows that are not forgotten.
-func (l *Log) live(t time.Time) (live []Record, keys map[key]bool) {
-	keys = make(map[key]bool)
-	add := func(r Record) {
-		if !r.Last().Before(t) {
-			live = append(live, r)
-			keys[keyOf(&r)] = true
+// snapshotted returns all records of a snapshot: of flows that have ended, of refused ones,
+// and of open ones as Updated.
+func snapshotted(flows *tstun.FlowSnapshot) iter.Seq[Record] {
+	return func(yield func(Record) bool) {
+		for f := range flows.All {
+			r := Record{Kind: Ended, Time: f.Last, Flow: f}
+			if f.End == tstun.FlowOpen {
+				r.Kind, r.Time = Updated, flows.Time
+			}
+			if !yield(r) {
+				return
+			}
+		}
+		for f := range flows.Refused {
+			if !yield(Record{Kind: Refused, Time: f.Last, Refused: f}) {
+				return
+			}
 		}
 	}
-	flows := l.w.Flows()
-	for f := range flows.All {
-		if f.End != tstun.FlowOpen {
-			add(Record{Kind: Ended, Time: f.Last, Flow: f})
-		}
-	}
-	for f := range flows.Refused {
-		add(Record{Kind: Refused, Time: f.Last, Refused: f})
-	}
-	return live, keys
 }
 
 // copied is how many records are copied at once.

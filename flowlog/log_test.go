@@ -65,6 +65,10 @@ func TestSince(t *testing.T) {
 		if got := texts(since(l, time.Minute)); !slices.Equal(got, []string{refused}) {
 			t.Errorf("at first %q", got)
 		}
+		isOpen := "updated in tcp 100.64.0.2:1000 > 100.64.0.1:80, 0 packets out, 0 bytes, 1 in, 40 bytes"
+		if got := texts(slices.Collect(l.Flows(time.Now().Add(-time.Minute)))); !slices.Equal(got, []string{isOpen, refused}) {
+			t.Errorf("with open flows %q", got)
+		}
 		// The connection never came to be; it is forgotten soon after its timeout.
 		time.Sleep(10 * time.Minute)
 		ended := "ended in tcp 100.64.0.2:1000 > 100.64.0.1:80, idle, 0 packets out, 0 bytes, 1 in, 40 bytes"
@@ -73,6 +77,9 @@ func TestSince(t *testing.T) {
 		}
 		if got := texts(since(l, time.Minute)); len(got) != 0 {
 			t.Errorf("of the last minute %q", got)
+		}
+		if got := texts(slices.Collect(l.Flows(time.Now().Add(-time.Hour)))); !slices.Equal(got, texts(since(l, time.Hour))) {
+			t.Errorf("with open flows, of which there are none, %q", got)
 		}
 		open := 0
 		for range r.W.Flows().All {
@@ -296,6 +303,20 @@ func TestText(t *testing.T) {
 		}
 		if len(lines) != 1 || !strings.Contains(lines[0], "refused in tcp 100.64.0.2:1001 > 100.64.0.1:81, reason no-rule") {
 			t.Errorf("lines %q", lines)
+		}
+	})
+}
+
+// Config.Refused is told of each refused flow once, also where nobody subscribed.
+func TestToldOfRefusedFlows(t *testing.T) {
+	var told []tstun.RefusedRecord
+	bubble(t, flowlog.Config{Refused: func(r tstun.RefusedRecord) { told = append(told, r) }}, func(t *testing.T, r *rig.Rig, l *flowlog.Log) {
+		fromPeer(r, syn, 1000, 80)
+		fromPeer(r, syn, 1001, 81)
+		fromPeer(r, syn, 1002, 81)
+		fromPeer(r, syn, 1003, 82)
+		if len(told) != 2 || told[0].Src.Port() != 81 || told[1].Src.Port() != 82 || told[0].Reason != filter.ReasonNoRule {
+			t.Errorf("told %+v", told)
 		}
 	})
 }

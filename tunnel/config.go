@@ -65,6 +65,11 @@ type Config struct {
 	// StateDir is where the journals lie by which the host's network is put in
 	// order after a crash: DefaultStateDir, if it is empty.
 	StateDir string `json:"stateDir,omitempty"`
+	// RecordMemory is the memory, in bytes, of the records of flows that ended or
+	// were refused: flowlog.DefaultMemory, if it is 0. If it is negative, no records
+	// are kept of any flow. It is of a tunnel for its life: a reload leaves it as it
+	// is.
+	RecordMemory int `json:"recordMemory,omitempty"`
 	// NoWait has Start return without a handshake with the Required peers. Ready
 	// tells when there was one.
 	NoWait bool `json:"noWait,omitempty"`
@@ -72,7 +77,8 @@ type Config struct {
 	Resolver netstack.Lookup `json:"-"`
 	// Setup, if it is set, is called by Start with the tunnel's Wrapper before a
 	// packet meets it: it may set hooks, statistics, refusals and, where there
-	// is no Policy, a filter. Its error is Start's. The Wrapper may be used until
+	// is no Policy, a filter, but flow records and their events only where
+	// RecordMemory is negative. Its error is Start's. The Wrapper may be used until
 	// Close; its peers and its Close are the tunnel's.
 	Setup func(*tstun.Wrapper) error `json:"-"`
 	// Logf hears what happens, a line each. Nil: nobody does.

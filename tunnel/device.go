@@ -36,6 +36,7 @@ func (t *Tunnel) openDevice(context.Context) error {
 	if err := t.firstPolicy(); err != nil {
 		return err
 	}
+	t.openRecords()
 	t.update(func(l *live) { l.ids = t.numbered(l.Peers, nil) })
 	if err := t.setPeers(t.now()); err != nil {
 		return err

@@ -3,6 +3,7 @@ package tunnel
 import (
 	"context"
 	"net/netip"
+	"slices"
 	"sync"
 	"time"
 
@@ -39,6 +40,10 @@ const (
 	LookupFailed EventKind = "lookup-failed"
 	// HookFailed: a hook failed or was ended, and Text says which.
 	HookFailed EventKind = "hook-failed"
+	// FlowFirstRefused: a flow was refused that was not before, and Text says which,
+	// why and which rule comes nearest. Of one peer, and of the host, at most four
+	// are told at once and then one each 10 s; Untold counts the others.
+	FlowFirstRefused EventKind = "flow-refused"
 )
 
 // Event is something that happened to a tunnel.
@@ -51,17 +56,22 @@ type Event struct {
 	// Endpoint is where packets to the peer go now.
 	Endpoint netip.AddrPort `json:"endpoint,omitzero"`
 	Text     string         `json:"text,omitempty"`
+	// Flow is the flow that was refused, or nil. Untold is how many others were
+	// refused for the first time since the last one that was told, whosever they are.
+	Flow   *Flow  `json:"flow,omitempty"`
+	Untold uint64 `json:"untold,omitempty"`
 	// Lost is how many events came before this one and after the reader's
 	// last, or since Start, that the reader was too slow or too late for.
 	Lost int `json:"lost,omitempty"`
 }
 
-// keptEvents is how many events are kept for readers.
-const keptEvents = 64
+// keptEvents is how many events are kept for readers, and keptRefused how many of them
+// may be of refused flows, so that those leave the others their place.
+const keptEvents, keptRefused = 64, 16
 
 // Events returns what happens. Each call has its own channel: first the latest
 // 64 events since Start, then what comes. Of events that nobody reads in time
-// the latest 64 are kept, and the next says how many were lost. Peers are looked
+// the latest 64 are kept, of FlowFirstRefused 16, and the next says how many were lost. Peers are looked
 // at once a second; what came and went in between is not seen.
 //
 // The channel is closed when ctx ends, or when the tunnel has ended and the
@@ -80,11 +90,17 @@ func (t *Tunnel) emit(e Event) { t.events.add(e) }
 
 // eventLog keeps the latest events. The zero value is empty and open.
 type eventLog struct {
-	mu     sync.Mutex // guards what is below
-	latest []Event    // of the first count events, at most keptEvents
+	mu     sync.Mutex      // guards what is below
+	latest []numberedEvent // of the first count events, at most keptEvents
 	count  int
 	ended  bool
 	more   chan struct{} // closed when one of the above changes; nil: nobody waits
+}
+
+// numberedEvent is an event and how many came before it.
+type numberedEvent struct {
+	number int
+	Event
 }
 
 func (l *eventLog) add(e Event) {
@@ -93,12 +109,31 @@ func (l *eventLog) add(e Event) {
 	if l.ended {
 		return
 	}
-	if len(l.latest) == keptEvents {
-		l.latest = append(l.latest[:0], l.latest[1:]...)
+	if i := l.excessLocked(e.Kind); i >= 0 {
+		l.latest = slices.Delete(l.latest, i, i+1)
 	}
-	l.latest = append(l.latest, e)
+	l.latest = append(l.latest, numberedEvent{l.count, e})
 	l.count++
 	l.wakeLocked()
+}
+
+// excessLocked returns the index of the event that has to go before one of a kind is
+// kept, or -1.
+func (l *eventLog) excessLocked(kind EventKind) int {
+	isRefused := func(e numberedEvent) bool { return e.Kind == FlowFirstRefused }
+	first, n := slices.IndexFunc(l.latest, isRefused), 0
+	for _, e := range l.latest {
+		if isRefused(e) {
+			n++
+		}
+	}
+	switch {
+	case kind == FlowFirstRefused && n == keptRefused:
+		return first
+	case len(l.latest) == keptEvents:
+		return 0
+	}
+	return -1
 }
 
 // end lets readers end. No event comes after it.
@@ -147,11 +182,10 @@ func (l *eventLog) read(ctx context.Context, out chan<- Event) {
 func (l *eventLog) after(n int) (e Event, next int, more <-chan struct{}) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	if n < l.count {
-		first := max(n, l.count-len(l.latest))
-		e = l.latest[first-(l.count-len(l.latest))]
-		e.Lost = first - n
-		return e, first + 1, nil
+	if i, _ := slices.BinarySearchFunc(l.latest, n, func(e numberedEvent, n int) int { return e.number - n }); i < len(l.latest) {
+		e = l.latest[i].Event
+		e.Lost = l.latest[i].number - n
+		return e, l.latest[i].number + 1, nil
 	}
 	if l.ended {
 		return e, n, nil

@@ -12,6 +12,7 @@ import (
 
 	"golang.zx2c4.com/wireguard/device"
 
+	"tstun/flowlog"
 	"tstun/logger"
 	"tstun/netstack"
 	"tstun/policy"
@@ -35,6 +36,7 @@ type Tunnel struct {
 	host     *hostnet.Host // nil in userspace
 	outside  *outside      // nil: the host's resolver
 	wrapper  *witness
+	records  *flowlog.Log // nil: none are kept
 	wg       *device.Device
 	stack    *netstack.Stack // nil in kernel mode
 	warnings []string

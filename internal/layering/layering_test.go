@@ -52,7 +52,7 @@ var may = map[string][]string{
 	"tstun/bind":     {"golang.zx2c4.com/wireguard/conn", "golang.org/x/sys/unix"},
 	"tstun/flowlog":  {"tstun", "tstun/filter", "tstun/flow", "tstun/netlogtype", "tstun/ipproto", "tstun/logger"},
 	"tstun/tunnel": {
-		"tstun", "tstun/bind", "tstun/filter", "tstun/key", "tstun/logger", "tstun/netstack", "tstun/policy", "tstun/tundev", "tstun/internal/hook", "tstun/tunnel/internal/hostnet",
+		"tstun", "tstun/bind", "tstun/filter", "tstun/flow", "tstun/flowlog", "tstun/ipproto", "tstun/key", "tstun/logger", "tstun/netstack", "tstun/policy", "tstun/tundev", "tstun/internal/hook", "tstun/tunnel/internal/hostnet",
 		"github.com/fsnotify/fsnotify",
 		"golang.zx2c4.com/wireguard/conn", "golang.zx2c4.com/wireguard/device", "golang.zx2c4.com/wireguard/tun",
 	},
@@ -75,14 +75,15 @@ var may = map[string][]string{
 	"tstun/internal/e2e/interop":        {},
 	"tstun/cmd/tstun":                   {"tstun/cmd/tstun/internal/cli"},
 	"tstun/cmd/tstun/internal/cli": {
-		"tstun/cmd/tstun/internal/ui", "tstun/cmd/tstun/internal/demo", "tstun/cmd/tstun/internal/pair", "tstun/cmd/tstun/internal/proxy", "tstun/cmd/tstun/internal/up", "tstun/cmd/tstun/internal/control", "tstun/tundev", "tstun",
+		"tstun/cmd/tstun/internal/ui", "tstun/cmd/tstun/internal/demo", "tstun/cmd/tstun/internal/pair", "tstun/cmd/tstun/internal/proxy", "tstun/cmd/tstun/internal/top", "tstun/cmd/tstun/internal/up", "tstun/cmd/tstun/internal/control", "tstun/tundev", "tstun",
 		"tstun/filter", "tstun/ipproto", "tstun/key", "tstun/policy", "tstun/tunnel", "tstun/tunnel/wgquick", "github.com/spf13/cobra",
 	},
+	"tstun/cmd/tstun/internal/top":   {"tstun", "tstun/cmd/tstun/internal/control", "tstun/cmd/tstun/internal/ui", "tstun/filter", "tstun/ipproto", "tstun/tunnel", "charm.land/bubbletea/v2"},
 	"tstun/cmd/tstun/internal/ui":    {"golang.org/x/term"},
 	"tstun/cmd/tstun/internal/pair":  {"tstun/key", "tstun/policy", "tstun/tunnel", "tstun/tunnel/wgquick", "github.com/boombuler/barcode/qr"},
 	"tstun/cmd/tstun/internal/proxy": {"tstun/internal/relay", "tstun/logger"},
 	"tstun/cmd/tstun/internal/control": {
-		"tstun/cmd/tstun/internal/proxy", "tstun/filter", "tstun/ipproto", "tstun/logger", "tstun/policy", "tstun/tundev", "tstun/tunnel",
+		"tstun/cmd/tstun/internal/proxy", "tstun/filter", "tstun/flow", "tstun/flowexpr", "tstun/flowlog", "tstun/ipproto", "tstun/logger", "tstun/policy", "tstun/tundev", "tstun/tunnel",
 		"golang.org/x/sys/unix",
 	},
 	"tstun/cmd/tstun/internal/up": {

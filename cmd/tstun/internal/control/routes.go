@@ -28,6 +28,7 @@ func routes() []route {
 	return []route{
 		{"GET", "/v1/status", false, (*Server).status},
 		{"GET", "/v1/events", true, (*Server).events},
+		{"GET", "/v1/flows", true, (*Server).flows},
 		{"GET", "/v1/diagnose", true, (*Server).diagnose},
 		{"GET", "/v1/explain", false, (*Server).explain},
 		{"POST", "/v1/reload", false, (*Server).reload},
