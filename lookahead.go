@@ -1,31 +1,12 @@
 package tstun
 
 import (
+	"tstun/filter"
 	"tstun/flow"
 	"tstun/internal/accounting"
 	"tstun/internal/prefetch"
 	"tstun/packet"
 )
-
-// packets are those of one call, in the caller's buffers.
-type packets struct {
-	bufs   [][]byte
-	sizes  []int // by the device; nil: the packets say it
-	offset int   // of each in its buffer
-}
-
-// at returns the bytes of packet i, with what may follow it, or nothing if the device's
-// size is none.
-func (p *packets) at(i int) []byte {
-	buf := p.bufs[i]
-	switch {
-	case p.sizes == nil:
-		return buf[min(p.offset, len(buf)):]
-	case p.sizes[i] < 0 || p.offset > len(buf) || p.sizes[i] > len(buf)-p.offset:
-		return nil
-	}
-	return buf[p.offset : p.offset+p.sizes[i]]
-}
 
 const (
 	// distance is how many packets ahead the processor fetches: as many as it judges
@@ -36,13 +17,16 @@ const (
 	mixedAfter = 3
 )
 
-// lookahead decodes packets some places ahead of the one in hand, and has the processor
-// fetch meanwhile what the filter's look-up will read. Where packets of many flows come
-// mixed, most of a look-up is waiting for memory.
+// lookahead decodes packets of a call some places ahead of the one in hand, and has the
+// processor fetch meanwhile what the filter's look-up will read. Where packets of many
+// flows come mixed, most of a look-up is waiting for memory.
 type lookahead struct {
-	unknown int  // packets of the call in a row that the verdict cache did not know
-	on      bool // it is worth it
-	end     int  // the packets before it were decoded, distance of them at most; 0: none
+	bufs   [][]byte // the caller's; nil: it is not worth it
+	sizes  []int    // of the packets by the device; nil: they say it themselves
+	offset int      // of each in its buffer
+
+	unknown int // packets in a row that the verdict cache did not know
+	next    int // the packets before it were decoded, distance of them at most; 0: none
 	decoded [distance]decoded
 }
 
@@ -52,11 +36,52 @@ type decoded struct {
 	id     flow.ID
 }
 
-// decode makes b.Packet packet i of p, which is pkt, and looks ahead. b.Cached says
-// whether the verdict cache knew it.
-func (b *batch) decode(p *packets, i int, pkt []byte) {
+// begin begins a call with the packets in bufs, which f judges.
+func (l *lookahead) begin(f *filter.Filter, bufs [][]byte, sizes []int, offset int) {
+	if prefetch.Available && len(bufs) > mixedAfter && f != nil && f.WorthPrefetching() {
+		l.bufs, l.sizes, l.offset = bufs, sizes, offset
+	}
+}
+
+// end forgets what is the caller's.
+func (l *lookahead) end() {
+	if l.bufs == nil {
+		return
+	}
+	l.bufs, l.sizes, l.unknown = nil, nil, 0
+	if l.next > 0 {
+		clear(l.decoded[:])
+		l.next = 0
+	}
+}
+
+// at returns the bytes of packet i, with what may follow it, or nothing if the device's
+// size is none.
+func (l *lookahead) at(i int) []byte {
+	buf := l.bufs[i]
+	switch {
+	case l.sizes == nil:
+		return buf[min(l.offset, len(buf)):]
+	case l.sizes[i] < 0 || l.offset > len(buf) || l.sizes[i] > len(buf)-l.offset:
+		return nil
+	}
+	return buf[l.offset : l.offset+l.sizes[i]]
+}
+
+// decode makes b.Packet packet i of the call, which is pkt. b.Cached says whether the
+// verdict cache knew it.
+func (b *batch) decode(i int, pkt []byte) {
+	if b.ahead.bufs == nil {
+		b.Packet.Decode(pkt)
+		return
+	}
+	b.decodeAhead(i, pkt)
+}
+
+// decodeAhead is decode, and looks ahead.
+func (b *batch) decodeAhead(i int, pkt []byte) {
 	l := &b.ahead
-	if i < l.end {
+	if i < l.next {
 		d := &l.decoded[i%distance]
 		b.Packet, b.ID, b.HasID = d.packet, d.id, true
 	} else {
@@ -64,36 +89,24 @@ func (b *batch) decode(p *packets, i int, pkt []byte) {
 		b.HasID = false
 	}
 	if l.unknown++; b.Cached {
-		l.unknown, l.on = 0, false
+		l.unknown = 0
 	}
-	if l.unknown == mixedAfter {
-		l.on = prefetch.Available && b.Config.Filter != nil && b.Config.Filter.WorthPrefetching()
-	}
-	if l.on {
-		b.lookAhead(p, i)
+	if l.unknown >= mixedAfter {
+		b.lookAhead(i)
 	}
 }
 
 // lookAhead decodes the packets behind packet i that are not decoded yet.
-func (b *batch) lookAhead(p *packets, i int) {
+func (b *batch) lookAhead(i int) {
 	l := &b.ahead
-	for l.end = max(l.end, i+1); l.end < min(i+1+distance, len(p.bufs)); l.end++ {
-		d := &l.decoded[l.end%distance]
-		d.packet.Decode(p.at(l.end))
+	for l.next = max(l.next, i+1); l.next < min(i+1+distance, len(l.bufs)); l.next++ {
+		d := &l.decoded[l.next%distance]
+		d.packet.Decode(l.at(l.next))
 		if b.way == accounting.In {
 			d.id.SetIn(&d.packet)
 		} else {
 			d.id.SetOut(&d.packet)
 		}
 		b.Config.Filter.Prefetch(&d.id)
-	}
-}
-
-// forget forgets the packets, which are the caller's.
-func (l *lookahead) forget() {
-	l.unknown, l.on = 0, false
-	if l.end > 0 {
-		clear(l.decoded[:])
-		l.end = 0
 	}
 }
