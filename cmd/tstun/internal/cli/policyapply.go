@@ -19,10 +19,10 @@ import (
 const applyHelp = `apply puts the policy FILE in force in the running tunnel, in the place of the
 policy file's, for the time of --confirm. It says which open flows that cuts,
 and waits. "tstun policy confirm", from another terminal, writes it to the
-policy file and keeps it; "tstun policy rollback" ends the trial at once. If neither
-comes in time, what was in force before is so again, also if this command was
-cut off or ended. Then apply says what was refused meanwhile that would not have
-been before.
+policy file and keeps it; "tstun policy rollback" ends the trial at once. If
+neither comes in time, what was in force before is so again, also if this
+command was cut off or ended. Then apply says what was refused meanwhile that
+would not have been before.
 
 A change of the policy file, a reload, and the end of the tunnel end the trial
 too, by what is in the file.
