@@ -63,13 +63,7 @@ func runConnect(ctx context.Context, env ui.Environment, o connectOptions, dest 
 	if o.config != "" {
 		return connectAlone(ctx, env, o.config, to)
 	}
-	dirs := control.Dirs(o.stateDir, env.Getenv)
-	var c *control.Client
-	if o.tunnel != "" {
-		c, err = findTunnel(dirs, o.tunnel)
-	} else {
-		c, err = onlyTunnel(dirs)
-	}
+	c, err := chosenTunnel(control.Dirs(o.stateDir, env.Getenv), o.tunnel)
 	if err != nil {
 		return err
 	}

@@ -88,6 +88,15 @@ func onlyTunnel(dirs []string) (*control.Client, error) {
 	return nil, ui.BadInput(whichRun(dirs), fmt.Errorf("%d tunnels run: want the name of one", len(clients)))
 }
 
+// chosenTunnel returns who answers for the tunnel of a name, or without one for the
+// only tunnel that runs.
+func chosenTunnel(dirs []string, name string) (*control.Client, error) {
+	if name != "" {
+		return findTunnel(dirs, name)
+	}
+	return onlyTunnel(dirs)
+}
+
 // askFailure returns the error of a tunnel that was asked, with its hint.
 func askFailure(err error) error {
 	var told *control.Error

@@ -38,7 +38,10 @@ type Tunnel interface {
 	Status() tunnel.Status
 	Events(ctx context.Context) <-chan tunnel.Event
 	Diagnose(ctx context.Context) []tundev.Finding
-	Explain(filter.Direction, policy.Flow) filter.Explanation
+	ExplainNew(filter.Direction, policy.Flow) filter.Explanation
+	FlowsBetween(src, dst, proto string) ([]policy.Flow, error)
+	DirectionOf(policy.Flow) filter.Direction
+	Explain(context.Context, filter.Direction, policy.Flow) tunnel.Explanation
 }
 
 // Running is a tunnel that runs, and what can be done with it.
