@@ -28,6 +28,7 @@ type Tunnel struct {
 	hosts  atomic.Pointer[map[netip.Addr]string] // the policy's; nil: none
 	events eventLog
 	heard  heard
+	sinks  sinks
 
 	// What Start's steps make, and nothing changes after it.
 	started  time.Time

@@ -74,14 +74,14 @@ var may = map[string][]string{
 	"tstun/internal/e2e/interop":        {},
 	"tstun/cmd/tstun":                   {"tstun/cmd/tstun/internal/cli"},
 	"tstun/cmd/tstun/internal/cli": {
-		"tstun/cmd/tstun/internal/ui", "tstun/cmd/tstun/internal/demo", "tstun/cmd/tstun/internal/pair", "tstun/cmd/tstun/internal/proxy", "tstun/cmd/tstun/internal/up", "tstun/cmd/tstun/internal/control", "tstun/tundev", "tstun",
+		"tstun/cmd/tstun/internal/ui", "tstun/cmd/tstun/internal/demo", "tstun/cmd/tstun/internal/pair", "tstun/cmd/tstun/internal/proxy", "tstun/cmd/tstun/internal/up", "tstun/cmd/tstun/internal/control", "tstun/tundev", "tstun", "tstun/capture", "tstun/packet",
 		"tstun/filter", "tstun/ipproto", "tstun/key", "tstun/policy", "tstun/tunnel", "tstun/tunnel/wgquick", "github.com/spf13/cobra",
 	},
 	"tstun/cmd/tstun/internal/ui":    {"golang.org/x/term"},
 	"tstun/cmd/tstun/internal/pair":  {"tstun/key", "tstun/policy", "tstun/tunnel", "tstun/tunnel/wgquick", "github.com/boombuler/barcode/qr"},
 	"tstun/cmd/tstun/internal/proxy": {"tstun/internal/relay", "tstun/logger"},
 	"tstun/cmd/tstun/internal/control": {
-		"tstun/cmd/tstun/internal/proxy", "tstun/filter", "tstun/flow", "tstun/flowexpr", "tstun/flowlog", "tstun/ipproto", "tstun/logger", "tstun/policy", "tstun/tundev", "tstun/tunnel",
+		"tstun", "tstun/capture", "tstun/cmd/tstun/internal/proxy", "tstun/filter", "tstun/flow", "tstun/flowexpr", "tstun/flowlog", "tstun/ipproto", "tstun/logger", "tstun/policy", "tstun/tundev", "tstun/tunnel",
 		"golang.org/x/sys/unix",
 	},
 	"tstun/cmd/tstun/internal/up": {

@@ -73,7 +73,7 @@ func newRoot(env ui.Environment, doc *document) *cobra.Command {
 	addCompletion(root)
 	interruptible(root)
 	// What has something to take down, or to put back, is not interruptible.
-	root.AddCommand(newDemoCommand(env, doc), newUpCommand(env), newDownCommand(env), newPairCommand(env, doc))
+	root.AddCommand(newDemoCommand(env, doc), newUpCommand(env), newDownCommand(env), newPairCommand(env, doc), newCaptureCommand(env))
 	return root
 }
 

@@ -32,6 +32,7 @@ func routes() []route {
 		{"GET", "/v1/diagnose", true, (*Server).diagnose},
 		{"GET", "/v1/explain", false, (*Server).explain},
 		{"GET", "/v1/checks", true, (*Server).checks},
+		{"GET", "/v1/capture", true, (*Server).capture},
 		{"POST", "/v1/reload", false, (*Server).reload},
 		{"POST", "/v1/connect", true, (*Server).connect},
 		{"POST", "/v1/down", true, (*Server).end},

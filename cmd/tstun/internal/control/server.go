@@ -14,6 +14,7 @@ import (
 	"sync/atomic"
 	"time"
 
+	"tstun"
 	"tstun/cmd/tstun/internal/proxy"
 	"tstun/filter"
 	"tstun/logger"
@@ -42,6 +43,8 @@ type Tunnel interface {
 	FlowsBetween(src, dst, proto string) ([]policy.Flow, error)
 	DirectionOf(policy.Flow) filter.Direction
 	Explain(context.Context, filter.Direction, policy.Flow) tunnel.Explanation
+	Observe(func(*tstun.Observation)) (stop func(), err error)
+	PacketNames() *tunnel.PacketNames
 }
 
 // Running is a tunnel that runs, and what can be done with it.
