@@ -1,10 +1,5 @@
 package policy
 
-import (
-	"tstun/filter"
-	"tstun/ipproto"
-)
-
 // box is all flows of some protocols and ports, from some sources to some
 // destinations, that one side alone allows. Boxes do not overlap.
 type box struct {
@@ -164,22 +159,9 @@ func (d *differ) union(lists []int) (int, error) {
 
 // change returns a box as a Change.
 func (d *differ) change(b box) Change {
-	c := Change{Allowed: b.side == inNew, Srcs: d.ranges(b.dims[dimSrc]), Dsts: d.ranges(b.dims[dimDst])}
-	for _, s := range d.lists[b.dims[dimProtos]] {
-		for p := s.first.lo; p <= s.last.lo; p++ {
-			c.Protos = append(c.Protos, ipproto.Proto(p))
-		}
+	list := func(dim int) []span { return d.lists[b.dims[dim]] }
+	return Change{
+		Allowed: b.side == inNew, Protos: protosOf(list(dimProtos)), Ports: portsOfSpans(list(dimPorts)),
+		Srcs: rangesOf(list(dimSrc), d.version), Dsts: rangesOf(list(dimDst), d.version),
 	}
-	for _, s := range d.lists[b.dims[dimPorts]] {
-		c.Ports = append(c.Ports, filter.PortRange{First: uint16(s.first.lo), Last: uint16(s.last.lo)})
-	}
-	return c
-}
-
-func (d *differ) ranges(list int) []Range {
-	var ranges []Range
-	for _, s := range d.lists[list] {
-		ranges = append(ranges, Range{s.first.addr(d.version), s.last.addr(d.version)})
-	}
-	return ranges
 }

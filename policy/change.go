@@ -28,6 +28,12 @@ func (r Range) String() string {
 // MarshalText returns String's form.
 func (r Range) MarshalText() ([]byte, error) { return []byte(r.String()), nil }
 
+// isEverything reports whether r is all addresses of its IP version.
+func (r Range) isEverything() bool {
+	p := prefixes(r.First, r.Last)
+	return len(p) == 1 && p[0].Bits() == 0
+}
+
 // Change is new inbound flows that become allowed, or denied: those of any of
 // Protos from any of Srcs to any of Ports of any of Dsts. No slice is empty. For
 // protocols without ports, Ports is filter.AllPorts.
@@ -70,7 +76,7 @@ func rangesInWords(ranges []Range) string {
 	var parts []string
 	any4, any6 := false, false
 	for _, r := range ranges {
-		whole := len(prefixes(r.First, r.Last)) == 1 && prefixes(r.First, r.Last)[0].Bits() == 0
+		whole := r.isEverything()
 		any4 = any4 || whole && r.First.Is4()
 		any6 = any6 || whole && r.First.Is6()
 		if !whole {

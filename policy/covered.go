@@ -11,10 +11,58 @@ import (
 // second.
 const maxCovering work = 1 << 22
 
-// noteCovered notes the rules that allow nothing that others do not. Without
-// all of these together, the policy would allow the same.
+// Cover is a rule that does nothing, since others allow all that it does.
+type Cover struct {
+	Rule int // its number in Config().Matches
+	// By is the number of the rule that allows all of it alone. It is -1 if others
+	// do together, or if there are so many covered rules that it was not looked for.
+	By int
+}
+
+// Covered returns the rules that allow nothing that others do not, in the order of
+// the file. Without all of these together, the policy would allow the same. Of equal
+// rules it is the later one. The error is ErrTooLarge, or nil: it takes a second at
+// most.
+func (p *Policy) Covered() ([]Cover, error) {
+	rules, spare, err := p.spareRules()
+	if err != nil {
+		return nil, err
+	}
+	w := maxCovering
+	var all []Cover
+	for _, number := range slices.Backward(spare) {
+		c := Cover{number, -1}
+		if w.take(len(p.matches)) {
+			c.By = p.coverOf(number, rules, spare)
+		}
+		all = append(all, c)
+	}
+	return all, nil
+}
+
+// noteCovered notes the rules that allow nothing that others do not.
 func (p *Policy) noteCovered(n *notes) {
-	var rules [2][]*rule
+	rules, spare, err := p.spareRules()
+	if err != nil {
+		n.add(func() Note {
+			return Note{Position{p.file, 1, 1}, "", "too many rules overlap to look for those that others cover"}
+		})
+		return
+	}
+	for _, number := range slices.Backward(spare) {
+		n.add(func() Note {
+			by := "others together allow all of it"
+			if i := p.coverOf(number, rules, spare); i >= 0 {
+				by = fmt.Sprintf("the one in line %d allows all of it", p.places[i].Line)
+			}
+			return Note{p.places[number], "", "the rule does nothing: " + by}
+		})
+	}
+}
+
+// spareRules returns the numbers of the rules that the others make up for, the last
+// first, and the rules by IP version.
+func (p *Policy) spareRules() (rules [2][]*rule, spare []int, err error) {
 	w := maxCovering
 	c := covering{work: &w, needed: make([]bool, len(p.matches)), cells: make(map[string][]int32)}
 	for number := range c.needed {
@@ -29,27 +77,20 @@ func (p *Policy) noteCovered(n *notes) {
 	}
 	for i := range scopes {
 		if err := walk(rules[i], &w, &c); err != nil {
-			n.add(func() Note {
-				return Note{Position{p.file, 1, 1}, "", "too many rules overlap to look for those that others cover"}
-			})
-			return
+			return rules, nil, err
 		}
 	}
-	spare := c.spare()
-	for _, number := range slices.Backward(spare) {
-		at := p.places[number]
-		n.add(func() Note { return Note{at, "", "the rule does nothing: " + p.coverOf(number, rules, spare)} })
-	}
+	return rules, c.spare(), nil
 }
 
-// coverOf says what covers the rule of that number.
-func (p *Policy) coverOf(number int, rules [2][]*rule, spare []int) string {
+// coverOf returns the rule that covers the one of that number alone, or -1.
+func (p *Policy) coverOf(number int, rules [2][]*rule, spare []int) int {
 	for i := range p.matches {
 		if _, is := slices.BinarySearchFunc(spare, i, func(a, b int) int { return b - a }); i != number && !is && covers(i, number, rules) {
-			return fmt.Sprintf("the one in line %d allows all of it", p.places[i].Line)
+			return i
 		}
 	}
-	return "others together allow all of it"
+	return -1
 }
 
 // covers reports whether the rule of number a plainly allows what that of

@@ -18,7 +18,7 @@ var ErrNoRecords = errors.New("tunnel: no records of flows are kept")
 // those that were refused within about the last minute.
 //
 // For each flow that no rule allowed, the nearest rule is looked for. That takes a look at
-// every rule of the policy; when it has taken five million looks, the flows that follow get
+// every rule of the policy; when it has taken a million looks, the flows that follow get
 // none.
 type FlowQuery struct {
 	// Match, if it is set, says of a record whether it is wanted. It must not keep it.
@@ -65,15 +65,17 @@ func (t *Tunnel) Flows(q FlowQuery) (*FlowList, error) {
 func (l *FlowList) All(yield func(*Flow) bool) {
 	l.Total = FlowTotal{}
 	names := l.tunnel.flowNames()
+	var f Flow // one for all, as r below: they escape
 	show := func(r *flowlog.Record) bool {
-		f := names.flow(r)
+		names.flow(&f, r)
 		l.Total.Shown++
 		return yield(&f)
 	}
 	var passed, refused best
 	passed.less = func(a, b *flowlog.Record) bool { return bytesOf(a) < bytesOf(b) }
 	refused.less = func(a, b *flowlog.Record) bool { return a.Refused.Last.Before(b.Refused.Last) }
-	for r := range l.recorded() {
+	var r flowlog.Record
+	for r = range l.recorded() {
 		if l.query.Match != nil && !l.query.Match(&r) {
 			continue
 		}
@@ -89,7 +91,7 @@ func (l *FlowList) All(yield func(*Flow) bool) {
 			passed.keep(&r, l.query.Limit)
 		}
 	}
-	for _, r := range append(passed.sorted(), refused.sorted()...) {
+	for _, r = range append(passed.sorted(), refused.sorted()...) {
 		if !show(&r) {
 			return
 		}

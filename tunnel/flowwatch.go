@@ -41,7 +41,8 @@ func (w *FlowWatch) Next(ctx context.Context) (Flow, error) {
 			w.names = w.tunnel.flowNames()
 		}
 		w.names.looks = maxLooks
-		f := w.names.flow(&r)
+		var f Flow
+		w.names.flow(&f, &r)
 		f.Lost = w.records.Lost() - w.told
 		w.told += f.Lost
 		return f, nil

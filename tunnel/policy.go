@@ -29,6 +29,25 @@ type PolicyStatus struct {
 	Refused uint64 `json:"refused,omitempty"`
 }
 
+// PolicyText is the file of the policy in force, as it was read. Without a policy it
+// is the zero value.
+type PolicyText struct {
+	// File is the file's name.
+	File string `json:"file"`
+	// Host is what Config.PolicyHost was, or empty.
+	Host string `json:"host,omitempty"`
+	// Hash is the SHA-256 of Text, in hexadecimal.
+	Hash string `json:"hash"`
+	Text string `json:"text"`
+}
+
+// PolicyText returns the file of the policy in force.
+func (t *Tunnel) PolicyText() PolicyText {
+	t.policyMu.Lock()
+	defer t.policyMu.Unlock()
+	return t.policyText
+}
+
 // ReloadPolicy reads the policy file again and puts it in force: flows that it
 // does not allow any more end. A file that cannot be read, is wrong, or whose
 // own tests do not hold is refused with an error that says why, and what was in
@@ -73,6 +92,7 @@ func (t *Tunnel) setPolicyLocked(l loadedPolicy, addresses []netip.Prefix) error
 	}
 	t.wrapper.SetFilter(f)
 	t.policyFile, t.policy, t.policyAttempt, t.policyStatus = l.policyFile, l.policy, l.attempt, PolicyStatus{Refused: t.policyStatus.Refused}
+	t.policyText = PolicyText{File: l.name, Host: l.host, Hash: l.hash, Text: string(l.data)}
 	if l.policy == nil {
 		t.hosts.Store(nil)
 		t.logf("no policy: all that the allowed IPs admit is accepted")
@@ -109,19 +129,23 @@ func (c *Config) policyFile() policyFile { return policyFile{c.Policy, c.PolicyH
 type loadedPolicy struct {
 	policyFile
 	policy  *policy.Policy // nil without a file
+	data    []byte
 	hash    string
 	attempt string // tells what was read from what is read next
 }
 
-// read reads the file and runs its tests. On an error there is the attempt
-// alone.
+// read reads the file and runs its tests. On an error only the attempt counts.
 func (f policyFile) read() (loadedPolicy, error) {
-	l := loadedPolicy{policyFile: f}
 	if f.name == "" {
-		return l, nil
+		return loadedPolicy{policyFile: f}, nil
 	}
 	data, err := os.ReadFile(f.name)
-	l.hash = fmt.Sprintf("%x", sha256.Sum256(data))
+	return f.load(data, err)
+}
+
+// load is read of data that was read with err.
+func (f policyFile) load(data []byte, err error) (loadedPolicy, error) {
+	l := loadedPolicy{policyFile: f, data: data, hash: fmt.Sprintf("%x", sha256.Sum256(data))}
 	l.attempt = fmt.Sprint(l.hash, " ", err)
 	if err == nil {
 		l.policy, err = f.parse(data)

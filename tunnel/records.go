@@ -27,7 +27,8 @@ func (t *Tunnel) openRecords() {
 // tellRefused tells of a flow that is refused for the first time, and of how many were not
 // told before it.
 func (t *Tunnel) tellRefused(r *flowlog.Record, untold uint64) {
-	f := t.flowNames().flow(r)
+	var f Flow
+	t.flowNames().flow(&f, r)
 	text := f.String() + ": " + f.Reason.String()
 	if f.Nearest != "" {
 		text += "; " + f.Nearest

@@ -57,6 +57,7 @@ type Tunnel struct {
 	policyMu      sync.Mutex // guards what is below, and held while a policy comes into force
 	policyFile    policyFile
 	policy        *policy.Policy
+	policyText    PolicyText
 	policyStatus  PolicyStatus
 	policyAttempt string // what the file was when it was last read
 

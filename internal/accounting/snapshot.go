@@ -57,8 +57,9 @@ func (s *Snapshot) Sum() flow.Counts {
 // Flows calls yield with each flow, until it returns false.
 func (s *Snapshot) Flows(yield func(*filter.Flow) bool) {
 	if s.state != nil {
-		for f := range s.state.All {
-			if !yield(&f) {
+		var at filter.Flow // one for all: yield lets it escape
+		for at = range s.state.All {
+			if !yield(&at) {
 				return
 			}
 		}

@@ -46,7 +46,7 @@ var may = map[string][]string{
 		"github.com/mdlayher/ethtool", "github.com/vishvananda/netlink",
 	},
 	"tstun/flowexpr": {"tstun/packet", "tstun/flow", "tstun/filter", "tstun/ipproto"},
-	"tstun/policy":   {"tstun/filter", "tstun/ipproto", "github.com/tailscale/hujson"},
+	"tstun/policy":   {"tstun/filter", "tstun/flow", "tstun/ipproto", "github.com/tailscale/hujson"},
 	"tstun/capture":  {"tstun", "tstun/filter", "tstun/flow", "tstun/packet", "tstun/internal/clock", "github.com/gopacket/gopacket", "github.com/gopacket/gopacket/"},
 	"tstun/netstack": {"tstun", "tstun/packet", "tstun/filter", "tstun/flow", "tstun/ipproto", "tstun/logger", "tstun/internal/lpm", "tstun/internal/relay", "golang.org/x/net/dns/dnsmessage", "gvisor.dev/gvisor/"},
 	"tstun/bind":     {"golang.zx2c4.com/wireguard/conn", "golang.org/x/sys/unix"},

@@ -7,18 +7,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"tstun/cmd/tstun/internal/ui"
-	"tstun/policy"
 )
-
-// newPolicyTopic returns a topic of the help. A topic is a command that does
-// nothing but show its help.
-func newPolicyTopic() *cobra.Command {
-	return &cobra.Command{
-		Use:   "policy",
-		Short: "The form of the policy file",
-		Long:  strings.ReplaceAll(policy.Format, "\t", "    "),
-	}
-}
 
 // newHelpCommand returns the command that shows the help of others.
 func newHelpCommand(root *cobra.Command) *cobra.Command {

@@ -66,7 +66,7 @@ func newRoot(env ui.Environment, doc *document) *cobra.Command {
 	root.Flags().BoolP("version", "v", false, "print the version")
 	root.SetUsageTemplate(usageTemplate(root.UsageTemplate()))
 	root.SetFlagErrorFunc(flagError)
-	root.AddCommand(newCheckCommand(env, doc), newExplainCommand(env, doc), newKeygenCommand(env, doc), newVersionCommand(env), newPolicyTopic(),
+	root.AddCommand(newCheckCommand(env, doc), newExplainCommand(env, doc), newKeygenCommand(env, doc), newVersionCommand(env), newPolicyCommand(env, doc),
 		newStatusCommand(env, doc), newDiagnoseCommand(env, doc), newConnectCommand(env))
 	root.SetHelpCommand(newHelpCommand(root))
 	root.InitDefaultHelpCmd()
@@ -77,11 +77,25 @@ func newRoot(env ui.Environment, doc *document) *cobra.Command {
 	return root
 }
 
+// topicMark is the annotation of a command that is a topic of the help, too. What
+// is below it is listed in a part of its own.
+const topicMark = "topic"
+
 // usageTemplate changes cobra's template: flags fit ui.MaxColumns, and a topic
-// is listed as the command that shows it.
+// is listed as the command that shows it, behind the commands below it.
 func usageTemplate(template string) string {
+	const (
+		begin = "{{if .HasHelpSubCommands}}\n\nAdditional help topics:"
+		end   = "{{end}}{{if .HasAvailableSubCommands}}\n\nUse"
+		row   = "\n  {{rpad %s %d}} {{.Short}}"
+	)
+	before, topics, _ := strings.Cut(template, begin)
+	_, after, _ := strings.Cut(topics, end)
+	topics = "{{range .Commands}}{{if .Annotations." + topicMark + "}}\n\nCommands of {{.Name}}:{{range .Commands}}{{if .IsAvailableCommand}}" +
+		fmt.Sprintf(row, ".CommandPath", 21) + "{{end}}{{end}}\n\nAdditional help topics:" +
+		fmt.Sprintf(row, `(print "tstun help " .Name)`, 19) + "{{end}}{{end}}{{if .HasAvailableSubCommands}}\n\nUse"
 	return strings.NewReplacer(
 		"Flags.FlagUsages ", fmt.Sprintf("Flags.FlagUsagesWrapped %d ", ui.MaxColumns),
-		"{{rpad .CommandPath .CommandPathPadding}}", "tstun help {{.Name}}  ",
-	).Replace(template)
+		`(or .IsAvailableCommand (eq .Name "help"))`, `(and (not .Annotations.`+topicMark+`) (or .IsAvailableCommand (eq .Name "help")))`,
+	).Replace(before + topics + after)
 }

@@ -24,6 +24,9 @@ func unknownCommand(root *cobra.Command, args []string) error {
 // unknownWord returns the error of a word that is no command below cmd.
 func unknownWord(cmd *cobra.Command, word string) error {
 	hint := fmt.Sprintf("%s lists the commands", strings.Replace(cmd.CommandPath(), "tstun", "tstun help", 1))
+	if cmd.Annotations[topicMark] != "" {
+		hint = "tstun help lists the commands"
+	}
 	if near := nearest(word, names(cmd)); near != "" {
 		hint = fmt.Sprintf("did you mean %s %s?", cmd.CommandPath(), near)
 	}

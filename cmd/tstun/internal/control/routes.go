@@ -29,10 +29,12 @@ func routes() []route {
 	return []route{
 		{"GET", "/v1/status", false, (*Server).status},
 		{"GET", "/v1/events", true, (*Server).events},
+		{"GET", "/v1/flows", true, (*Server).flows},
 		{"GET", "/v1/diagnose", true, (*Server).diagnose},
 		{"GET", "/v1/explain", false, (*Server).explain},
 		{"GET", "/v1/checks", true, (*Server).checks},
 		{"GET", "/v1/capture", true, (*Server).capture},
+		{"GET", "/v1/policy", false, (*Server).policy},
 		{"POST", "/v1/reload", false, (*Server).reload},
 		{"POST", "/v1/connect", true, (*Server).connect},
 		{"POST", "/v1/down", true, (*Server).end},

@@ -17,6 +17,7 @@ import (
 	"tstun"
 	"tstun/cmd/tstun/internal/proxy"
 	"tstun/filter"
+	"tstun/flowlog"
 	"tstun/logger"
 	"tstun/policy"
 	"tstun/tundev"
@@ -45,6 +46,9 @@ type Tunnel interface {
 	Explain(context.Context, filter.Direction, policy.Flow) tunnel.Explanation
 	Observe(func(*tstun.Observation)) (stop func(), err error)
 	PacketNames() *tunnel.PacketNames
+	PolicyText() tunnel.PolicyText
+	Flows(tunnel.FlowQuery) (*tunnel.FlowList, error)
+	WatchFlows(match func(*flowlog.Record) bool) (*tunnel.FlowWatch, error)
 }
 
 // Running is a tunnel that runs, and what can be done with it.
@@ -65,6 +69,7 @@ type Server struct {
 	http       *http.Server
 	served     chan struct{} // closed when http has ended
 	streams    chan struct{} // a place for each request that lasts
+	snapshots  chan struct{} // a place for each answer about flows
 	ctx        context.Context
 	cancel     context.CancelFunc // ends what lasts
 
@@ -94,7 +99,7 @@ func Listen(dir, name string, logf logger.Logf) (*Server, error) {
 		return nil, errors.Join(fmt.Errorf("control socket: %w", err), l.Close())
 	}
 	s := &Server{
-		name: name, path: path, file: file, logf: logf, served: make(chan struct{}), streams: make(chan struct{}, maxStreams),
+		name: name, path: path, file: file, logf: logf, served: make(chan struct{}), streams: make(chan struct{}, maxStreams), snapshots: make(chan struct{}, maxFlowAnswers),
 		down: make(chan struct{}), ended: make(chan struct{}),
 	}
 	s.ctx, s.cancel = context.WithCancel(context.Background())

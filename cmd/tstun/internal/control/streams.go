@@ -16,9 +16,11 @@ type lines struct {
 	c *http.ResponseController
 }
 
+const linesType = "application/jsonl"
+
 // newLines begins an answer.
 func newLines(w http.ResponseWriter) lines {
-	w.Header().Set("Content-Type", "application/jsonl")
+	w.Header().Set("Content-Type", linesType)
 	l := lines{w, http.NewResponseController(w)}
 	l.flush() // the header, for who waits for the first line
 	return l

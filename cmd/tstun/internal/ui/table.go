@@ -113,7 +113,7 @@ func (t *Table) lines(row []string, widths []int, gap string) (lines []string) {
 	cells := make([][]string, len(row))
 	height := 1
 	for i, cell := range row {
-		cells[i] = breakUp(cell, widths[i])
+		cells[i] = BreakUp(cell, widths[i])
 		height = max(height, len(cells[i]))
 	}
 	for n := range height {
@@ -128,9 +128,9 @@ func (t *Table) lines(row []string, widths []int, gap string) (lines []string) {
 	return lines
 }
 
-// breakUp breaks a cell into lines of at most so many columns: between words,
+// BreakUp breaks a cell into lines of at most so many columns: between words,
 // and within a word that is longer.
-func breakUp(cell string, columns int) (lines []string) {
+func BreakUp(cell string, columns int) (lines []string) {
 	for _, line := range wrap(cell, columns) {
 		for Width(line) > columns {
 			runes := []rune(line)

@@ -1,0 +1,168 @@
+package cli
+
+import (
+	"bufio"
+	"bytes"
+	"context"
+	"encoding/json"
+	"fmt"
+	"io"
+	"net/netip"
+	"os"
+	"time"
+
+	"github.com/spf13/cobra"
+
+	"tstun/cmd/tstun/internal/control"
+	"tstun/cmd/tstun/internal/ui"
+	"tstun/ipproto"
+	"tstun/policy"
+)
+
+// seenFlows is where a command has flows from: a file, or the tunnel that runs.
+type seenFlows struct {
+	running
+	file  string
+	since string // how long ago, or a time; empty: those that are open, or were refused a moment ago
+}
+
+// addFlowsFlags adds the flags that say which flows. since is the default of --since.
+func addFlowsFlags(cmd *cobra.Command, s *seenFlows, since string) {
+	cmd.Flags().StringVar(&s.file, "flows", "", "take the flows of `FILE`, the lines of tstun flows --json, or - for standard input")
+	cmd.Flags().StringVar(&s.since, "since", since, "ask also for flows that ended or were refused since `TIME`, or so long ago")
+	addRunningFlags(cmd, &s.running)
+}
+
+// flowLine is what is read of a line about a flow.
+type flowLine struct {
+	Total     *struct{}     `json:"total"` // of the last line, which is about no flow
+	Kind      string        `json:"kind"`
+	Proto     ipproto.Proto `json:"proto"`
+	Src       flowLineSide  `json:"src"`
+	Dst       flowLineSide  `json:"dst"`
+	More      bool          `json:"more"`
+	Initiator string        `json:"initiator"`
+	Peer      string        `json:"peer"`
+	PeerName  string        `json:"peerName"`
+	In        flowLineSum   `json:"in"`
+	Out       flowLineSum   `json:"out"`
+	Last      time.Time     `json:"last"`
+	Reason    string        `json:"reason"`
+}
+
+type flowLineSide struct {
+	Addr netip.Addr `json:"addr"`
+	Port uint16     `json:"port"`
+}
+
+type flowLineSum struct {
+	Packets uint64 `json:"packets"`
+	Bytes   uint64 `json:"bytes"`
+}
+
+// seen returns the flow of a line. ok is false if nothing can be computed on it: it
+// sums up several, or was refused for something else than the rules.
+func (l *flowLine) seen() (s policy.Seen, ok bool) {
+	s = policy.Seen{
+		Flow:     policy.Flow{Proto: l.Proto, Src: l.Src.Addr, Dst: netip.AddrPortFrom(l.Dst.Addr, l.Dst.Port)},
+		Outbound: l.Initiator != "peer",
+		Refused:  l.Kind == "refused" || l.Kind == "forgotten",
+		Peer:     l.PeerName,
+		Packets:  l.In.Packets + l.Out.Packets, Bytes: l.In.Bytes + l.Out.Bytes, Last: l.Last,
+	}
+	if s.Peer == "" {
+		s.Peer = l.Peer
+	}
+	if !s.Proto.HasPorts() {
+		s.Dst = netip.AddrPortFrom(l.Dst.Addr, 0)
+	}
+	return s, !l.More && l.Src.Addr.IsValid() && l.Dst.Addr.IsValid() && (!s.Refused || l.Reason == "no-rule" || l.Reason == "revoked")
+}
+
+// readSeen reads flows, a JSON document a line. name is the file's in errors.
+func readSeen(name string, r io.Reader) (all []policy.Seen, err error) {
+	in := bufio.NewScanner(r)
+	in.Buffer(make([]byte, 64<<10), maxFlowLine)
+	for n := 1; in.Scan(); n++ {
+		text := bytes.TrimSpace(in.Bytes())
+		if len(text) == 0 {
+			continue
+		}
+		var l flowLine
+		if err := json.Unmarshal(text, &l); err != nil {
+			return nil, fmt.Errorf("%s:%d: %w", name, n, err)
+		}
+		if l.Total != nil {
+			continue
+		}
+		if l.Kind == "" {
+			return nil, fmt.Errorf("%s:%d: no flow: want a line of tstun flows --json", name, n)
+		}
+		if s, ok := l.seen(); ok {
+			all = append(all, s)
+		}
+	}
+	if err := in.Err(); err != nil {
+		return nil, fmt.Errorf("%s: %w", name, err)
+	}
+	return all, nil
+}
+
+// maxFlowLine is how long a line about a flow may be, in bytes.
+const maxFlowLine = 1 << 20
+
+// read returns the flows.
+func (s *seenFlows) read(ctx context.Context, env ui.Environment) ([]policy.Seen, error) {
+	if s.file == "" {
+		return s.ask(ctx, env)
+	}
+	in := env.Stdin
+	if s.file != stdinFile {
+		f, err := os.Open(s.file)
+		if err != nil {
+			return nil, ui.BadInput(wantFlows, err)
+		}
+		defer f.Close()
+		in = f
+	}
+	all, err := readSeen(fileName(s.file), in)
+	if err != nil {
+		return nil, ui.BadInput(wantFlows, err)
+	}
+	return all, nil
+}
+
+const wantFlows = "want the lines of tstun flows --json"
+
+// ask asks the tunnel for the flows.
+func (s *seenFlows) ask(ctx context.Context, env ui.Environment) (all []policy.Seen, err error) {
+	var q control.FlowsQuery
+	if s.since != "" {
+		if q.Since, err = control.ParseSince(s.since, time.Now()); err != nil {
+			return nil, ui.BadInput("", err)
+		}
+	}
+	c, err := s.find(env)
+	if err != nil {
+		return nil, err
+	}
+	ctx, cancel := context.WithTimeout(ctx, flowsTimeout)
+	defer cancel()
+	_, err = c.Flows(ctx, q, func(text []byte) error {
+		var l flowLine
+		if err := json.Unmarshal(text, &l); err != nil {
+			return fmt.Errorf("answer of tunnel %s: %w", c.Name, err)
+		}
+		if x, ok := l.seen(); ok {
+			all = append(all, x)
+		}
+		return nil
+	})
+	if err != nil {
+		return nil, askFailure(err)
+	}
+	return all, nil
+}
+
+// flowsTimeout bounds how long a tunnel may take to tell all its flows.
+const flowsTimeout = time.Minute
