@@ -24,6 +24,10 @@ const (
 	PolicyLoaded EventKind = "policy-loaded"
 	// PolicyRefused: the policy file is bad, and Text says why.
 	PolicyRefused EventKind = "policy-refused"
+	// AuditLoaded: a second policy is tried.
+	AuditLoaded EventKind = "audit-loaded"
+	// AuditRefused: the file of the second policy is bad, and Text says why.
+	AuditRefused EventKind = "audit-refused"
 	// ConfigLoaded: Reload put a Config in force, and Text says what changed.
 	ConfigLoaded EventKind = "config-loaded"
 	// ConfigRefused: Reload failed, and Text says why and what is in force.

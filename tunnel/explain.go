@@ -53,6 +53,9 @@ const (
 	// StepState: which flows between the two are open, and what was refused. It is
 	// never wrong.
 	StepState Step = "state"
+	// StepAudit: what the second policy says of the flow, if there is one. It is never
+	// wrong.
+	StepAudit Step = "audit"
 	// StepRoute: the host sends what is for the other side into the tunnel.
 	StepRoute Step = "route"
 	// StepPeer: a peer has the other side's address in its AllowedIPs.
@@ -113,7 +116,9 @@ func (t *Tunnel) Explain(ctx context.Context, d filter.Direction, f policy.Flow)
 	if q.peer != nil {
 		e.Peer = t.called(q.peer)
 	}
-	e.Checks = append(e.Checks, q.rules(), q.state(), q.route(), q.whose())
+	e.Checks = append(e.Checks, q.rules(), q.state())
+	e.Checks = append(e.Checks, q.audit()...)
+	e.Checks = append(e.Checks, q.route(), q.whose())
 	if q.peer != nil {
 		e.Checks = append(e.Checks, q.handshake(ctx))
 		e.Checks = append(e.Checks, q.mtu(ctx)...)

@@ -99,6 +99,29 @@ func (q *question) state() Check {
 	return good(StepState, "%s", text)
 }
 
+// audit says what the second policy makes of the flow, or nothing without one.
+func (q *question) audit() []Check {
+	p, f := q.t.tried()
+	if f == nil {
+		return nil
+	}
+	d := filter.Outbound
+	if q.in {
+		d = filter.Inbound
+	}
+	e := p.Explain(f, d, q.Flow)
+	file := q.t.auditStatus().File
+	switch {
+	case !e.Response.IsDrop() && e.Rule >= 0:
+		return []Check{good(StepAudit, "%s, which is tried, allows it: rule %d, %v", file, e.Rule, p.Rule(e.Rule))}
+	case !e.Response.IsDrop():
+		return []Check{good(StepAudit, "%s, which is tried: %s", file, e.Text)}
+	case !e.Nearest.IsZero():
+		return []Check{good(StepAudit, "%s, which is tried, would refuse it: %s", file, p.Nearest(q.Flow, e.Nearest))}
+	}
+	return []Check{good(StepAudit, "%s, which is tried, would refuse it: %s", file, e.Text)}
+}
+
 // isOf reports whether a record between the host's side and the peer's is one of the
 // flow, whatever port its beginner has.
 func (q *question) isOf(host, peer netip.AddrPort) bool {

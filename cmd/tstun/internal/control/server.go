@@ -46,6 +46,7 @@ type Tunnel interface {
 	Explain(context.Context, filter.Direction, policy.Flow) tunnel.Explanation
 	Observe(func(*tstun.Observation)) (stop func(), err error)
 	PacketNames() *tunnel.PacketNames
+	Audit(since time.Time, limit int) (*tunnel.Audit, error)
 	PolicyText() tunnel.PolicyText
 	Flows(tunnel.FlowQuery) (*tunnel.FlowList, error)
 	WatchFlows(match func(*flowlog.Record) bool) (*tunnel.FlowWatch, error)
