@@ -18,11 +18,12 @@ import (
 const explainHelp = `explain says what becomes of a new flow from SRC to DST:PORT, and why.
 
 It asks a tunnel that "tstun up" runs: what the rules say, which such flows are
-open, whether the host routes to the tunnel, which peer has the address, whether
-that peer is up or answers, whether the MTU fits the way, and who is asked for
-names. What is wrong first is to be set right first; each has its next step. What
-the other end does with the flow is known there. A peer that is not up is asked
-for a handshake, which takes two seconds at most.
+open, what a policy that is tried would do, whether the host routes to the
+tunnel, which peer has the address, whether that peer is up or answers, whether
+the MTU fits the way, and who is asked for names. What is wrong first is to be
+set right first; each has its next step. What the other end does with the flow
+is known there. A peer that is not up is asked for a handshake, which takes two
+seconds at most.
 
 With --policy, it reads a file alone: the rule that allows the flow, or the one
 that comes nearest and what it lacks.
