@@ -26,7 +26,6 @@ type batch struct {
 
 	cache pipeline.VerdictCache
 	call  accounting.Call
-	into  accounting.Target
 	local accounting.Local
 
 	out      [][]byte             // inbound packets for the device, in the caller's buffers but for released ones
@@ -38,6 +37,7 @@ type batch struct {
 	one      [1][]byte            // Unbatched's single packet
 
 	observation Observation // of one packet after the other
+	ahead       lookahead   // large, and for a lone packet not needed
 }
 
 // sent is how an inbound packet was counted before the device had it.
@@ -55,7 +55,7 @@ func (b *batch) begin(w *Wrapper, way accounting.Direction) {
 	b.w, b.way, b.cfg = w, way, cfg
 	b.Config, b.Now = &cfg.Config, clock.Now()
 	b.cache.Revalidate(b.Config, b.Now)
-	b.call.Begin(cfg.flows != nil)
+	b.call.Begin(cfg.into != nil)
 	if w.fragments.IsDue(b.Now) {
 		w.logOrphans(w.fragments.Expire(b.Now), b.Now)
 	}
@@ -73,13 +73,13 @@ func (b *batch) end() {
 	if b.cfg.sink != nil {
 		b.observation = Observation{}
 	}
-	b.Frame, b.cfg, b.into = pipeline.Frame{Untranslated: b.Untranslated[:0]}, nil, accounting.Target{}
+	b.Frame, b.cfg = pipeline.Frame{Untranslated: b.Untranslated[:0]}, nil
 }
 
 // count counts the packet in hand, which passed or was taken, and returns its
 // run.
 func (b *batch) count(size int) int {
-	if b.cfg.flows != nil {
+	if b.cfg.into != nil {
 		b.findFlow()
 	}
 	return b.call.Count(&b.ID, size)
@@ -106,10 +106,10 @@ func (b *batch) findDatagram() {
 		peer = b.Packet.Src.Addr()
 	}
 	if frag.Offset == 0 {
-		b.cfg.flows.FirstFragment(b.way, datagram, &b.ID, b.Config.Peers.PeerOf(peer), b.Now)
+		b.cfg.into.Flows.FirstFragment(b.way, datagram, &b.ID, b.Config.Peers.PeerOf(peer), b.Now)
 		return
 	}
-	b.cfg.flows.LaterFragment(b.way, datagram, &b.ID, b.Now)
+	b.cfg.into.Flows.LaterFragment(b.way, datagram, &b.ID, b.Now)
 }
 
 // countDrop counts the packet in hand as dropped.
@@ -141,7 +141,7 @@ func (b *batch) recordDrop(r filter.Reason) {
 // that the verdict cache has.
 func (b *batch) cached(run int) {
 	b.call.Cache(run)
-	if b.cfg.flows != nil {
+	if b.cfg.into != nil {
 		b.local.Follow(&b.ID)
 	}
 }
@@ -180,13 +180,14 @@ func (b *batch) ownSent(n int) int {
 func (b *batch) enter() {
 	b.noteActivity()
 	b.w.checkHooks(b.Now)
-	b.into = accounting.Target{Flows: b.cfg.flows, Way: b.way, Now: b.Now, State: b.cfg.state, Peers: b.Config.Peers, Policy: b.cfg.policy}
 	if len(b.released) == 0 {
-		b.local.Enter(&b.call, &b.into)
+		b.enterLocal()
 	} else {
-		b.w.fragments.Settle(b.released, func() { b.local.Enter(&b.call, &b.into) })
+		b.w.fragments.Settle(b.released, b.enterLocal)
 	}
 }
+
+func (b *batch) enterLocal() { b.local.Enter(&b.call, b.cfg.into, b.way, b.Now) }
 
 // noteActivity notes the call, if a packet passed or was taken in it: as of now
 // where a function of the program may have taken its time, else as of its

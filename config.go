@@ -15,12 +15,11 @@ import (
 // w.config. Hooks are nil until the first packet.
 type config struct {
 	pipeline.Config
-	flows *accounting.Flows // nil: flows are not counted
-	state *filter.State     // of Filter, with accounts of flows; nil: none
+	into  *accounting.Target // nil: flows are not counted
+	state *filter.State      // of Filter, with accounts of flows; nil: none
 
 	statistics bool           // flows are counted for ExtractStatistics
 	records    bool           // and for records, as refused ones are
-	policy     uint32         // Serial of Filter; 0: there is none
 	audit      *filter.Filter // asked about new flows; nil: none is
 
 	sink func(*Observation) // nil: nothing is observed
@@ -44,14 +43,19 @@ func (w *Wrapper) update(change func(*config)) {
 // state that did before.
 func (w *Wrapper) countFlows(c *config) (before *filter.State) {
 	before = c.state
-	c.flows, c.state = nil, nil
-	if c.statistics || c.records {
-		c.flows = w.flows
-		if f := c.Filter; f != nil && w.flows.Attach(f.State()) {
+	c.into, c.state = nil, nil
+	if !c.statistics && !c.records {
+		return before
+	}
+	c.into = &accounting.Target{Flows: w.flows, Peers: c.Peers}
+	if f := c.Filter; f != nil {
+		c.into.Policy = f.Serial()
+		if w.flows.Attach(f.State()) {
 			c.state = f.State()
 			c.state.SetAudit(c.audit)
 		}
 	}
+	c.into.State = c.state
 	return before
 }
 
@@ -62,12 +66,7 @@ func (w *Wrapper) SetFilter(filt *filter.Filter) {
 	if filt != nil {
 		filt.Begin(clock.Now())
 	}
-	w.update(func(c *config) {
-		c.Filter, c.policy = filt, 0
-		if filt != nil {
-			c.policy = filt.Serial()
-		}
-	})
+	w.update(func(c *config) { c.Filter = filt })
 }
 
 // GetFilter returns the main filter, or nil if none is set.

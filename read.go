@@ -92,19 +92,21 @@ func (w *Wrapper) readHost(bufs [][]byte, sizes []int, offset int, wait bool) (i
 	}
 	b := &w.inbox.batch
 	b.begin(w, accounting.Out)
+	b.ahead.begin(b.Config.Filter, bufs[:n], sizes, offset)
 	for i := range n {
-		sizes[i] = b.outbound(bufs[i], sizes[i], offset)
+		sizes[i] = b.outbound(bufs[i], sizes[i], i, offset)
 	}
+	b.ahead.end()
 	w.watchSilence(sizes[:n], b.Now)
 	b.enter()
 	b.end()
 	return n, err
 }
 
-// outbound takes one packet from the host, of the size that the device said and
-// in buf from offset on, through the outbound path. It returns the packet's
-// size, or 0 if it is not for WireGuard.
-func (b *batch) outbound(buf []byte, size, offset int) int {
+// outbound takes packet i from the host, of the size that the device said and in buf
+// from offset on, through the outbound path. It returns the packet's size, or 0 if it
+// is not for WireGuard.
+func (b *batch) outbound(buf []byte, size, i, offset int) int {
 	switch {
 	case size == 0:
 		return 0 // an idle read of the device, no packet
@@ -122,8 +124,8 @@ func (b *batch) outbound(buf []byte, size, offset int) int {
 		b.call.CountCached(&b.cache.ID, size)
 		return size
 	}
-	b.Packet.Decode(pkt)
 	b.Cached = size > 0
+	b.decode(i, pkt)
 	v := b.Outbound()
 	b.observe(v)
 	if v.Response.IsDrop() {

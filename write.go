@@ -44,18 +44,20 @@ func (w *Wrapper) write(b *batch, bufs [][]byte, offset int) (int, error) {
 	if len(bufs) > 0 {
 		w.noteHeard()
 	}
-	for _, buf := range bufs {
-		b.inbound(buf, offset)
+	b.ahead.begin(b.Config.Filter, bufs, nil, offset)
+	for i, buf := range bufs {
+		b.inbound(buf, i, offset)
 	}
+	b.ahead.end()
 	if n, err := w.deliver(b, offset); err != nil {
 		return n, err
 	}
 	return len(bufs), nil
 }
 
-// inbound takes one packet from WireGuard, which is in buf from offset on,
-// through the inbound path.
-func (b *batch) inbound(buf []byte, offset int) {
+// inbound takes packet i from WireGuard, which is in buf from offset on, through the
+// inbound path.
+func (b *batch) inbound(buf []byte, i, offset int) {
 	pkt := buf[min(offset, len(buf)):]
 	size := b.cache.Lookup(pkt)
 	if size > 0 && b.cache.Unseen {
@@ -63,8 +65,8 @@ func (b *batch) inbound(buf []byte, offset int) {
 		b.send(buf, offset, size, b.call.CountCached(&b.cache.ID, size))
 		return
 	}
-	b.Packet.Decode(pkt)
 	b.Cached = size > 0
+	b.decode(i, pkt)
 	v := b.Inbound()
 	if b.Waits {
 		if b.hold() {

@@ -185,3 +185,15 @@ func (f *Filter) rejudge(id *flow.ID, s segment, now int64) bool {
 	}
 	return allowed
 }
+
+// WorthPrefetching reports whether so many flows are open that Prefetch takes less time than
+// it saves.
+func (f *Filter) WorthPrefetching() bool { return f.state.flows.Len() >= prefetchFrom }
+
+// prefetchFrom flows do not fit the caches near a processor: with fewer, Prefetch takes
+// more time than it saves (BenchmarkKnownFlows).
+const prefetchFrom = 8192
+
+// Prefetch has the processor fetch what InRun and RecordRun will read of the flow id, and
+// does not wait for it. It changes nothing and takes no lock.
+func (f *Filter) Prefetch(id *flow.ID) { f.state.flows.Prefetch(id) }

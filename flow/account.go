@@ -154,6 +154,7 @@ func (t *Table[V]) KeepAccounts(a *Accounts[V]) {
 		s.mu.Lock()
 		s.keeper = a
 		s.keepAccounts()
+		s.place()
 		s.mu.Unlock()
 	}
 }
@@ -177,6 +178,7 @@ func (t *Table[V]) DropAccounts(f func(r *Record[V], untaken Counts)) {
 			}
 		}
 		s.counts, s.notes, s.keeper = nil, nil, nil
+		s.place()
 		s.mu.Unlock()
 		for i := range all {
 			f(&all[i].Record, all[i].untaken)

@@ -18,6 +18,7 @@ type shard[V any] struct {
 	lists  [lists]list
 	keeper *Accounts[V] // nil: no accounts are kept
 	copied uint64       // serial of the Snapshot that has a copy
+	places places       // of store; written under mu
 	_      [cacheLine]byte
 }
 
@@ -36,6 +37,7 @@ func (s *shard[V]) empty() store[V] {
 	s.changes.Add(1)
 	s.hand = none
 	s.lists = [lists]list{}
+	s.place()
 	return old
 }
 
@@ -61,6 +63,7 @@ func (s *shard[V]) grow(t *Table[V]) {
 	hand := ref(uint64(s.hand) * uint64(pairs) / uint64(max(old, 1)))
 	var moved []ref
 	s.store, moved = s.grown(pairs)
+	s.place()
 	s.hand = hand
 	for i, l := range s.lists {
 		s.lists[i] = list{moved[l.oldest], moved[l.newest]}

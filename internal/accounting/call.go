@@ -83,7 +83,7 @@ func (c *Call) Cached() Traffic {
 
 // enterFlows enters what the call has carried and refused, but for what it carried of
 // the verdict cache's flow, which Local has.
-func (c *Call) enterFlows(t *Target) {
+func (c *Call) enterFlows(t *entry) {
 	for i := range c.runs {
 		if i != c.cached {
 			t.add(&c.runs[i])

@@ -120,27 +120,32 @@ func (f *Flows) addRest(c netlogtype.Counts) {
 	f.restMu.Unlock()
 }
 
-// Target is where a call's packets are entered.
+// Target is where packets are entered under one configuration. It does not change.
 type Target struct {
-	Flows *Flows // nil: flows are not counted
-	Way   Direction
-	Now   int64
+	Flows *Flows
 	State *filter.State // with accounts of Flows; nil: none
 	Peers filter.Peers  // not nil
 	// Policy is the Serial of the filter; 0: there is none.
 	Policy uint32
 }
 
+// entry is the entering of one call.
+type entry struct {
+	*Target
+	way Direction
+	now int64
+}
+
 // add adds a run to the counts of its flow. A peer that makes up flows fills its own
 // share.
-func (t *Target) add(r *Run) {
+func (t *entry) add(r *Run) {
 	switch {
 	case r.Packets == 0:
 	case r.ID.IsZero():
-		t.Flows.addToRest(r, t.Way)
-	case t.State != nil && t.State.Add(&r.ID, t.Way == In, r.Packets, r.Bytes, t.Now):
-	case !t.Flows.addLoose(r, t.Way, t.Now, t.Peers):
-		t.Flows.addToRest(r, t.Way)
+		t.Flows.addToRest(r, t.way)
+	case t.State != nil && t.State.Add(&r.ID, t.way == In, r.Packets, r.Bytes, t.now):
+	case !t.Flows.addLoose(r, t.way, t.now, t.Peers):
+		t.Flows.addToRest(r, t.way)
 	}
 }
 

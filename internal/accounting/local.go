@@ -17,24 +17,25 @@ type Local struct {
 	// not know of yet: a flow whose packets come one by one is looked up there
 	// when the cache goes over to another flow, or when somebody asks.
 	cached Run
-	into   Target // where cached belongs, as of its last packet
+	into   entry // where cached belongs, as of its last packet
 }
 
-// Enter adds what a call has counted, also to the flows of t, and clears c.Drops.
-func (l *Local) Enter(c *Call, t *Target) {
+// Enter adds what a call at now has counted, also to the flows of t, and clears c.Drops.
+// With nil t, flows are not counted.
+func (l *Local) Enter(c *Call, t *Target, way Direction, now int64) {
 	cached := c.Cached()
 	l.mu.Lock()
 	l.passed.AddAll(c.Passed)
 	if cached.Packets != 0 {
 		l.cached.AddAll(cached)
-		l.into = *t
+		l.into = entry{t, way, now}
 	}
 	if c.Drops.which != 0 {
 		l.dropped.AddAll(&c.Drops)
 		c.Drops.reset()
 	}
-	if t.Flows != nil {
-		c.enterFlows(t)
+	if t != nil {
+		c.enterFlows(&entry{t, way, now})
 	}
 	l.mu.Unlock()
 }
@@ -54,7 +55,7 @@ func (l *Local) Follow(id *flow.ID) {
 func (l *Local) enterCached() {
 	if l.cached.Packets != 0 {
 		l.into.add(&l.cached)
-		l.cached.Traffic, l.into = Traffic{}, Target{}
+		l.cached.Traffic, l.into = Traffic{}, entry{}
 	}
 }
 

@@ -98,7 +98,7 @@ func withoutSourcePort(k flow.Key, way Direction) (port uint16, rest flow.Key) {
 
 // refuse adds runs to the refused flows. Those of one source that follow each other are
 // entered at once, as in a scan.
-func (t *Target) refuse(runs []refusedRun) {
+func (t *entry) refuse(runs []refusedRun) {
 	if len(runs) == 0 {
 		return
 	}
@@ -118,42 +118,42 @@ func (t *Target) refuse(runs []refusedRun) {
 
 // sourceOf returns the key of the entry that a run belongs to, or the zero Key if its
 // packets are of no flow.
-func (t *Target) sourceOf(r *refusedRun) flow.Key {
+func (t *entry) sourceOf(r *refusedRun) flow.Key {
 	if r.ID.IsZero() {
 		return flow.Key{}
 	}
-	return sourceKey(r.ID.Key(), t.Way, r.reason)
+	return sourceKey(r.ID.Key(), t.way, r.reason)
 }
 
 // refuseFrom adds runs of one source, whose entry has the key.
-func (t *Target) refuseFrom(source flow.Key, runs []refusedRun) {
+func (t *entry) refuseFrom(source flow.Key, runs []refusedRun) {
 	id := source.ID()
 	add := func(e *flow.Entry[sourceRefusals]) flow.Action {
 		for i := range runs {
 			t.addRefused(e, &runs[i])
 		}
-		e.Expires = t.Now + int64(refusedIdle)
+		e.Expires = t.now + int64(refusedIdle)
 		return flow.Touch
 	}
-	if t.Flows.refused.ChangeID(&id, t.Now, add) {
+	if t.Flows.refused.ChangeID(&id, t.now, add) {
 		return
 	}
 	var peer flow.PeerID
-	if t.Way == In {
+	if t.way == In {
 		peer = t.Peers.PeerOf(source.Peer().Addr())
 	}
-	t.Flows.refused.UpsertID(&id, flow.Claim{Peer: peer}, t.Now, func(e *flow.Entry[sourceRefusals], _ bool) flow.Action {
+	t.Flows.refused.UpsertID(&id, flow.Claim{Peer: peer}, t.now, func(e *flow.Entry[sourceRefusals], _ bool) flow.Action {
 		e.Value.peer = peer
 		return add(e)
 	})
 }
 
 // addRefused adds a run to the flows of its source, whose entry is locked.
-func (t *Target) addRefused(e *flow.Entry[sourceRefusals], r *refusedRun) {
+func (t *entry) addRefused(e *flow.Entry[sourceRefusals], r *refusedRun) {
 	s := &e.Value
-	port, rest := withoutSourcePort(r.ID.Key(), t.Way)
+	port, rest := withoutSourcePort(r.ID.Key(), t.way)
 	i := s.find(&rest)
-	if i < 0 && t.Now >= s.busyUntil {
+	if i < 0 && t.now >= s.busyUntil {
 		i = s.oldest()
 		if s.busyUntil = 0; t.isLive(&s.flows[i]) {
 			s.busyUntil = s.flows[i].last + int64(refusedIdle)
@@ -168,17 +168,17 @@ func (t *Target) addRefused(e *flow.Entry[sourceRefusals], r *refusedRun) {
 		rest, port = flow.Key{}, 0
 	}
 	if at.Packets != 0 && (at.flow != rest || !t.isLive(at)) {
-		t.Flows.tellRefusedEnded(e.Key(), s, at, t.Now)
+		t.Flows.tellRefusedEnded(e.Key(), s, at, t.now)
 		*at = refusal{}
 	}
 	begins := at.Packets == 0
 	if begins {
-		at.flow, at.first = rest, t.Now
+		at.flow, at.first = rest, t.now
 		if t.State != nil && i >= 0 {
-			at.audit = t.State.AskAudit(t.Way, rest)
+			at.audit = t.State.AskAudit(t.way, rest)
 		}
 	}
-	at.port, at.last, at.policy = port, t.Now, t.Policy
+	at.port, at.last, at.policy = port, t.now, t.Policy
 	at.AddAll(r.Traffic)
 	if begins {
 		t.Flows.tellRefused(e.Key(), s, at)
@@ -186,8 +186,8 @@ func (t *Target) addRefused(e *flow.Entry[sourceRefusals], r *refusedRun) {
 }
 
 // isLive reports whether the flow was refused a short time ago.
-func (t *Target) isLive(at *refusal) bool {
-	return at.Packets != 0 && t.Now-at.last < int64(refusedIdle)
+func (t *entry) isLive(at *refusal) bool {
+	return at.Packets != 0 && t.now-at.last < int64(refusedIdle)
 }
 
 // refusedOf returns the record of a flow in the entry of its source, which has the key.

@@ -218,7 +218,7 @@ build_initrd() { # VERSION
 # machine's time: no test runs out of time because this machine is busy, and
 # sleeping costs nothing.
 boot() { # IMAGE
-	timeout "$limit" qemu-system-x86_64 -machine q35 -accel tcg,thread=single -icount shift=1,sleep=off -cpu max -smp 1 -m 3072 \
+	timeout --foreground "$limit" qemu-system-x86_64 -machine q35 -accel tcg,thread=single -icount shift=1,sleep=off -cpu max -smp 1 -m 3072 \
 		-display none -monitor none -nic none -no-reboot -serial stdio -serial "file:$work/console" \
 		-device virtio-rng-pci -kernel "$1" -initrd "$work/initrd" \
 		-append "console=ttyS1 panic=-1 mitigations=off rdinit=/init tsc=reliable clocksource=tsc" </dev/null 2>"$work/qemu" |

@@ -67,6 +67,7 @@ var never = map[string][]string{
 	"tstun/internal/relay":              {hujson, bart, wireguard, gvisor, netlink, system, processes, cobra, prometheus, gopacket, otel, http, tls},
 	"tstun/internal/gso":                others,
 	"tstun/internal/lpm":                append([]string{hujson}, outside...),
+	"tstun/internal/prefetch":           others,
 	"tstun/internal/netns":              append([]string{hujson, bart, gvisor, wireguard}, programs...),
 	"tstun/internal/layering":           others,
 	"tstun/internal/e2e":                others,

@@ -17,6 +17,7 @@ type Frame struct {
 	Cached bool // VerdictCache has the filter's verdict on Packet: it passes
 
 	ID    flow.ID    // of Packet, as the host sees it; zero for none
+	HasID bool       // ID is that of Packet as it came
 	Stamp flow.Stamp // while it holds, the filter would repeat its verdict
 	Reply Reply      // to be sent back for Packet
 	Waits bool       // for the first fragment of its datagram: Inbound has not judged it
@@ -67,7 +68,9 @@ func (f *Frame) Outbound() filter.Verdict {
 		return drop(filter.ReasonOwnDisco)
 	}
 	f.Stamp = flow.Stamp{}
-	f.ID.SetOut(p)
+	if !f.HasID {
+		f.ID.SetOut(p)
+	}
 	if v := f.hook(hooks.ToNetstack); v.Response != filter.Accept {
 		return v
 	}
@@ -148,8 +151,11 @@ func (f *Frame) Inbound() filter.Verdict {
 	if peer.translates() && p.Src.Addr() != p.Dst.Addr() { // which the filter is to see
 		f.keepUntranslated()
 		peer.destinationNAT(p)
+		f.HasID = false
 	}
-	f.ID.SetIn(p)
+	if !f.HasID {
+		f.ID.SetIn(p)
+	}
 	if p.IsTCPHandshake() {
 		f.clampMSS(peer)
 	}
