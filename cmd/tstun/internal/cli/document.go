@@ -15,6 +15,7 @@ import (
 // body; run writes the document when the command has ended.
 type document struct {
 	wanted bool // --json is given
+	lines  bool // --json is given, of a command that prints lines and no document
 	body   ui.Body
 }
 

@@ -73,7 +73,9 @@ func newRoot(env ui.Environment, doc *document) *cobra.Command {
 	addCompletion(root)
 	interruptible(root)
 	// What has something to take down, or to put back, is not interruptible.
-	root.AddCommand(newDemoCommand(env, doc), newUpCommand(env), newDownCommand(env), newPairCommand(env, doc), newCaptureCommand(env))
+	root.AddCommand(newDemoCommand(env, doc), newUpCommand(env), newDownCommand(env), newPairCommand(env, doc))
+	// What follows a tunnel ends by a signal, as it should.
+	root.AddCommand(newFlowsCommand(env, doc), newEventsCommand(env, doc), newTopCommand(env, doc), newCaptureCommand(env))
 	return root
 }
 

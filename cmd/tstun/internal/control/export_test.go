@@ -7,3 +7,5 @@ func Routes() (all [][2]string) {
 	}
 	return all
 }
+
+var AppendFlow = appendFlow

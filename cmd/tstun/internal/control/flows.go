@@ -135,7 +135,7 @@ func (s *Server) listFlows(ctx context.Context, t *Running, q *FlowsQuery, match
 		return total, ctx.Err()
 	}
 	for f := range list.All {
-		if err = out.write(f); err != nil {
+		if err = out.flow(f); err != nil {
 			break
 		}
 	}
@@ -205,14 +205,13 @@ type longAnswer struct {
 	w     http.ResponseWriter
 	c     *http.ResponseController
 	buf   *bufio.Writer
-	lines *json.Encoder
+	line  []byte // the last one
 	until time.Time
 }
 
 func newLongAnswer(w http.ResponseWriter) *longAnswer {
 	a := &longAnswer{w: w, c: http.NewResponseController(w), until: time.Now().Add(flowAnswerTime)}
 	a.buf = bufio.NewWriterSize(writerFunc(a.out), flowBuffer)
-	a.lines = json.NewEncoder(a.buf)
 	return a
 }
 
@@ -232,12 +231,17 @@ func (a *longAnswer) out(b []byte) (int, error) {
 	return a.w.Write(b)
 }
 
-func (a *longAnswer) write(v any) error { return a.lines.Encode(v) }
+// flow writes the line of a flow.
+func (a *longAnswer) flow(f *tunnel.Flow) error {
+	a.line = append(appendFlow(a.line[:0], f), '\n')
+	_, err := a.buf.Write(a.line)
+	return err
+}
 
 func (a *longAnswer) flush() error { return a.buf.Flush() }
 
 // end writes the last line. A client that is gone misses nothing.
 func (a *longAnswer) end(v any) {
-	_ = a.write(v)
+	_ = json.NewEncoder(a.buf).Encode(v)
 	_ = a.flush()
 }

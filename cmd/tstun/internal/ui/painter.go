@@ -11,7 +11,8 @@ package ui
 //   - A command that runs on logs to stderr, and has no data.
 //   - With --json, stdout has one JSON document and nothing else, unless help
 //     is asked for. The document carries the errors, too; stderr has them as
-//     always.
+//     always. What there may be very much of, or without an end, is a line of
+//     JSON each, and a document with the error follows only if there is one.
 //   - Nothing waits for an answer of the user.
 //   - Tables and paragraphs fit 80 columns, or the terminal's width if it is
 //     less, down to 40. A pipe gets 80. Help fits 80.
@@ -121,6 +122,17 @@ func (p *Painter) Paragraph(indent, text string) {
 			p.Printf("%s%s\n", indent, part)
 		}
 	}
+}
+
+// Entry prints head and text in one line, or if that does not fit, text as a paragraph
+// below head.
+func (p *Painter) Entry(head, text string) {
+	if line := head + " " + text; Width(line) <= p.limit() {
+		p.Printf("%s\n", line)
+		return
+	}
+	p.Printf("%s\n", head)
+	p.Paragraph("   ", text)
 }
 
 // wrap breaks text between words into lines of at most so many columns. A
