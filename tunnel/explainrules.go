@@ -67,6 +67,8 @@ func (q *question) state() Check {
 	if q.t.records == nil {
 		return good(StepState, "not known: no records of flows are kept")
 	}
+	q.t.explaining.Lock()
+	defer q.t.explaining.Unlock()
 	s := q.t.wrapper.Flows()
 	var open, revoked, refused uint64
 	var last, lastRefused time.Time

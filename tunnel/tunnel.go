@@ -48,6 +48,8 @@ type Tunnel struct {
 	endLife context.CancelFunc
 	undone  chan struct{} // closed when Close has tried to undo all
 
+	explaining sync.Mutex // held while Explain has a snapshot of all flows
+
 	reloading sync.Mutex // held while Reload looks up names and changes the tunnel
 
 	changing   sync.Mutex // guards what is below, and held while live or the device changes

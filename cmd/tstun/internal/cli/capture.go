@@ -112,14 +112,16 @@ func runCapture(ctx context.Context, env ui.Environment, o captureOptions, expr 
 }
 
 // savePackets writes a file, which other users may not read, and says what is in it.
-func savePackets(ctx context.Context, env ui.Environment, c *control.Client, q control.CaptureQuery, name string) (err error) {
-	f, err := os.OpenFile(name, os.O_WRONLY|os.O_CREATE|os.O_TRUNC, 0o600)
-	if err != nil {
-		return ui.BadInput("want the name of a file that can be written, or - for standard output", err)
-	}
+func savePackets(ctx context.Context, env ui.Environment, c *control.Client, q control.CaptureQuery, name string) error {
+	f := &lateFile{name: name}
 	got, err := c.Capture(ctx, q, f)
-	if err := errors.Join(captureFailure(ctx, err), f.Close()); err != nil {
-		return err
+	switch closeErr := f.Close(); {
+	case f.openErr != nil:
+		return ui.BadInput("want the name of a file that can be written, or - for standard output", f.openErr)
+	case err != nil:
+		return captureFailure(ctx, err)
+	case closeErr != nil:
+		return ui.WriteFailure(closeErr)
 	}
 	p := ui.NewPainter(env)
 	p.Printf("%s in %s", packets(got.Written), name)
@@ -131,6 +133,32 @@ func savePackets(ctx context.Context, env ui.Environment, c *control.Client, q c
 		return nil
 	}
 	return p.Err()
+}
+
+// lateFile is a file that is made when there is something to write: who asks with a wrong
+// filter keeps the file of before.
+type lateFile struct {
+	name    string
+	file    *os.File
+	openErr error
+}
+
+func (l *lateFile) Write(b []byte) (int, error) {
+	if l.file == nil {
+		if l.file, l.openErr = os.OpenFile(l.name, os.O_WRONLY|os.O_CREATE|os.O_TRUNC, 0o600); l.openErr != nil {
+			l.file = nil
+			return 0, l.openErr
+		}
+	}
+	return l.file.Write(b)
+}
+
+// Close closes the file, if there is one.
+func (l *lateFile) Close() error {
+	if l.file == nil {
+		return nil
+	}
+	return l.file.Close()
 }
 
 // textSnapLen is how much of a packet its line needs.

@@ -274,7 +274,7 @@ func (c *Client) Capture(ctx context.Context, q CaptureQuery, w io.Writer) (got 
 	if err != nil {
 		return got, fmt.Errorf("ask tunnel %s: %w", c.Name, err)
 	}
-	defer func() { _ = resp.Body.Close() }()
+	// Close of the body would read what is still to come. The connection is closed.
 	if resp.StatusCode != http.StatusOK {
 		return got, failureOf(resp)
 	}

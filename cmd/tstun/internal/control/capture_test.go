@@ -143,6 +143,19 @@ func TestCaptureEnds(t *testing.T) {
 	}
 }
 
+// An error of the writer ends the capture at once.
+func TestCaptureWriteFails(t *testing.T) {
+	a, b := pair(t)
+	_, c := serve(t, a)
+	say(t, b, "10.9.0.1:5000")
+	r, w := io.Pipe()
+	full := errors.New("the disk is full")
+	r.CloseWithError(full)
+	if _, err := c.Capture(within(t), control.CaptureQuery{}, w); !errors.Is(err, full) {
+		t.Errorf("got %v", err)
+	}
+}
+
 // A client that goes without a word, or reads nothing, holds nobody up, and there is a
 // limit.
 func TestCaptureBounds(t *testing.T) {
