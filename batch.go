@@ -185,6 +185,21 @@ func (b *batch) enter() {
 	} else {
 		b.w.fragments.Settle(b.released, b.enterLocal)
 	}
+	if len(b.call.Begun) > 0 {
+		b.logRefused()
+	}
+}
+
+// logRefused logs the flows of which the call had the first refused packets.
+func (b *batch) logRefused() {
+	for i := range b.call.Begun {
+		r := refusedRecord(&b.call.Begun[i])
+		src, dst := r.Src, r.Dst
+		if b.way == accounting.In {
+			src, dst = dst, src
+		}
+		b.Config.Filter.LogRefused(b.way, r.Proto, src, dst, r.Bytes, r.Reason, b.Now)
+	}
 }
 
 func (b *batch) enterLocal() { b.local.Enter(&b.call, b.cfg.into, b.way, b.Now) }

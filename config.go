@@ -32,6 +32,10 @@ func (w *Wrapper) update(change func(*config)) {
 	c := *w.config.Load()
 	change(&c)
 	c.Serial++
+	c.Log = filter.LogDrops | filter.LogAccepts
+	if c.records {
+		c.Log = filter.LogAccepts // logRefused has the drops
+	}
 	before := w.countFlows(&c)
 	w.config.Store(&c)
 	if before != c.state {
@@ -49,7 +53,7 @@ func (w *Wrapper) countFlows(c *config) (before *filter.State) {
 	}
 	c.into = &accounting.Target{Flows: w.flows, Peers: c.Peers}
 	if f := c.Filter; f != nil {
-		c.into.Policy = f.Serial()
+		c.into.Policy, c.into.Tell = f.Serial(), c.records && f.Logs()
 		if w.flows.Attach(f.State()) {
 			c.state = f.State()
 			c.state.SetAudit(c.audit)

@@ -24,7 +24,9 @@ type Config struct {
 	// LogIPs limits the log to packets with both addresses in these prefixes.
 	// nil: all packets. Empty but not nil: none.
 	LogIPs []netip.Prefix
-	// Logf gets the log lines. nil: there is no log.
+	// Logf gets the log lines: one for each packet that is dropped, and for each flow
+	// that begins. A Wrapper that keeps flow records has one for each flow that is
+	// refused, instead. nil: there is no log.
 	Logf logger.Logf
 	// State is that of a previous filter, whose open flows stay open. nil:
 	// the filter starts with no flows.

@@ -20,12 +20,15 @@ type Call struct {
 	cached  int // index in runs of the flow of the verdict cache, or NoRun
 	byFlows bool
 	refused []refusedRun
+	// Begun are the refused flows of which the call had the first packets, once it is
+	// entered, if Target.Tell asks for them.
+	Begun []Refused
 }
 
 // Begin forgets the call before. byFlows says whether flows are counted.
 func (c *Call) Begin(byFlows bool) {
 	c.Passed, c.runs, c.cached, c.byFlows = Traffic{}, c.runs[:0], NoRun, byFlows
-	c.refused = c.refused[:0]
+	c.refused, c.Begun = c.refused[:0], c.Begun[:0]
 }
 
 // Count counts a packet of size bytes that passed, and returns the index of its

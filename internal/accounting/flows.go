@@ -127,13 +127,16 @@ type Target struct {
 	Peers filter.Peers  // not nil
 	// Policy is the Serial of the filter; 0: there is none.
 	Policy uint32
+	// Tell: Call.Begun is wanted.
+	Tell bool
 }
 
 // entry is the entering of one call.
 type entry struct {
 	*Target
-	way Direction
-	now int64
+	call *Call // nil: refuse is not called
+	way  Direction
+	now  int64
 }
 
 // add adds a run to the counts of its flow. A peer that makes up flows fills its own

@@ -28,14 +28,14 @@ func (l *Local) Enter(c *Call, t *Target, way Direction, now int64) {
 	l.passed.AddAll(c.Passed)
 	if cached.Packets != 0 {
 		l.cached.AddAll(cached)
-		l.into = entry{t, way, now}
+		l.into = entry{t, nil, way, now}
 	}
 	if c.Drops.which != 0 {
 		l.dropped.AddAll(&c.Drops)
 		c.Drops.reset()
 	}
 	if t != nil {
-		c.enterFlows(&entry{t, way, now})
+		c.enterFlows(&entry{t, c, way, now})
 	}
 	l.mu.Unlock()
 }

@@ -180,8 +180,12 @@ func (t *entry) addRefused(e *flow.Entry[sourceRefusals], r *refusedRun) {
 	}
 	at.port, at.last, at.policy = port, t.now, t.Policy
 	at.AddAll(r.Traffic)
-	if begins {
-		t.Flows.tellRefused(e.Key(), s, at)
+	if !begins {
+		return
+	}
+	t.Flows.tellRefused(e.Key(), s, at)
+	if t.Tell {
+		t.call.Begun = append(t.call.Begun, refusedOf(e.Key(), s, at))
 	}
 }
 

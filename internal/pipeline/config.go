@@ -14,6 +14,7 @@ type Config struct {
 	Serial   uint64                // tells it from all others that the same VerdictCache meets
 	Hooks    *Hooks                // not nil
 	Filter   *filter.Filter        // nil: drop everything
+	Log      filter.RunFlags       // which packets the filter logs
 	Peers    *Peers                // nil: no NAT, nobody jailed
 	Disco    *key.DiscoPublic      // own key; nil: none
 	Activity map[netip.Addr]func() // called for packets to the address

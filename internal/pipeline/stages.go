@@ -44,9 +44,6 @@ func (f *Frame) mayBeDisco() bool {
 	return f.Config.Disco != nil && f.Packet.IPProto == ipproto.UDP
 }
 
-// logAll lets the filter log what its Config allows.
-const logAll = filter.LogDrops | filter.LogAccepts
-
 func accept() filter.Verdict { return filter.Verdict{Response: filter.Accept} }
 
 func handled() filter.Verdict { return filter.Verdict{Response: filter.Handled} }
@@ -95,7 +92,7 @@ func (f *Frame) mainOut() filter.Verdict {
 	if f.Config.Filter == nil {
 		return drop(filter.ReasonNoFilter)
 	}
-	return f.Config.Filter.Out(&f.Packet, f.Now, logAll)
+	return f.Config.Filter.Out(&f.Packet, f.Now, f.Config.Log)
 }
 
 // InjectedOut takes a packet that the program sends in the host's place to
@@ -199,7 +196,7 @@ func (f *Frame) AdmitAfter(first filter.Verdict) filter.Verdict {
 		return f.Admit()
 	}
 	f.resume()
-	if m := f.Config.Filter; m != nil && first.Reason.IsFilters() {
+	if m := f.Config.Filter; m != nil && first.Reason.IsFilters() && f.Config.Log&filter.LogDrops != 0 {
 		m.LogDrop(&f.Packet, f.Now, first.Reason)
 	}
 	return first
@@ -243,7 +240,7 @@ func (f *Frame) mainIn(peer *Peer) filter.Verdict {
 	if m == nil {
 		return drop(filter.ReasonNoFilter)
 	}
-	flags := logAll | peer.flags()
+	flags := f.Config.Log | peer.flags()
 	if f.isForPeerAPI() {
 		flags |= filter.Exempt
 	}

@@ -12,20 +12,20 @@ import (
 	"tstun/cmd/tstun/internal/ui"
 )
 
-const topHelp = `top shows what a tunnel that runs carries and refuses, as it changes: the flows of
-"tstun flows" with their rates, what became of all packets, and what watching costs.
-Of very many flows it shows the 500 connections with the most bytes and the 500
-refused flows that were refused last; FILTER chooses among all.
+const topHelp = `top shows what a tunnel that runs carries and refuses, as it changes: the flows
+of "tstun flows" with their rates, what became of all packets, and what watching
+costs. Of very many flows it shows the 500 connections with the most bytes and
+the 500 refused flows that were refused last; FILTER chooses among all.
 
-Keys: s sorts by rate, bytes, age, last packet, name; / changes FILTER, which has
-effect as one types; Enter explains the row, and the arrow keys choose one; d shows
-refused flows alone; p pauses; Esc clears FILTER; q ends.
+Keys: s sorts by rate, bytes, age, last packet or name; / changes FILTER, which
+has effect as one types; Enter explains the row, and the arrow keys choose one;
+d shows refused flows alone; p pauses; Esc clears FILTER; q ends.
 
 It asks the only tunnel that runs, or that of --tunnel, and needs a terminal.
 
 Exit codes:
   0  a key or a signal ended it
-  1  the tunnel does not run, or this user may not ask it, or there is no terminal
+  1  the tunnel does not run, this user may not ask it, or there is no terminal
   2  the command line or FILTER is wrong`
 
 // newTopCommand returns the command that shows flows as they change.

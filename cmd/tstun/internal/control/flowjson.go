@@ -6,7 +6,6 @@ import (
 	"strconv"
 	"time"
 
-	"tstun/key"
 	"tstun/tunnel"
 )
 
@@ -27,8 +26,7 @@ func appendFlow(b []byte, f *tunnel.Flow) []byte {
 	b = appendFlag(b, `,"more":true`, f.More)
 	b = append(b, `,"initiator":"`...)
 	b = append(append(b, f.Initiator.String()...), '"')
-	if f.Peer != (key.Public{}) {
-		raw := f.Peer.Raw32()
+	if raw := f.Peer.Raw32(); raw != [len(raw)]byte{} {
 		b = base64.StdEncoding.AppendEncode(append(b, `,"peer":"`...), raw[:])
 		b = append(b, '"')
 	}

@@ -152,7 +152,7 @@ func TestRows(t *testing.T) {
 	}
 	v.wants("sort: name")
 	v.press("enter")
-	v.wants("tcp from busy (10.9.0.2) to web:8080 (10.9.0.1)", "no-rule: No rule allows", "nearest", "port 8080 is not in web:80", "it lacks", "port")
+	v.wants("tcp from busy (10.9.0.2) to web:8080 (10.9.0.1)", "no-rule: No rule allows", "nearest", "port 8080 is not in", "web:80", "it lacks", "port")
 	source.flows = source.flows[:2]
 	v.run(v.ask())
 	v.wants("not among the flows any more")
