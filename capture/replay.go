@@ -1,15 +1,10 @@
 package capture
 
 import (
-	"errors"
 	"fmt"
 	"io"
 	"math"
 	"time"
-
-	"github.com/gopacket/gopacket"
-	"github.com/gopacket/gopacket/layers"
-	"github.com/gopacket/gopacket/pcapgo"
 
 	"tstun/filter"
 	"tstun/flow"
@@ -112,16 +107,13 @@ func evictions(f *filter.Filter) uint64 {
 type player struct {
 	f      *filter.Filter
 	o      ReplayOptions
-	in     *input
-	ng     *pcapgo.NgReader
+	file   *Reader
 	result Result
 
 	packet Replayed
 	parsed packet.Parsed
 	whole  whole
 	first  time.Time // of the first packet
-	read   string    // the comment that note is
-	note   Note
 }
 
 const (
@@ -134,86 +126,34 @@ const (
 )
 
 func (p *player) play(r io.Reader) (err error) {
-	if p.in, p.ng, err = open(r); err != nil {
-		return fmt.Errorf("capture: this is no pcapng file of packets: %w", err)
-	}
-	switch link := p.ng.LinkType(); link {
-	case layers.LinkTypeRaw, layers.LinkTypeIPv4, layers.LinkTypeIPv6:
-	default:
-		return fmt.Errorf("capture: the file's link type is %v (%d): want raw IP (%d)", link, link, layers.LinkTypeRaw)
+	if p.file, err = NewReader(r); err != nil {
+		return err
 	}
 	for {
-		switch more, err := p.next(); {
-		case err != nil:
-			return fmt.Errorf("capture: packet %d: %w", p.packet.Number, err)
-		case !more:
+		recorded, err := p.file.Next()
+		if err == io.EOF {
 			return nil
 		}
-	}
-}
-
-// next plays the next packet. more is false if there is none.
-func (p *player) next() (more bool, err error) {
-	at := p.in.begin()
-	p.packet.Number++
-	data, info, options, err := p.ng.ZeroCopyReadPacketDataWithOptions()
-	if err == io.EOF {
-		return false, nil
-	}
-	if err == nil {
-		err = p.in.end(len(data))
-	}
-	if err != nil {
-		return false, fmt.Errorf("in what begins at byte %d: %w", at, err)
-	}
-	if err := p.set(data, &info, &options); err != nil {
-		return false, err
-	}
-	now, err := p.time(info.Timestamp)
-	if err != nil {
-		return false, err
-	}
-	p.judge(now)
-	return true, p.show()
-}
-
-// set makes packet the one that was read.
-func (p *player) set(data []byte, info *gopacket.CaptureInfo, options *pcapgo.NgPacketOptions) error {
-	r := &p.packet
-	r.Time, r.Packet, r.Length = info.Timestamp, data, info.Length
-	direction := pcapgo.NgEpbFlagDirectionUnknown
-	if options.Flags != nil {
-		direction = options.Flags.Direction
-	}
-	switch direction {
-	case pcapgo.NgEpbFlagDirectionInbound:
-		r.Inbound = true
-	case pcapgo.NgEpbFlagDirectionOutbound:
-		r.Inbound = false
-	default:
-		return errors.New("it has no direction, or both")
-	}
-	r.Comment, r.Note = "", Note{}
-	for _, c := range options.Comments {
-		if len(c) > len(verdictKey) && c[:len(verdictKey)] == verdictKey {
-			r.Comment = c
-			return p.readNote(c)
-		}
-	}
-	return nil
-}
-
-// readNote makes packet's Note that of a comment. Most are that of the packet before.
-func (p *player) readNote(comment string) (err error) {
-	if comment != p.read {
-		p.read = ""
-		if p.note, err = parseNote(comment); err != nil {
+		if err != nil {
 			return err
 		}
-		p.read = comment
+		if err := p.next(recorded); err != nil {
+			return p.file.wrap(err)
+		}
 	}
-	p.packet.Note = p.note
-	return nil
+}
+
+// next plays a packet.
+func (p *player) next(r *Recorded) error {
+	p.packet = Replayed{
+		Number: r.Number, Time: r.Time, Inbound: r.Inbound, Packet: r.Packet, Length: r.Length, Comment: r.Comment, Note: r.Note,
+	}
+	now, err := p.time(r.Time)
+	if err != nil {
+		return err
+	}
+	p.judge(now)
+	return p.show()
 }
 
 // time returns the filter's time of a packet.

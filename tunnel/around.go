@@ -54,7 +54,7 @@ func (t *Tunnel) dropMark(l *live) error {
 // which is not in force yet, with what came of it.
 func (t *Tunnel) setHost(l *live) error {
 	warnings, err := t.host.Set(l.host())
-	l.warnings = textsOf(warnings)
+	l.warnings, l.dnsTexts = textsOf(warnings), textsOf(aboutDNS(warnings))
 	for _, w := range l.warnings {
 		if !slices.Contains(t.now().warnings, w) {
 			t.logf("warning: %s", w)
@@ -66,6 +66,16 @@ func (t *Tunnel) setHost(l *live) error {
 	l.dns = t.lookup(l)
 	l.mtu, err = t.wrapper.MTU()
 	return err
+}
+
+// aboutDNS returns the warnings that are about name servers.
+func aboutDNS(all []hostnet.Warning) (some []hostnet.Warning) {
+	for _, w := range all {
+		if w.Kind == hostnet.WarnNoDNS || w.Kind == hostnet.WarnOtherDNS {
+			some = append(some, w)
+		}
+	}
+	return some
 }
 
 func textsOf(warnings []hostnet.Warning) (texts []string) {

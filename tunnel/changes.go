@@ -57,6 +57,7 @@ func (c *changes) changesOfTunnel(old, next *Config) {
 	c.noteIf(old.MSSClamp != next.MSSClamp, "MSS clamp", "the MSS clamp is %v", next.MSSClamp)
 	c.noteIf(old.Table != next.Table, "table", "Table is %v", next.Table)
 	c.noteIf(old.Policy != next.Policy || old.PolicyHost != next.PolicyHost, "policy", "the policy is %s", policyName(next))
+	c.noteIf(old.auditFile() != next.auditFile() && old.Audit+next.Audit != "", "audit", "the policy that is tried is %s", orElse(next.Audit, "none"))
 	c.noteIf(!old.Hooks.equal(next.Hooks), "hooks", "the hooks changed: a reload runs none, and those that the tunnel started with run at its end")
 }
 

@@ -27,7 +27,8 @@ func (c *Config) check() error {
 	p.addIf(c.Table < TableOff || c.Table > math.MaxUint32, "Table %d: want one from 1 to %d, TableAuto or TableOff", int64(c.Table), uint32(math.MaxUint32))
 	p.addIf(!slices.Contains([]Mode{"", ModeAuto, ModeKernel, ModeUserspace}, c.Mode), "Mode %q: want auto, kernel or userspace", string(c.Mode))
 	p.addIf(!c.MSSClamp.valid(), wantMSSClamp, int(c.MSSClamp))
-	p.addIf(c.PolicyHost != "" && c.Policy == "", "PolicyHost %q without a Policy", c.PolicyHost)
+	p.addIf(c.PolicyHost != "" && c.Policy == "" && c.Audit == "", "PolicyHost %q without a Policy", c.PolicyHost)
+	p.addIf(c.Audit != "" && c.RecordMemory < 0, "Audit %q without records: RecordMemory is %d", c.Audit, c.RecordMemory)
 	p.addresses(c)
 	seen := seenPeers{keys: make(map[key.Public]int), prefixes: make(map[netip.Prefix]int)}
 	for i := range c.Peers {

@@ -60,6 +60,11 @@ type Config struct {
 	// PolicyHost says for which host the policy file is read, as
 	// policy.ParseFor has it, or is empty.
 	PolicyHost string `json:"policyHost,omitempty"`
+	// Audit is the path of a second policy file, which is watched, or empty. It drops
+	// nothing: each new flow is judged by it too, and Audit tells where it says
+	// otherwise than the one in force. It is read for PolicyHost, and needs records of
+	// flows.
+	Audit string `json:"audit,omitempty"`
 	// MSSClamp bounds the segments of all TCP connections through the tunnel.
 	MSSClamp MSSClamp `json:"mssClamp,omitzero"`
 	// StateDir is where the journals lie by which the host's network is put in

@@ -37,6 +37,9 @@ func (t *Tunnel) openDevice(context.Context) error {
 		return err
 	}
 	t.openRecords()
+	if err := t.firstAudit(); err != nil {
+		return err
+	}
 	t.update(func(l *live) { l.ids = t.numbered(l.Peers, nil) })
 	if err := t.setPeers(t.now()); err != nil {
 		return err

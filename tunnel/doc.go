@@ -59,9 +59,13 @@
 //
 // # Codes of findings
 //
+// Diagnose has them of a tunnel, Explain of one flow. At StepRules Explain has the
+// names of filter.Reason, too.
+//
 //	allowed-ips-overlap   another interface has addresses that a peer is allowed, too
 //	clock-set-back        a peer's handshakes are older than its last
 //	disallowed-source     a peer sends from what is not in its AllowedIPs
+//	dns-outside           the host asks for names around the tunnel
 //	dns-unreachable       no peer has the DNS server
 //	drops-REASON          more packets are dropped for a filter.Reason than pass
 //	endpoint-moved        the endpoint's name has another address by now
@@ -69,9 +73,16 @@
 //	endpoint-refused      nothing listens on the endpoint's port
 //	endpoint-unreachable  packets to the endpoint do not leave this host
 //	fwmark                the tunnel's own packets lack their mark
+//	mtu                   the tunnel's longest packet does not fit the way to the endpoint
+//	no-endpoint           the peer is not up, and where it is is not known
 //	no-handshake          the peer does not answer
+//	no-peer               no peer has the address in its AllowedIPs
+//	no-route              the host has no route to the address
+//	other-route           the host sends what is for the address elsewhere
+//	own-address           the address is the host's own
 //	policy-refused        the policy file is wrong
 //	preshared-key         the peer's answer cannot be read
+//	unanswered            answers to the host's own flow do not come in
 //	unknown-peer          a handshake came from a key that is no peer's
 //	warning               one of Status's warnings
 //	wrong-own-key         a peer has another public key for this side

@@ -29,6 +29,10 @@ const (
 	// PolicyRolledBack: what was in force before a policy was tried is so again, and
 	// Text says why.
 	PolicyRolledBack EventKind = "policy-rolled-back"
+	// AuditLoaded: a second policy is tried.
+	AuditLoaded EventKind = "audit-loaded"
+	// AuditRefused: the file of the second policy is bad, and Text says why.
+	AuditRefused EventKind = "audit-refused"
 	// ConfigLoaded: Reload put a Config in force, and Text says what changed.
 	ConfigLoaded EventKind = "config-loaded"
 	// ConfigRefused: Reload failed, and Text says why and what is in force.

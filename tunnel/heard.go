@@ -77,3 +77,13 @@ func (h *heard) findings() (found []tundev.Finding) {
 	}
 	return found
 }
+
+// evidence returns what was counted of a code, or nothing if that is 0.
+func (h *heard) evidence(code string) string {
+	for _, f := range h.findings() {
+		if f.Code == code {
+			return f.Evidence
+		}
+	}
+	return ""
+}

@@ -59,10 +59,14 @@ func (k knock) answer() error {
 	return err
 }
 
+func (k knock) close() {
+	if k.conn != nil {
+		_ = k.conn.Close()
+	}
+}
+
 func (k knocks) close() {
 	for _, one := range k {
-		if one.conn != nil {
-			_ = one.conn.Close()
-		}
+		one.close()
 	}
 }

@@ -19,6 +19,7 @@ type live struct {
 	mtu        int                   // bytes
 	dns        netstack.Lookup       // for DialContext
 	warnings   []string              // of the host's network
+	dnsTexts   []string              // those of them that are about DNS
 	unfollowed []string              // what wg(8) changed and the rest of the tunnel did not follow
 }
 

@@ -198,9 +198,9 @@ func (t *Tunnel) warnNotLocal(addresses, local []netip.Prefix) {
 	}
 }
 
-// Explain says what becomes of a new flow in direction d, and why, whatever flows
+// ExplainNew says what the rules say of a new flow in direction d, and why, whatever flows
 // are open. The index of a rule is that of the policy, if there is one.
-func (t *Tunnel) Explain(d filter.Direction, f policy.Flow) filter.Explanation {
+func (t *Tunnel) ExplainNew(d filter.Direction, f policy.Flow) filter.Explanation {
 	t.policyMu.Lock()
 	defer t.policyMu.Unlock()
 	if t.policy != nil {

@@ -46,7 +46,7 @@ func eventually(t *testing.T, tun *tunnel.Tunnel, what string, is func(tunnel.Po
 
 func accepts(tun *tunnel.Tunnel, port uint16) bool {
 	f := policy.Flow{Proto: ipproto.TCP, Src: netip.MustParseAddr("10.9.0.2"), Dst: netip.AddrPortFrom(netip.MustParseAddr("10.9.0.1"), port)}
-	return !tun.Explain(filter.Inbound, f).Response.IsDrop()
+	return !tun.ExplainNew(filter.Inbound, f).Response.IsDrop()
 }
 
 // The file in force is the last good one, whether it is watched or read on

@@ -52,7 +52,11 @@ func (t *Tunnel) reload(ctx context.Context, c *Config) error {
 	if err != nil {
 		return err
 	}
-	return t.put(c.clone(), found, policy)
+	audit, err := t.newAudit(c)
+	if err != nil {
+		return err
+	}
+	return t.put(c.clone(), found, policy, audit)
 }
 
 // checkReload refuses what a running tunnel cannot change.
@@ -76,7 +80,7 @@ func (t *Tunnel) newPolicy(c *Config) (loadedPolicy, error) {
 
 // put puts c in force. found are the addresses of Endpoints that were looked up
 // for it.
-func (t *Tunnel) put(c Config, found endpoints, policy loadedPolicy) error {
+func (t *Tunnel) put(c Config, found endpoints, policy, audit loadedPolicy) error {
 	t.changing.Lock()
 	defer t.changing.Unlock()
 	if t.isClosed() {
@@ -94,7 +98,7 @@ func (t *Tunnel) put(c Config, found endpoints, policy loadedPolicy) error {
 	}
 	next := &live{Config: c, at: t.placed(&c, found), ids: t.numbered(c.Peers, old.ids), mtu: old.mtu, dns: old.dns}
 	told, takenBack := t.compare(old, next)
-	steps := slices.Concat(t.wireGuardSteps(old, next), t.networkSteps(old, next), t.clampSteps(old, next), t.policySteps(policy, next))
+	steps := slices.Concat(t.wireGuardSteps(old, next), t.networkSteps(old, next), t.clampSteps(old, next), t.auditSteps(audit), t.policySteps(policy, next))
 	if err := t.apply(next, steps); err != nil {
 		return err
 	}

@@ -24,6 +24,7 @@ type Status struct {
 	FwMark     uint32         `json:"fwMark,omitempty"`
 	Peers      []PeerStatus   `json:"peers"` // in the Config's order, then those of wg(8)
 	Policy     PolicyStatus   `json:"policy,omitzero"`
+	Audit      PolicyStatus   `json:"audit,omitzero"` // the second policy, which drops nothing
 	Counters   tstun.Counters `json:"counters"`
 	// Unaccounted is what passed the Wrapper and is not in Counters.
 	Unaccounted Unaccounted `json:"unaccounted"`
@@ -78,6 +79,7 @@ func (t *Tunnel) Status() Status {
 	t.policyMu.Lock()
 	s.Policy = t.policyStatus
 	t.policyMu.Unlock()
+	s.Audit = t.auditStatus()
 	now := time.Now()
 	wg, _ := stateOf(t.wg) // fails only where it cannot write to memory
 	s.ListenPort, s.FwMark = wg.port, wg.mark

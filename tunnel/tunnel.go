@@ -28,6 +28,8 @@ type Tunnel struct {
 	hosts  atomic.Pointer[map[netip.Addr]string] // the policy's; nil: none
 	events eventLog
 	heard  heard
+	sinks  sinks
+	audit  audit
 
 	// What Start's steps make, and nothing changes after it.
 	started  time.Time
@@ -46,12 +48,15 @@ type Tunnel struct {
 	endLife context.CancelFunc
 	undone  chan struct{} // closed when Close has tried to undo all
 
+	explaining sync.Mutex // held while Explain has a snapshot of all flows
+
 	reloading sync.Mutex // held while Reload looks up names and changes the tunnel
 
-	changing sync.Mutex // guards what is below, and held while live or the device changes
-	given    *live      // what Start and Reload put in force, which wg(8) may have changed
-	lastID   uint64     // of the peers' IDs
-	watch    *policyWatch
+	changing   sync.Mutex // guards what is below, and held while live or the device changes
+	given      *live      // what Start and Reload put in force, which wg(8) may have changed
+	lastID     uint64     // of the peers' IDs
+	watch      *policyWatch
+	auditWatch *policyWatch
 
 	policyMu      sync.Mutex // guards what is below, and held while a policy comes into force
 	policyFile    policyFile
@@ -97,7 +102,7 @@ func Start(ctx context.Context, c Config) (*Tunnel, error) {
 }
 
 func (t *Tunnel) start(ctx context.Context) error {
-	steps := []func(context.Context) error{t.preUp, t.resolve, t.openDevice, t.openWireGuard, t.up, t.setUp, t.listenControl, t.watchPolicy, t.observe, t.postUp, t.awaitRequired}
+	steps := []func(context.Context) error{t.preUp, t.resolve, t.openDevice, t.openWireGuard, t.up, t.setUp, t.listenControl, t.watchPolicy, t.watchAudit, t.observe, t.postUp, t.awaitRequired}
 	for _, step := range steps {
 		if err := ctx.Err(); err != nil {
 			return err

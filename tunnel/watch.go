@@ -28,7 +28,7 @@ func (t *Tunnel) watchPolicy(context.Context) error {
 		return err
 	}
 	t.watch = w
-	w.start(t)
+	w.start(t, t.readPolicy)
 	return nil
 }
 
@@ -56,7 +56,7 @@ func (t *Tunnel) replacePolicy(l loadedPolicy, next *live) error {
 		t.logf("end the watch of the old policy file: %v", err)
 	}
 	t.watch = w
-	w.start(t)
+	w.start(t, t.readPolicy)
 	return nil
 }
 
@@ -85,9 +85,10 @@ func newPolicyWatch(name string) (*policyWatch, error) {
 	return &policyWatch{watcher: w}, nil
 }
 
-func (w *policyWatch) start(t *Tunnel) {
+// start calls read after each change in the directory, until the watch ends.
+func (w *policyWatch) start(t *Tunnel, read func(onlyChanged bool) error) {
 	if w != nil {
-		w.running.Go(func() { t.followPolicy(w.watcher) })
+		w.running.Go(func() { t.followPolicy(w.watcher, read) })
 	}
 }
 
@@ -100,9 +101,9 @@ func (w *policyWatch) end() error {
 	return err
 }
 
-// followPolicy reads the file after each change in its directory, until the
+// followPolicy calls read after each change in its directory, until the
 // watcher is closed. What has the content of the last attempt is left alone.
-func (t *Tunnel) followPolicy(w *fsnotify.Watcher) {
+func (t *Tunnel) followPolicy(w *fsnotify.Watcher, read func(onlyChanged bool) error) {
 	quiet := time.NewTimer(settle) // for what changed before the watch began
 	defer quiet.Stop()
 	for {
@@ -119,7 +120,7 @@ func (t *Tunnel) followPolicy(w *fsnotify.Watcher) {
 			t.logf("watch the policy file: %v", err)
 			quiet.Reset(settle)
 		case <-quiet.C:
-			_ = t.readPolicy(true) // Status and log have the error
+			_ = read(true) // Status and log have the error
 		}
 	}
 }

@@ -83,7 +83,7 @@ var may = map[string][]string{
 	"tstun/cmd/tstun/internal/pair":  {"tstun/key", "tstun/policy", "tstun/tunnel", "tstun/tunnel/wgquick", "github.com/boombuler/barcode/qr"},
 	"tstun/cmd/tstun/internal/proxy": {"tstun/internal/relay", "tstun/logger"},
 	"tstun/cmd/tstun/internal/control": {
-		"tstun/cmd/tstun/internal/proxy", "tstun/filter", "tstun/flow", "tstun/flowexpr", "tstun/flowlog", "tstun/ipproto", "tstun/logger", "tstun/policy", "tstun/tundev", "tstun/tunnel",
+		"tstun", "tstun/capture", "tstun/cmd/tstun/internal/proxy", "tstun/filter", "tstun/flow", "tstun/flowexpr", "tstun/flowlog", "tstun/ipproto", "tstun/key", "tstun/logger", "tstun/policy", "tstun/tundev", "tstun/tunnel",
 		"golang.org/x/sys/unix",
 	},
 	"tstun/cmd/tstun/internal/up": {

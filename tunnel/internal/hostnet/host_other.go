@@ -27,3 +27,7 @@ func (*host) set(*Config) ([]Warning, error)         { return nil, unsupported()
 func (*host) close() error                           { return nil }
 func nameservers() []netip.AddrPort                  { return nil }
 func markSocket(syscall.RawConn, uint32) error       { return nil }
+func pathMTU(syscall.RawConn) int                    { return 0 }
+func dontFragment(syscall.RawConn) error             { return nil }
+
+func (*host) wayTo(netip.Addr, netip.Addr) (Way, error) { return Way{}, unsupported() }

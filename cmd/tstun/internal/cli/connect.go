@@ -7,7 +7,6 @@ import (
 
 	"github.com/spf13/cobra"
 
-	"tstun/cmd/tstun/internal/control"
 	"tstun/cmd/tstun/internal/proxy"
 	"tstun/cmd/tstun/internal/ui"
 	"tstun/cmd/tstun/internal/up"
@@ -31,7 +30,10 @@ Exit codes:
   1  the tunnel does not run or the connection failed, or a signal ended it
   2  the command line, or the file, is wrong`
 
-type connectOptions struct{ tunnel, config, stateDir string }
+type connectOptions struct {
+	asked
+	config string // of a tunnel of its own
+}
 
 // newConnectCommand returns the command that makes one connection.
 func newConnectCommand(env ui.Environment) *cobra.Command {
@@ -49,9 +51,8 @@ func newConnectCommand(env ui.Environment) *cobra.Command {
 			return runConnect(cmd.Context(), env, o, args[0])
 		},
 	}
-	cmd.Flags().StringVar(&o.tunnel, "tunnel", "", "go through the tunnel `NAME`, which runs")
+	o.addFlags(cmd, env)
 	cmd.Flags().StringVar(&o.config, "config", "", "go through a tunnel of its own, of the wg-quick `FILE`")
-	addStateDirFlag(cmd, &o.stateDir)
 	return cmd
 }
 
@@ -63,13 +64,7 @@ func runConnect(ctx context.Context, env ui.Environment, o connectOptions, dest 
 	if o.config != "" {
 		return connectAlone(ctx, env, o.config, to)
 	}
-	dirs := control.Dirs(o.stateDir, env.Getenv)
-	var c *control.Client
-	if o.tunnel != "" {
-		c, err = findTunnel(dirs, o.tunnel)
-	} else {
-		c, err = onlyTunnel(dirs)
-	}
+	c, err := o.client(env)
 	if err != nil {
 		return err
 	}

@@ -15,13 +15,22 @@ import (
 	"tstun/policy"
 )
 
-const explainHelp = `explain says what the filter does with a new flow from SRC to DST:PORT under a
-policy, and why: the rule that allows it, or the one that comes nearest and what
-it lacks.
+const explainHelp = `explain says what becomes of a new flow from SRC to DST:PORT, and why.
 
-SRC and DST are addresses or names out of the policy. Where they stand for
-several addresses, each flow is explained. DST needs no port if the protocol
-has none.
+It asks a tunnel that "tstun up" runs: what the rules say, which such flows are
+open, what a policy that is tried would do, whether the host routes to the
+tunnel, which peer has the address, whether that peer is up or answers, whether
+the MTU fits the way, and who is asked for names. What is wrong first is to be
+set right first; each has its next step. What the other end does with the flow
+is known there. A peer that is not up is asked for a handshake, which takes two
+seconds at most.
+
+With --policy, it reads a file alone: the rule that allows the flow, or the one
+that comes nearest and what it lacks.
+
+SRC and DST are addresses or names out of the policy; a tunnel that runs knows
+its peers' names, too. Where they stand for several addresses, each flow is
+explained. DST needs no port if the protocol has none.
 
 A flow is inbound, from a peer to the host, unless SRC is one of the host's
 addresses ("local" in the policy) and DST is not: then it is the host's own, and
@@ -30,13 +39,16 @@ filter never lets out, and are answered. --out and --out=false say which way it
 is, whatever the addresses are.
 
 Exit codes:
-  0  all flows are accepted
-  1  a flow is refused, or a signal ended it
-  2  the policy cannot be read or has errors, or the command line is wrong`
+  0  all flows are accepted, and nothing else is wrong as far as can be seen
+  1  a flow is refused, or something else is wrong; no tunnel answers; or a
+     signal ended it
+  2  the policy cannot be read or has errors, SRC, DST or --proto stand for no
+     flow, or the command line is wrong`
 
-const explainUse = "explain --policy FILE SRC DST:PORT"
+const explainUse = "explain SRC DST:PORT"
 
 type explainOptions struct {
+	asked
 	policy, proto string
 	host          string // for which the policy is read, or "" for a policy of one host
 	out           bool
@@ -48,17 +60,21 @@ func newExplainCommand(env ui.Environment, doc *document) *cobra.Command {
 	var o explainOptions
 	cmd := &cobra.Command{
 		Use:     explainUse,
-		Short:   "Say what a policy does with a flow, and why",
+		Short:   "Say what becomes of a flow, and why",
 		Long:    explainHelp,
-		Example: "  tstun explain --policy policy.hujson laptop web:22\n  tstun explain --policy policy.hujson 10.0.0.1 web --proto icmp\n  tstun explain --policy policy.hujson --out web 8.8.8.8:53 --proto udp",
+		Example: "  sudo tstun explain laptop web:22\n  tstun explain --policy policy.hujson laptop web:22\n  tstun explain --policy policy.hujson 10.0.0.1 web --proto icmp\n  tstun explain --policy policy.hujson --out web 8.8.8.8:53 --proto udp",
 		Args:    func(_ *cobra.Command, args []string) error { return o.check(args) },
 		RunE: func(cmd *cobra.Command, args []string) error {
 			o.outIsGiven = cmd.Flags().Changed("out")
+			if o.policy == "" {
+				return explainRunning(cmd.Context(), env, doc, o, args[0], args[1])
+			}
 			return runExplain(env, doc, o, args[0], args[1])
 		},
 	}
 	flags := cmd.Flags()
-	flags.StringVar(&o.policy, "policy", "", "the policy `file`, or - for standard input")
+	flags.StringVar(&o.policy, "policy", "", "read this policy `file` alone, or - for standard input")
+	o.addFlags(cmd, env)
 	flags.StringVar(&o.proto, "proto", "tcp", "the `protocol`: tcp, udp, icmp, another name, or a number")
 	addLocalFlag(cmd, &o.host)
 	flags.BoolVar(&o.out, "out", false, "the flow is outbound: the host's own")
@@ -66,18 +82,22 @@ func newExplainCommand(env ui.Environment, doc *document) *cobra.Command {
 	return cmd
 }
 
-// check returns the error of arguments and options that are missing or too
-// many. It reports all of them at once.
+// check returns the error of arguments and options that are missing or do not go
+// together. It reports all of them at once.
 func (o explainOptions) check(args []string) error {
 	var errs []error
 	hint := "as in: tstun " + explainUse
-	if o.policy == "" {
-		errs = append(errs, errors.New("no --policy: want the file"))
-		if len(args) == 3 {
-			if _, err := os.Stat(args[0]); err == nil {
-				hint = fmt.Sprintf("did you mean tstun explain --policy %s %s %s?", args[0], args[1], args[2])
-				args = args[1:]
-			}
+	if o.policy != "" && o.tunnel != "" {
+		errs = append(errs, errors.New("--policy with --tunnel: want one of them"))
+	}
+	if o.policy == "" && o.host != "" {
+		errs = append(errs, errors.New("--local without --policy: a tunnel that runs has one host"))
+	}
+	if o.policy == "" && len(args) == 3 {
+		if _, err := os.Stat(args[0]); err == nil {
+			errs = append(errs, fmt.Errorf("no --policy: want it before the file, %s", args[0]))
+			hint = fmt.Sprintf("did you mean tstun explain --policy %s %s %s?", args[0], args[1], args[2])
+			args = args[1:]
 		}
 	}
 	if len(args) != 2 {

@@ -32,6 +32,7 @@ func tryGuide(t *testing.T, args []string) {
 	ns := netns.New(t)
 	f := newUpFiles(t, "wg0", 51820)
 	f.write(t, "policy.hujson", policyFor(80))
+	f.write(t, "next.hujson", policyFor(443))
 	f.write(t, "credentials", "anna:correct-horse-battery\n")
 	for i, a := range args {
 		if _, err := os.Stat(f.path(a)); err == nil {

@@ -33,7 +33,7 @@ func newPolicyCommand(env ui.Environment, doc *document) *cobra.Command {
 		fmt.Fprintln(c.OutOrStdout(), strings.TrimSpace(c.Long))
 	})
 	cmd.AddCommand(newMatrixCommand(env, doc), newUsageCommand(env, doc), newSuggestCommand(env, doc), newPlanCommand(env, doc),
-		newApplyCommand(env, doc), newConfirmCommand(env, doc), newRollbackCommand(env, doc))
+		newApplyCommand(env, doc), newConfirmCommand(env, doc), newRollbackCommand(env, doc), newAuditCommand(env, doc))
 	return cmd
 }
 

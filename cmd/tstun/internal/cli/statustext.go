@@ -33,6 +33,7 @@ func printStatus(p *ui.Painter, s *control.Status) {
 	t.line("mode", fmt.Sprintf("%s, since %s", s.Mode, oneLine(s.ModeReason)))
 	t.line("process", fmt.Sprintf("%d, started %s", s.PID, t.ago(s.Started)))
 	t.policy(&s.Policy)
+	t.audit(&s.Audit)
 	for _, w := range s.Warnings {
 		t.line("warning", t.Paint(ui.Red, oneLine(w)))
 	}
@@ -59,6 +60,17 @@ func (t statusText) policy(p *tunnel.PolicyStatus) {
 	}
 	if p.Error != "" {
 		t.line("policy refused", t.Paint(ui.Red, oneLine(p.Error)))
+	}
+}
+
+// audit prints which policy is tried, if one is.
+func (t statusText) audit(p *tunnel.PolicyStatus) {
+	if p.File != "" {
+		t.line("tried policy", fmt.Sprintf("%s, %s, %s, loaded %s: tstun policy audit", oneLine(p.File), p.Hash[:min(hashDigits, len(p.Hash))],
+			ui.Counted(p.Rules, "rule", "rules"), t.ago(p.Loaded)))
+	}
+	if p.Error != "" {
+		t.line("tried policy refused", t.Paint(ui.Red, oneLine(p.Error)))
 	}
 }
 

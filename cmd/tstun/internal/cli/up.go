@@ -30,7 +30,9 @@ it can, and says which and why.
 
 A policy file is watched; SIGHUP has it and the wg-quick file read again. A file
 that is wrong changes nothing. Without one, all that AllowedIPs admit is
-accepted. "tstun help policy" has its form.
+accepted. "tstun help policy" has its form. With --audit, a second policy is
+tried: it drops nothing, and "tstun policy audit" tells what it would do
+otherwise.
 
 It logs to stderr, and tells systemd (Type=notify) when it is ready, that it is
 alive, and what it does.
@@ -78,7 +80,8 @@ func newUpCommand(env ui.Environment) *cobra.Command {
 	flags.BoolVar(&allowHooks, "allow-hooks", false, "run PreUp, PostUp, PreDown and PostDown as wg-quick does")
 	flags.BoolVar(&ignoreHooks, "ignore-hooks", false, "pass over PreUp, PostUp, PreDown and PostDown")
 	flags.StringVar(&o.Policy, "policy", "", "enforce the policy of `FILE`, which is watched")
-	flags.StringVar(&o.PolicyHost, "policy-host", "", "read a policy of several hosts for this `HOST`, a name or an address")
+	flags.StringVar(&o.Audit, "audit", "", "try the policy of `FILE`, which is watched, and drop nothing by it")
+	flags.StringVar(&o.PolicyHost, "policy-host", "", "read policies of several hosts for this `HOST`, a name or an address")
 	flags.StringArrayVar(&o.Require, "require", nil, "be ready only after a handshake with `PEER`, a name or public key")
 	flags.Var((*clampValue)(&o.MSSClamp), "clamp-mss", "bound TCP segments, both ways: mtu, for what fits the tunnel's, or `BYTES`")
 	addProxyFlags(cmd, &o)

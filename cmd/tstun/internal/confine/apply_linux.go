@@ -87,7 +87,7 @@ type needs struct {
 
 func (c *Config) needs() *needs {
 	n := &needs{dials: c.Dials}
-	for _, file := range []string{c.File, c.Tunnel.Policy} {
+	for _, file := range []string{c.File, c.Tunnel.Policy, c.Tunnel.Audit} {
 		n.read = append(n.read, around(file)...)
 	}
 	n.read = append(n.read, "/proc", "/usr/share/zoneinfo", "/etc/localtime")

@@ -6,6 +6,7 @@ import (
 	"net/http"
 	"net/http/pprof"
 	"net/netip"
+	"net/url"
 	"os"
 	"strconv"
 	"time"
@@ -31,6 +32,9 @@ func routes() []route {
 		{"GET", "/v1/flows", true, (*Server).flows},
 		{"GET", "/v1/diagnose", true, (*Server).diagnose},
 		{"GET", "/v1/explain", false, (*Server).explain},
+		{"GET", "/v1/checks", true, (*Server).checks},
+		{"GET", "/v1/audit", true, (*Server).audit},
+		{"GET", "/v1/capture", true, (*Server).capture},
 		{"GET", "/v1/policy", false, (*Server).policy},
 		{"POST", "/v1/policy/try", false, (*Server).tryPolicy},
 		{"POST", "/v1/policy/confirm", false, (*Server).confirmPolicy},
@@ -146,18 +150,15 @@ func (s *Server) explain(w http.ResponseWriter, r *http.Request, t *Running) *Er
 	if err != nil {
 		return &Error{Message: err.Error(), Hint: "as in /v1/explain?src=10.0.0.2&dst=10.0.0.1:80&proto=tcp&direction=in", Code: http.StatusBadRequest}
 	}
-	answer(w, http.StatusOK, explained(d, f, t.Tunnel.Explain(d, f)))
+	answer(w, http.StatusOK, explained(d, f, t.Tunnel.ExplainNew(d, f)))
 	return nil
 }
 
 // parseFlow reads src, dst, proto and direction of the query.
 func parseFlow(r *http.Request) (d filter.Direction, f policy.Flow, err error) {
 	q := r.URL.Query()
-	d = filter.Inbound
-	if text := q.Get("direction"); text != "" {
-		if err := d.UnmarshalText([]byte(text)); err != nil {
-			return d, f, fmt.Errorf("direction: %w", err)
-		}
+	if d, _, err = parseDirection(q); err != nil {
+		return d, f, err
 	}
 	if f.Src, err = netip.ParseAddr(q.Get("src")); err != nil {
 		return d, f, fmt.Errorf("src: %w", err)
@@ -179,6 +180,18 @@ func parseFlow(r *http.Request) (d filter.Direction, f policy.Flow, err error) {
 		return d, f, fmt.Errorf("dst: %w", err)
 	}
 	return d, f, nil
+}
+
+// parseDirection reads direction of the query, which is Inbound if it is not given.
+func parseDirection(q url.Values) (d filter.Direction, given bool, err error) {
+	text := q.Get("direction")
+	if text == "" {
+		return filter.Inbound, false, nil
+	}
+	if err := d.UnmarshalText([]byte(text)); err != nil {
+		return d, true, fmt.Errorf("direction: %w", err)
+	}
+	return d, true, nil
 }
 
 const profiles = "/debug/pprof/"

@@ -14,6 +14,7 @@ import (
 	"sync/atomic"
 	"time"
 
+	"tstun"
 	"tstun/cmd/tstun/internal/proxy"
 	"tstun/filter"
 	"tstun/flowlog"
@@ -39,7 +40,13 @@ type Tunnel interface {
 	Status() tunnel.Status
 	Events(ctx context.Context) <-chan tunnel.Event
 	Diagnose(ctx context.Context) []tundev.Finding
-	Explain(filter.Direction, policy.Flow) filter.Explanation
+	ExplainNew(filter.Direction, policy.Flow) filter.Explanation
+	FlowsBetween(src, dst, proto string) ([]policy.Flow, error)
+	DirectionOf(policy.Flow) filter.Direction
+	Explain(context.Context, filter.Direction, policy.Flow) tunnel.Explanation
+	Observe(func(*tstun.Observation)) (stop func(), err error)
+	PacketNames() *tunnel.PacketNames
+	Audit(since time.Time, limit int) (*tunnel.Audit, error)
 	PolicyText() tunnel.PolicyText
 	TryPolicy(text []byte, within time.Duration) error
 	ConfirmPolicy() error

@@ -136,7 +136,7 @@ func TestPairRuns(t *testing.T) {
 			{server, p.Ends[1].Addrs[i], p.Ends[0].Addrs[i], 25, true},
 			{client, p.Ends[0].Addrs[i], p.Ends[1].Addrs[i], 80, true},
 		} {
-			e := f.at.Explain(filter.Inbound, policy.Flow{Src: f.from, Dst: netip.AddrPortFrom(f.to, f.port), Proto: ipproto.TCP})
+			e := f.at.ExplainNew(filter.Inbound, policy.Flow{Src: f.from, Dst: netip.AddrPortFrom(f.to, f.port), Proto: ipproto.TCP})
 			if e.Response.IsDrop() != f.dropped {
 				t.Errorf("%v to %v port %d: %v", f.from, f.to, f.port, e)
 			}

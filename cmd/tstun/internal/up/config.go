@@ -33,15 +33,17 @@ func configPath(arg string) (path string, isName bool) {
 // warnings. All that is wrong with them is in the error.
 func (r *runner) read() (*tunnel.Config, error) {
 	config, err := r.readConfig()
-	if policyErr := checkPolicy(r.options.Policy, r.options.PolicyHost); policyErr != nil {
-		err = joinBadInput(err, policyErr)
+	for _, file := range []string{r.options.Policy, r.options.Audit} {
+		if policyErr := checkPolicy(file, r.options.PolicyHost); policyErr != nil {
+			err = joinBadInput(err, policyErr)
+		}
 	}
 	if err != nil {
 		return nil, err
 	}
 	o := &r.options
 	config.Mode, config.Policy, config.PolicyHost, config.StateDir, config.Logf = o.Mode, o.Policy, o.PolicyHost, o.StateDir, r.log.Logf
-	config.MSSClamp = o.MSSClamp
+	config.MSSClamp, config.Audit = o.MSSClamp, o.Audit
 	config.NoWait = true // or a peer that is away would keep the proxies from listening
 	return config, requirePeers(config.Peers, o.Require)
 }

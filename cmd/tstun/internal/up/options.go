@@ -22,8 +22,11 @@ type Options struct {
 	Hooks wgquick.HookMode
 	// Policy is a file, or empty. PolicyHost is for whom it is read, or empty.
 	Policy, PolicyHost string
-	Mode               tunnel.Mode
-	StateDir           string // or empty for the tunnel's default
+	// Audit is a policy file that is tried and drops nothing, or empty. It is read for
+	// PolicyHost, too.
+	Audit    string
+	Mode     tunnel.Mode
+	StateDir string // or empty for the tunnel's default
 	// Require has names or public keys of peers without which the tunnel is
 	// not ready.
 	Require []string
@@ -49,9 +52,9 @@ func (o *Options) check() error {
 	proxies := len(o.SOCKS5)+len(o.HTTP) > 0
 	wrong := ""
 	switch {
-	case o.File == stdin || o.Policy == stdin || o.Credentials == stdin:
+	case o.File == stdin || o.Policy == stdin || o.Audit == stdin || o.Credentials == stdin:
 		wrong = "- is no file: a reload reads the files again, so they need a path"
-	case o.PolicyHost != "" && o.Policy == "":
+	case o.PolicyHost != "" && o.Policy+o.Audit == "":
 		wrong = "--policy-host without --policy: there is no policy to read for that host"
 	case o.AllowOpenProxy && !proxies:
 		wrong = "--allow-open-proxy without --socks5 or --http-proxy: there is no proxy to open"

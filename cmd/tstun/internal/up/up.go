@@ -150,11 +150,23 @@ func (r *runner) reload(ctx context.Context, t *tunnel.Tunnel, ready bool) error
 	config, err := r.read()
 	if err != nil {
 		r.log.Error(fmt.Sprintf("reload refused, what was in force stays: %v", err), "hint", ui.Hint(err))
-	} else if err = t.Reload(ctx, *config); err == nil && config.Policy != "" {
-		err = t.ReloadPolicy() // which logs, as Reload does
+	} else if err = t.Reload(ctx, *config); err == nil {
+		err = rereadPolicies(t, config)
 	}
 	if ready {
 		r.notifyReady(t)
+	}
+	return err
+}
+
+// rereadPolicies reads the policy files of a Config that is in force, if there are some.
+// The tunnel logs what comes of it.
+func rereadPolicies(t *tunnel.Tunnel, c *tunnel.Config) (err error) {
+	if c.Policy != "" {
+		err = t.ReloadPolicy()
+	}
+	if c.Audit != "" {
+		err = errors.Join(err, t.ReloadAudit())
 	}
 	return err
 }
