@@ -100,10 +100,7 @@ func (e *editor) narrow(used [][]Flow, keep map[int]bool, s *Suggestion) (edits 
 
 // allows reports whether the rule of that number allows all of an atom.
 func (e *editor) allows(number int, a atom) bool {
-	m := filter.Match{IPProto: a.protos}
-	for _, src := range e.hosts.addrs[a.src] {
-		m.Srcs = append(m.Srcs, src)
-	}
+	m := filter.Match{IPProto: a.protos, Srcs: e.hosts.addrs[a.src]}
 	for _, dst := range e.hosts.addrs[a.dst] {
 		for _, p := range portsOrAll(a.ports) {
 			m.Dsts = append(m.Dsts, filter.NetPortRange{Net: dst, Ports: p})
