@@ -9,6 +9,8 @@ import (
 	"github.com/gopacket/gopacket"
 	"github.com/gopacket/gopacket/layers"
 	"github.com/gopacket/gopacket/pcapgo"
+
+	"tstun/packet"
 )
 
 // Recorded is a packet as a file has it.
@@ -36,6 +38,8 @@ type Reader struct {
 	packet Recorded
 	read   string // the comment that note is
 	note   Note
+	whole  whole
+	parsed packet.Parsed
 }
 
 // NewReader reads what is in front of the first packet.
@@ -73,6 +77,13 @@ func (r *Reader) Next() (*Recorded, error) {
 		return nil, r.wrap(err)
 	}
 	return &r.packet, nil
+}
+
+// Parsed returns the packet that Next returned last, decoded, and valid as long. One that
+// was cut has zeros for what is missing, so that its headers say the truth of its length.
+func (r *Reader) Parsed() *packet.Parsed {
+	r.parsed.Decode(r.whole.of(r.packet.Packet, r.packet.Length))
+	return &r.parsed
 }
 
 // wrap names the packet in an error.

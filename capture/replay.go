@@ -8,7 +8,6 @@ import (
 
 	"tstun/filter"
 	"tstun/flow"
-	"tstun/packet"
 )
 
 // ReplayOptions say how a file is played. The zero value plays it alone.
@@ -111,8 +110,6 @@ type player struct {
 	result Result
 
 	packet Replayed
-	parsed packet.Parsed
-	whole  whole
 	first  time.Time // of the first packet
 }
 
@@ -171,25 +168,25 @@ func (p *player) time(t time.Time) (int64, error) {
 // judge has the filter judge the packet, and record it if it went out.
 func (p *player) judge(now int64) {
 	r := &p.packet
-	p.parsed.Decode(p.whole.of(r.Packet, r.Length))
+	parsed := p.file.Parsed()
 	noted := r.Note.Verdict
 	r.Judged = !r.Note.Injected && (r.Comment == "" || !noted.Response.IsDrop() || noted.Reason.IsFilters())
 	r.Verdict = noted
 	var id flow.ID
 	if r.Inbound {
 		if r.Judged {
-			id.SetIn(&p.parsed)
-			r.Verdict, _ = p.f.InRun(&p.parsed, &id, now, 0, p.o.Peers)
+			id.SetIn(parsed)
+			r.Verdict, _ = p.f.InRun(parsed, &id, now, 0, p.o.Peers)
 		}
 		return
 	}
 	if r.Judged {
-		r.Verdict = p.f.Out(&p.parsed, now, 0)
+		r.Verdict = p.f.Out(parsed, now, 0)
 	}
 	// What a hook took or dropped has opened no flow.
 	if r.Verdict.Response == filter.Accept && (r.Comment == "" || noted.Response == filter.Accept) {
-		id.SetOut(&p.parsed)
-		p.f.RecordRun(&p.parsed, &id, now, 0, p.o.Peers)
+		id.SetOut(parsed)
+		p.f.RecordRun(parsed, &id, now, 0, p.o.Peers)
 	}
 }
 

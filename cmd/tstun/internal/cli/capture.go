@@ -206,7 +206,7 @@ func printPackets(out io.Writer, in io.Reader, asJSON bool) error {
 			return nil
 		}
 		if err == nil {
-			err = print(out, p)
+			err = print(out, p, r.Parsed())
 		}
 		if err != nil {
 			return err

@@ -16,18 +16,16 @@ import (
 
 // printPacket prints a packet in a line: time, direction, protocol, both ends, TCP's
 // flags, length, and what becomes of it.
-func printPacket(out io.Writer, p *capture.Recorded) error {
+func printPacket(out io.Writer, p *capture.Recorded, at *packet.Parsed) error {
 	var line strings.Builder
 	if p.Lost > 0 {
 		fmt.Fprintf(&line, "%s lost\n", packets(p.Lost))
 	}
-	var at packet.Parsed
-	at.Decode(p.Packet)
 	fmt.Fprintf(&line, "%s %-3v", p.Time.Local().Format("15:04:05.000000"), directionOf(p))
 	if at.IPVersion == 0 {
 		line.WriteString(" no IP packet")
 	} else {
-		fmt.Fprintf(&line, " %v %s > %s", at.IPProto, end(&at, at.Src), end(&at, at.Dst))
+		fmt.Fprintf(&line, " %v %s > %s", at.IPProto, end(at, at.Src), end(at, at.Dst))
 		if at.IPProto == ipproto.TCP {
 			fmt.Fprintf(&line, " %v", at.TCPFlags)
 		}
@@ -89,16 +87,14 @@ type packetLine struct {
 }
 
 // encodePacket writes a packet as a line of JSON.
-func encodePacket(out io.Writer, p *capture.Recorded) error {
+func encodePacket(out io.Writer, p *capture.Recorded, at *packet.Parsed) error {
 	n := &p.Note
 	line := packetLine{
 		Time: p.Time, Direction: directionOf(p), Length: p.Length, Lost: p.Lost,
 		Verdict: n.Verdict.Response, Reason: n.Verdict.Reason, Rule: n.Rule, Policy: n.Policy, Peer: n.Peer, Injected: n.Injected,
 	}
-	var at packet.Parsed
-	at.Decode(p.Packet)
 	if at.IPVersion != 0 {
-		line.Proto, line.Src, line.Dst = at.IPProto.String(), end(&at, at.Src), end(&at, at.Dst)
+		line.Proto, line.Src, line.Dst = at.IPProto.String(), end(at, at.Src), end(at, at.Dst)
 		if at.IPProto == ipproto.TCP {
 			line.TCPFlags = at.TCPFlags.String()
 		}
