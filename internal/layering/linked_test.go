@@ -90,6 +90,7 @@ var never = map[string][]string{
 	"tstun/cmd/tstun/internal/confine":       {cobra, prometheus, gopacket, otel},
 	"tstun/cmd/tstun/internal/pair":          programs,
 	"tstun/cmd/tstun/internal/control":       {cobra, prometheus, gopacket, otel},
+	"tstun/cmd/tstun/internal/bundle":        {cobra, prometheus, gopacket, otel},
 	"tstun/cmd/tstun/internal/top":           {cobra, prometheus, gopacket, otel},
 	"tstun/cmd/tstun/internal/up":            {otel},
 	"tstun/cmd/tstun/internal/proxy":         {hujson, bart, wireguard, gvisor, netlink, system, processes, cobra, prometheus, gopacket, otel},
