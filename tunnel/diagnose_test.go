@@ -75,6 +75,16 @@ func TestDiagnoseWell(t *testing.T) {
 	}
 }
 
+// silent returns an endpoint at which nobody answers.
+func silent(t *testing.T) string {
+	l, err := net.ListenUDP("udp4", &net.UDPAddr{IP: net.IPv4(127, 0, 0, 1)})
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { _ = l.Close() })
+	return l.LocalAddr().String()
+}
+
 // Each condition is made, and found where it can be seen.
 func TestDiagnoseHandshakes(t *testing.T) {
 	t.Run("nobody listens", func(t *testing.T) {
@@ -85,12 +95,7 @@ func TestDiagnoseHandshakes(t *testing.T) {
 	t.Run("no answer", func(t *testing.T) {
 		t.Parallel()
 		_, b := linked(t)
-		silent, err := net.ListenUDP("udp4", &net.UDPAddr{IP: net.IPv4(127, 0, 0, 1)})
-		if err != nil {
-			t.Fatal(err)
-		}
-		defer silent.Close()
-		b.Peers[0].Endpoint = silent.LocalAddr().String()
+		b.Peers[0].Endpoint = silent(t)
 		soon(t, start(t, b), "no-handshake")
 	})
 	for want, change := range map[string]func(a, b *tunnel.Config){

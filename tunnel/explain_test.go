@@ -2,7 +2,6 @@ package tunnel_test
 
 import (
 	"context"
-	"net"
 	"net/netip"
 	"path/filepath"
 	"strings"
@@ -183,12 +182,7 @@ func TestExplainHandshakes(t *testing.T) {
 	t.Run("silence", func(t *testing.T) {
 		t.Parallel()
 		_, b := linked(t)
-		silent, err := net.ListenUDP("udp4", &net.UDPAddr{IP: net.IPv4(127, 0, 0, 1)})
-		if err != nil {
-			t.Fatal(err)
-		}
-		defer silent.Close()
-		b.Peers[0].Endpoint = silent.LocalAddr().String()
+		b.Peers[0].Endpoint = silent(t)
 		c := firstSoon(t, start(t, b), "10.9.0.2", "10.9.0.1:22", "handshake no-handshake")
 		for _, may := range []string{"keys", "firewall", "clock"} {
 			if !strings.Contains(c.Advice, may) {

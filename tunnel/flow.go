@@ -111,8 +111,27 @@ func (f *Flow) String() string {
 	return fmt.Sprintf("%v from %s to %s", f.Proto, f.Src.text(0), f.Dst.text(f.Dst.Port))
 }
 
+// Short returns who talks with whom in few columns: "tcp laptop > web:80".
+func (f *Flow) Short() string {
+	if f.More {
+		return "more of " + f.Src.short(0)
+	}
+	return fmt.Sprintf("%v %s > %s", f.Proto, f.Src.short(0), f.Dst.short(f.Dst.Port))
+}
+
 // Bytes returns what passed, both ways.
 func (f *Flow) Bytes() uint64 { return f.In.Bytes + f.Out.Bytes }
+
+// short returns the name of the side, or else its address, with a port, if that is not 0.
+func (s FlowSide) short(port uint16) string {
+	switch {
+	case s.Name == "":
+		return s.text(port)
+	case port == 0:
+		return s.Name
+	}
+	return fmt.Sprintf("%s:%d", s.Name, port)
+}
 
 // text returns the side with a port, if that is not 0.
 func (s FlowSide) text(port uint16) string {

@@ -18,7 +18,7 @@ func printPassed(p *ui.Painter, all []tunnel.Flow, total tunnel.FlowTotal, now t
 	for i := range all {
 		if f := &all[i]; !f.IsRefused() {
 			passed++
-			table.Add(flowEnds(f), ui.Bytes(f.In.Bytes), ui.Bytes(f.Out.Bytes), age(now.Sub(f.First)), f.Initiator.String(), flowState(f), ruleName(f.Rule))
+			table.Add(oneLine(f.Short()), ui.Bytes(f.In.Bytes), ui.Bytes(f.Out.Bytes), age(now.Sub(f.First)), f.Initiator.String(), flowState(f), ruleName(f.Rule))
 		}
 	}
 	p.Printf("%s, %s in, %s out\n", ui.Counted(total.Passed, "flow", "flows"), size(total.In.Bytes), size(total.Out.Bytes))
@@ -91,25 +91,6 @@ func printFlowLine(p *ui.Painter, f *tunnel.Flow) {
 		text += ", by " + f.Rule.String()
 	}
 	p.Entry(head, oneLine(text))
-}
-
-// flowEnds returns the sides of a flow in few columns: "tcp laptop > web:80".
-func flowEnds(f *tunnel.Flow) string {
-	return oneLine(fmt.Sprintf("%v %s > %s", f.Proto, sideName(f.Src, 0), sideName(f.Dst, f.Dst.Port)))
-}
-
-func sideName(s tunnel.FlowSide, port uint16) string {
-	name := s.Name
-	if name == "" {
-		name = s.Addr.String()
-		if port != 0 && s.Addr.Is6() {
-			name = "[" + name + "]"
-		}
-	}
-	if port == 0 {
-		return name
-	}
-	return fmt.Sprintf("%s:%d", name, port)
 }
 
 func flowState(f *tunnel.Flow) string {

@@ -17,17 +17,24 @@ const explainedPolicy = `{"local": ["10.9.0.1", "10.9.0.7"], "accept": [
 	{"proto": "tcp", "src": "10.9.0.0/24", "dst": "*:80"},
 	{"proto": "tcp", "src": "10.8.0.9", "dst": "*:99", "except": "10.9.0.1"}]}`
 
-// GET /v1/explain says which rule allows a flow, or which is nearest and what it lacks,
-// in both directions.
-func TestExplain(t *testing.T) {
-	file := filepath.Join(t.TempDir(), "policy.hujson")
+// startExplained starts a tunnel with explainedPolicy in a file.
+func startExplained(t *testing.T) (tun *tunnel.Tunnel, file string) {
+	t.Helper()
+	file = filepath.Join(t.TempDir(), "policy.hujson")
 	if err := os.WriteFile(file, []byte(explainedPolicy), 0o600); err != nil {
 		t.Fatal(err)
 	}
-	tun := start(t, tunnel.Config{
+	tun = start(t, tunnel.Config{
 		Name: "node", Mode: tunnel.ModeUserspace, PrivateKey: key.NewPrivate(), Policy: file,
 		Addresses: []netip.Prefix{netip.MustParsePrefix("10.9.0.1/24")},
 	})
+	return tun, file
+}
+
+// GET /v1/explain says which rule allows a flow, or which is nearest and what it lacks,
+// in both directions.
+func TestExplain(t *testing.T) {
+	tun, _ := startExplained(t)
 	s, _ := serve(t, tun)
 	tests := []struct{ query, want string }{
 		{"src=10.9.0.2&dst=10.9.0.1:80", `{"proto":"tcp","src":"10.9.0.2","dst":"10.9.0.1:80","direction":"in","response":"accept","stage":"rules","rule":1,"text":"tcp from 10.9.0.0/24 to 0.0.0.0/0:80, [::/0]:80"}`},

@@ -1,27 +1,14 @@
 package control_test
 
 import (
-	"net/netip"
-	"os"
-	"path/filepath"
 	"strings"
 	"testing"
 	"time"
-
-	"tstun/key"
-	"tstun/tunnel"
 )
 
 // A policy is tried by the API, and confirmed or rolled back.
 func TestPolicyTrial(t *testing.T) {
-	file := filepath.Join(t.TempDir(), "policy.hujson")
-	if err := os.WriteFile(file, []byte(explainedPolicy), 0o600); err != nil {
-		t.Fatal(err)
-	}
-	tun := start(t, tunnel.Config{
-		Name: "node", Mode: tunnel.ModeUserspace, PrivateKey: key.NewPrivate(), Policy: file,
-		Addresses: []netip.Prefix{netip.MustParsePrefix("10.9.0.1/24")},
-	})
+	tun, file := startExplained(t)
 	s, c := serve(t, tun)
 	ctx := within(t)
 	next := strings.Replace(explainedPolicy, "*:80", "*:81", 1)

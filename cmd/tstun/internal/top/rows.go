@@ -74,13 +74,13 @@ var orders = []order{
 	{"bytes", func(a, b *row) int { return cmp.Compare(b.Bytes(), a.Bytes()) }},
 	{"age", func(a, b *row) int { return b.First.Compare(a.First) }},
 	{"last", func(a, b *row) int { return b.Last.Compare(a.Last) }},
-	{"name", func(a, b *row) int { return strings.Compare(ends(&a.Flow), ends(&b.Flow)) }},
+	{"name", func(a, b *row) int { return strings.Compare(clean(a.Flow.Short()), clean(b.Flow.Short())) }},
 }
 
 // sortRows sorts by o, and rows that are equal by bytes and then by name, so that they keep
 // their places.
 func sortRows(rows []row, o order) {
 	slices.SortFunc(rows, func(a, b row) int {
-		return cmp.Or(o.compare(&a, &b), cmp.Compare(b.Bytes(), a.Bytes()), a.First.Compare(b.First), strings.Compare(ends(&a.Flow), ends(&b.Flow)))
+		return cmp.Or(o.compare(&a, &b), cmp.Compare(b.Bytes(), a.Bytes()), a.First.Compare(b.First), strings.Compare(clean(a.Flow.Short()), clean(b.Flow.Short())))
 	})
 }

@@ -143,7 +143,7 @@ func (m *model) cells(r *row) rowCells {
 	case r.Revoked:
 		state = "revoked"
 	}
-	return rowCells{"  " + ends(&r.Flow), size(float64(r.In.Bytes)), size(float64(r.Out.Bytes)), size(r.rate) + "/s", age(m.answered.Sub(r.First)), whyShort(&r.Flow), state}
+	return rowCells{"  " + clean(r.Flow.Short()), size(float64(r.In.Bytes)), size(float64(r.Out.Bytes)), size(r.rate) + "/s", age(m.answered.Sub(r.First)), whyShort(&r.Flow), state}
 }
 
 // whyShort says by which rule a flow passes, or why not: "policy.hujson:5", "no-rule: port".
@@ -185,27 +185,6 @@ func (m *model) columns(c rowCells) string {
 		b.WriteString(" " + pad(cell, widths[i]-1))
 	}
 	return b.String()
-}
-
-// ends returns the sides of a flow in few columns: "tcp laptop > web:80".
-func ends(f *tunnel.Flow) string {
-	side := func(s tunnel.FlowSide, port uint16) string {
-		name := s.Name
-		if name == "" {
-			name = s.Addr.String()
-			if port != 0 && s.Addr.Is6() {
-				name = "[" + name + "]"
-			}
-		}
-		if port == 0 {
-			return name
-		}
-		return name + ":" + strconv.Itoa(int(port))
-	}
-	if f.More {
-		return clean("more of " + side(f.Src, 0))
-	}
-	return clean(fmt.Sprintf("%v %s > %s", f.Proto, side(f.Src, 0), side(f.Dst, f.Dst.Port)))
 }
 
 func size(bytes float64) string {
