@@ -12,7 +12,8 @@ import (
 // Who is compared.
 const (
 	Bare      = "bare"      // wireguard-go with a TUN of its own
-	Tstun     = "tstun"     // wireguard-go with a TUN of tstun.New's, wrapped
+	Tstun     = "tstun"     // wireguard-go with a TUN of tstun.New's, wrapped, and bind.New
+	Alone     = "wrapper"   // the same with wireguard-go's own bind
 	Tailscale = "tailscale" // Tailscale's wireguard-go with a TUN of its own, wrapped
 
 	// Of the command alone, as Program has it.
@@ -22,7 +23,7 @@ const (
 )
 
 // Kinds returns who is compared by default, in the order of the first round.
-func Kinds() []string { return []string{Bare, Tstun, Tailscale} }
+func Kinds() []string { return []string{Bare, Tstun, Alone, Tailscale} }
 
 // The measures by the names that Config.Only knows.
 const (
