@@ -41,7 +41,9 @@ type reader struct {
 	call      readCall
 	splitter  gso.Splitter // of the super-packet in overflow
 	header    [gso.VirtioLen]byte
-	iov       [3]unix.Iovec
+	iov       []unix.Iovec
+	aim       aim
+	inPlace   int // segments whose payload is in the caller's buffers
 	// overflow holds the bytes of a packet that are not in the caller's
 	// buffer, at the places where they are in the packet.
 	overflow []byte
@@ -83,7 +85,8 @@ func (r *reader) read(bufs [][]byte, sizes []int, offset int, wait bool) (int, e
 	r.split()
 	err := r.fill()
 	n := r.call.n
-	r.call, r.iov = readCall{}, [3]unix.Iovec{} // keep nothing of the caller's
+	clear(r.iov) // keep nothing of the caller's
+	r.call = readCall{}
 	if n > 0 {
 		return n, nil // an error that ends the device comes again
 	}
@@ -161,26 +164,22 @@ func (r *reader) readAvailable(fd uintptr) bool {
 	return true
 }
 
-// space returns the memory in the caller's buffer for the next packet, and its
-// head, which the kernel writes to.
-func (r *reader) space() (all, head []byte) {
-	b := r.call.bufs[r.call.n]
-	all = b[min(r.call.offset, len(b)):]
-	if r.virtio {
-		return all, all[:min(len(all), directLen)]
-	}
-	return all, all
+// space returns the memory in the caller's buffer for packet i from the next one on.
+func (r *reader) space(i int) []byte {
+	b := r.call.bufs[r.call.n+i]
+	return b[min(r.call.offset, len(b)):]
 }
 
 // nextVector returns the memory that the next packet is read to.
 func (r *reader) nextVector() []unix.Iovec {
-	_, head := r.space()
+	r.iov = r.iov[:0]
 	if !r.virtio {
-		r.iov[1], r.iov[2] = iovec(head), iovec(r.overflow)
-		return r.iov[1:]
+		r.iov = append(r.iov, iovec(r.space(0)), iovec(r.overflow))
+		return r.iov
 	}
-	r.iov[0], r.iov[1], r.iov[2] = iovec(r.header[:]), iovec(head), iovec(r.overflow[len(head):])
-	return r.iov[:]
+	r.iov = append(r.iov, iovec(r.header[:]))
+	r.takeAim()
+	return r.iov
 }
 
 // accept returns to the caller what the last readv of n bytes read: a packet, or
@@ -196,40 +195,64 @@ func (r *reader) accept(n int) {
 	}
 	var v gso.Virtio
 	v.Decode(r.header[:])
-	all, head := r.space()
 	if v.Super() {
-		copy(r.overflow[:n], head)
-		r.acceptSuper(v, r.overflow[:n])
+		r.acceptSuper(v, n)
 		return
 	}
-	if n > len(head) {
-		copy(all[len(head):], r.overflow[len(head):n])
-	}
+	all := r.space(0)
+	r.gather(all, n)
+	r.aim.size = 0
 	if n <= len(all) && v.Complete(all[:n]) != nil {
 		n = Malformed
 	}
 	r.put(n)
 }
 
-// acceptSuper begins to cut a super-packet.
-func (r *reader) acceptSuper(v gso.Virtio, pkt []byte) {
-	opts, err := v.Options(pkt)
-	if err == nil {
-		err = r.splitter.Reset(pkt, opts)
+// acceptSuper begins to cut a super-packet of n bytes.
+func (r *reader) acceptSuper(v gso.Virtio, n int) {
+	a := &r.aim
+	copy(r.overflow[:n], r.space(0)[:a.first])
+	err := r.begin(v, n)
+	hit := err == nil && a.size == int(v.Size) && a.header == r.splitter.Header()
+	if !hit && a.pieces > 1 {
+		r.gather(r.overflow, n)
+		err = r.begin(v, n)
 	}
 	if err != nil {
+		a.size = 0
 		r.put(Malformed)
 		return
 	}
+	r.inPlace = 0
+	if hit {
+		r.inPlace = a.pieces
+	}
+	a.header, a.size = r.splitter.Header(), int(v.Size)
 	r.split()
+}
+
+// begin makes the super-packet of n bytes in the overflow the splitter's.
+func (r *reader) begin(v gso.Virtio, n int) error {
+	pkt := r.overflow[:n]
+	opts, err := v.Options(pkt)
+	if err != nil {
+		return err
+	}
+	return r.splitter.Reset(pkt, opts)
 }
 
 // split cuts segments into the buffers while there are both.
 func (r *reader) split() {
 	for r.call.n < len(r.call.bufs) && r.splitter.More() {
-		all, _ := r.space()
-		size := r.splitter.Size()
-		if _, err := r.splitter.Next(all); err != nil {
+		all, size := r.space(0), r.splitter.Size()
+		var err error
+		if r.inPlace > 0 {
+			r.inPlace--
+			_, err = r.splitter.NextInPlace(all)
+		} else {
+			_, err = r.splitter.Next(all)
+		}
+		if err != nil {
 			r.splitter.Skip() // too long for the buffer, as size shows the caller
 		}
 		r.put(size)

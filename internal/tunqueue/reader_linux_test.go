@@ -271,7 +271,9 @@ func FuzzReadReady(f *testing.F) {
 			return
 		}
 		q, far := newQueue(t, true, t.Logf)
-		send(t, far, in)
+		for _, p := range [][]byte{super, in, super} { // the next one is read to where its segments would be
+			send(t, far, p)
+		}
 		bufs, sizes := buffers(int(count), int(size))
 		for range 70_000 {
 			n, err := q.ReadReady(bufs, sizes, 0, false)
