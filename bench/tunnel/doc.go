@@ -29,6 +29,7 @@ func Kinds() []string { return []string{Bare, Tstun, Alone, Tailscale} }
 const (
 	TCP    = "tcp"    // one stream
 	TCP64  = "tcp64"  // 64 streams at once
+	IperfU = "iperfu" // UDP as iperf3 sends it
 	UDP    = "udp"    // at full rate, packets of several lengths
 	Rates  = "rates"  // UDP at fixed rates
 	Ping   = "ping"   // round trips, one at a time
@@ -37,7 +38,7 @@ const (
 )
 
 // Measures returns the names of all measures in the order they are made in.
-func Measures() []string { return []string{Ping, Lone, TCP, TCP64, UDP, Rates, Inject} }
+func Measures() []string { return []string{Ping, Lone, TCP, TCP64, IperfU, UDP, Rates, Inject} }
 
 // ErrNeedsRoot and ErrNeedsIperf say what is missing on this machine.
 var (
