@@ -1,6 +1,8 @@
 package pipeline
 
 import (
+	"net/netip"
+
 	"tstun/filter"
 	"tstun/ipproto"
 	"tstun/packet"
@@ -39,7 +41,7 @@ func (r Reject) reply(p *packet.Parsed, why filter.Reason) Reply {
 	}
 	isTCP := p.IPProto == ipproto.TCP
 	switch {
-	case r == RejectTSMP && (p.IsTCPSyn() || p.IPProto == ipproto.UDP):
+	case r == RejectTSMP && (p.IsTCPSyn() || p.IPProto == ipproto.UDP || p.IsEchoRequest()):
 		return TSMPReply
 	case r == RejectReset && isTCP && p.IsTCPSyn(), r == RejectResetAll && isTCP:
 		return ResetReply
@@ -73,11 +75,14 @@ func (f *Frame) MakeReply(why filter.Reason) []byte {
 		port, _ := f.peerAPIPort()
 		return packet.Generate(ping.Pong(port), nil)
 	case TSMPReply:
-		reason := packet.RejectedByRules
+		m := packet.TSMPRejected{Src: p.Src, Dst: p.Dst, Proto: p.IPProto, Reason: packet.RejectedByRules}
 		if why == filter.ReasonShieldsUp {
-			reason = packet.RejectedShieldsUp
+			m.Reason = packet.RejectedShieldsUp
 		}
-		return packet.Generate(packet.TSMPRejected{Src: p.Src, Dst: p.Dst, Proto: p.IPProto, Reason: reason}, nil)
+		if p.IsEchoRequest() { // by which the filter of who sent it knows the flow
+			m.Src = netip.AddrPortFrom(p.Src.Addr(), p.EchoID())
+		}
+		return packet.Generate(m, nil)
 	case ResetReply:
 		data, _ := p.TCPReset()
 		return data
