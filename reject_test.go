@@ -119,6 +119,7 @@ func TestRejectTSMPOfPing(t *testing.T) {
 		r := rig.New(t, 1)
 		r.Allow(rig.To(rig.Port(80), ipproto.UDP))
 		r.W.SetReject(tstun.RejectTSMP)
+		r.FromPeer(craft.SCTP(netip.AddrPortFrom(peer, 1), netip.AddrPortFrom(host, 2))) // is not answered
 		r.FromPeer(craft.Echo(peer, host, 77, false))
 		answer := r.Read(1)[0]
 		got, ok := rig.Parse(t, answer).AsTSMPRejected()

@@ -41,7 +41,7 @@ func (r Reject) reply(p *packet.Parsed, why filter.Reason) Reply {
 	}
 	isTCP := p.IPProto == ipproto.TCP
 	switch {
-	case r == RejectTSMP && (p.IsTCPSyn() || p.IPProto == ipproto.UDP || p.IsEchoRequest()):
+	case r == RejectTSMP && (!isTCP || p.IsTCPSyn()):
 		return TSMPReply
 	case r == RejectReset && isTCP && p.IsTCPSyn(), r == RejectResetAll && isTCP:
 		return ResetReply
@@ -56,6 +56,10 @@ func (f *Frame) MayReply() bool {
 	switch f.Reply {
 	case PongReply:
 		return true
+	case TSMPReply:
+		if p := &f.Packet; p.IPProto != ipproto.TCP && p.IPProto != ipproto.UDP && !p.IsEchoRequest() {
+			return false // a rejection could not name its flow
+		}
 	case ResetReply:
 		if f.Config.Reject == RejectResetAll && !f.Packet.IsTCPSyn() {
 			return true // as the program wants it
