@@ -107,6 +107,8 @@ func TestAllocs(t *testing.T) {
 		"timestamp":          tsq,
 		"first":              frags[0],
 		"later":              frags[1],
+		"refused echo":       craft.Echo(peer4, host4, 1, false),
+		"about tsmp":         craft.ICMP(peer4, host4, 3, 4, 2, [4]byte{}, craft.TSMPPing(host4, peer4)),
 		"icmp error refused": packet.Generate(packet.ICMPHeader{Src: peer4, Dst: host4, Type: 3, Code: 4}, craft.UDP(host4, 1, peer4, 2, "1234567890")[:28]),
 	}
 	for _, rej := range []tstun.Reject{tstun.RejectNone, tstun.RejectReset, tstun.RejectTSMP, tstun.RejectResetAll} {

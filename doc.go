@@ -32,7 +32,7 @@
 // Write, inbound:
 //
 //	WireGuard ── parse ── destination NAT ── MSS clamp ── TSMP ping? answer; pong? OnTSMPPongReceived
-//	    ── echo response? OnICMPEchoResponseReceived ── own disco? drop ── PreFilterIn
+//	    ── ICMP error about TSMP? end ── echo response? OnICMPEchoResponseReceived ── own disco? drop ── PreFilterIn
 //	    ── fragment before its first? hold ── main filter ── refused? reject ── PostFilterIn ──┐
 //	                                                                                           │
 //	injected packet ───────────────────────────────────────────────────────────────────────────┴── count ── host

@@ -13,8 +13,10 @@ type Reject uint8
 const (
 	// RejectNone lets the peer hear nothing: it runs into a timeout.
 	RejectNone = Reject(pipeline.RejectNone)
-	// RejectTSMP sends a TSMP rejection, with the reason, for a TCP SYN or a
-	// UDP packet. The peer's Wrapper shows it to PreFilterIn.
+	// RejectTSMP sends a TSMP rejection, with the reason, for a TCP SYN, a UDP
+	// packet or an echo request; of the latter, Src's port is the identifier. The
+	// peer's Wrapper shows it to PreFilterIn. What a host that does not speak TSMP
+	// says of it ends at this Wrapper.
 	RejectTSMP = Reject(pipeline.RejectTSMP)
 	// RejectReset answers like a host with a firewall: a TCP SYN with a
 	// reset, all other protocols with ICMP "administratively prohibited".

@@ -113,6 +113,51 @@ func testRejectionArrives(t *testing.T, rejection []byte, want packet.TSMPReject
 	}
 }
 
+// A ping that is refused is named by its identifier, which the pinger's filter knows it by.
+func TestRejectTSMPOfPing(t *testing.T) {
+	rig.Families(t, func(t *testing.T, host, peer netip.Addr) {
+		r := rig.New(t, 1)
+		r.Allow(rig.To(rig.Port(80), ipproto.UDP))
+		r.W.SetReject(tstun.RejectTSMP)
+		r.FromPeer(craft.SCTP(netip.AddrPortFrom(peer, 1), netip.AddrPortFrom(host, 2))) // is not answered
+		r.FromPeer(craft.Echo(peer, host, 77, false))
+		answer := r.Read(1)[0]
+		got, ok := rig.Parse(t, answer).AsTSMPRejected()
+		if !ok || got.Src != netip.AddrPortFrom(peer, 77) || got.Dst.Addr() != host || !got.Proto.IsICMP() || got.Reason != packet.RejectedByRules {
+			t.Fatalf("answer is %+v, %v", got, ok)
+		}
+		pinger := rig.New(t, 1)
+		f, err := filter.New(filter.Config{Local: []netip.Prefix{netip.PrefixFrom(peer, peer.BitLen())}})
+		if err != nil {
+			t.Fatal(err)
+		}
+		pinger.W.SetFilter(f)
+		pinger.WantDrop(true, filter.ReasonNoFlow, func() { pinger.FromPeer(answer) })
+		pinger.FromHost(craft.Echo(peer, host, 77, false))
+		rig.WantPackets(t, "to the host", pinger.FromPeer(answer))
+		if c := pinger.W.Counters(); c.In.Packets != 1 {
+			t.Errorf("the rejection of a ping that was sent: %+v", c.In)
+		}
+	})
+}
+
+// What a host that does not speak TSMP says of a message ends at the Wrapper, and nothing
+// else does.
+func TestErrorAboutTSMP(t *testing.T) {
+	rig.Families(t, func(t *testing.T, host, peer netip.Addr) {
+		r := rig.New(t, 1)
+		r.Allow(rig.To(rig.Port(80)))
+		about := func(src, dst netip.Addr) []byte { // protocol unreachable, or unknown next header
+			return craft.ICMP(peer, host, 3, 4, map[bool]byte{true: 2, false: 1}[host.Is4()], [4]byte{}, craft.TSMPPing(src, dst))
+		}
+		rig.WantPackets(t, "to the host", r.FromPeer(about(host, peer)))
+		if c := r.W.Counters().In; c.Packets != 1 || c.Dropped() != 0 {
+			t.Errorf("about a message of this side's: %+v", c)
+		}
+		r.WantDrop(true, filter.ReasonNoFlow, func() { r.FromPeer(about(peer, host)) })
+	})
+}
+
 // TestRejectAnswersOnlyPolicy: no answer to what an answer could make worse.
 func TestRejectAnswersOnlyPolicy(t *testing.T) {
 	for _, mode := range []tstun.Reject{tstun.RejectReset, tstun.RejectTSMP, tstun.RejectNone} {

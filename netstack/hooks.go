@@ -37,6 +37,9 @@ func (l *link) fromPeer(p *packet.Parsed, _ *tstun.Wrapper) filter.Response {
 	if l.isHost(p.Src.Addr()) {
 		return filter.Drop
 	}
+	if p.Proto() == ipproto.TSMP {
+		return filter.Accept // it ends at the Wrapper; the stack would answer with an error
+	}
 	return l.take(p)
 }
 

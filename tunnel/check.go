@@ -26,6 +26,8 @@ func (c *Config) check() error {
 	p.addIf(c.MTU != 0 && (c.MTU < minMTU || c.MTU > maxMTU), "MTU %d: want %d to %d, or 0", c.MTU, minMTU, maxMTU)
 	p.addIf(c.Table < TableOff || c.Table > math.MaxUint32, "Table %d: want one from 1 to %d, TableAuto or TableOff", int64(c.Table), uint32(math.MaxUint32))
 	p.addIf(!slices.Contains([]Mode{"", ModeAuto, ModeKernel, ModeUserspace}, c.Mode), "Mode %q: want auto, kernel or userspace", string(c.Mode))
+	_, known := rejects[c.Reject]
+	p.addIf(!known, "Reject %q: want tsmp, reset or none", string(c.Reject))
 	p.addIf(!c.MSSClamp.valid(), wantMSSClamp, int(c.MSSClamp))
 	p.addIf(c.PolicyHost != "" && c.Policy == "" && c.Audit == "", "PolicyHost %q without a Policy", c.PolicyHost)
 	p.addIf(c.Audit != "" && c.RecordMemory < 0, "Audit %q without records: RecordMemory is %d", c.Audit, c.RecordMemory)

@@ -67,6 +67,9 @@ type Config struct {
 	Audit string `json:"audit,omitempty"`
 	// MSSClamp bounds the segments of all TCP connections through the tunnel.
 	MSSClamp MSSClamp `json:"mssClamp,omitzero"`
+	// Reject is what a peer hears of a packet that the policy refuses: RejectTSMP, if it
+	// is empty. It is of a tunnel for its life: a reload leaves it as it is.
+	Reject Reject `json:"reject,omitempty"`
 	// StateDir is where the journals lie by which the host's network is put in
 	// order after a crash: DefaultStateDir, if it is empty.
 	StateDir string `json:"stateDir,omitempty"`

@@ -28,6 +28,7 @@ func (t *Tunnel) openDevice(context.Context) error {
 	if t.host != nil {
 		t.atClose("let go of the interface", t.host.Close)
 	}
+	t.wrapper.SetReject(rejects[t.now().Reject])
 	if setup := t.now().Setup; setup != nil {
 		if err := setup(t.wrapper.Wrapper); err != nil {
 			return err

@@ -78,6 +78,7 @@
 //	no-handshake          the peer does not answer
 //	no-peer               no peer has the address in its AllowedIPs
 //	no-route              the host has no route to the address
+//	nobody-listens        no program of the host's listens where the flow goes
 //	other-route           the host sends what is for the address elsewhere
 //	own-address           the address is the host's own
 //	policy-refused        the policy file is wrong

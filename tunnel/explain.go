@@ -8,6 +8,7 @@ import (
 	"strings"
 
 	"tstun/filter"
+	"tstun/key"
 	"tstun/policy"
 )
 
@@ -23,6 +24,8 @@ type Explanation struct {
 	// Peer is the peer at the other end, by name or public key, or empty if no
 	// peer has the address.
 	Peer string `json:"peer,omitempty"`
+	// PeerKey is that peer's public key, or zero.
+	PeerKey key.Public `json:"peerKey,omitzero"`
 	// Checks are in the order in which they are to be read: what is wrong first,
 	// is to be set right first.
 	Checks []Check `json:"checks"`
@@ -66,11 +69,23 @@ const (
 	StepMTU Step = "mtu"
 	// StepDNS: the host asks for names through the tunnel, where it is meant to.
 	StepDNS Step = "dns"
+	// StepProgram: a program of the host's listens where a peer's flow goes.
+	StepProgram Step = "program"
 )
 
 // Wrong returns the first Check that is not OK, or nil if all are.
 func (e Explanation) Wrong() *Check {
 	i := slices.IndexFunc(e.Checks, func(c Check) bool { return !c.OK })
+	if i < 0 {
+		return nil
+	}
+	return &e.Checks[i]
+}
+
+// Obstacle returns the first Check that is not OK and keeps even a short packet of the flow
+// from its destination, or nil: an MTU or name servers that are wrong do not.
+func (e Explanation) Obstacle() *Check {
+	i := slices.IndexFunc(e.Checks, func(c Check) bool { return !c.OK && c.Step != StepMTU && c.Step != StepDNS })
 	if i < 0 {
 		return nil
 	}
@@ -97,8 +112,8 @@ func (e Explanation) String() string {
 }
 
 // Explain says what a flow in direction d meets at this end: rules, state, routes,
-// peer, handshake, MTU and name servers, and of each that is wrong the next step.
-// What the other end does with the flow is known there alone.
+// peer, handshake, MTU, name servers and who listens, and of each that is wrong the next
+// step. What the other end does with the flow is known there alone: Trace tries it.
 //
 // If the peer is not up, it is asked for a handshake as Diagnose does; its endpoint is
 // sent one datagram as long as a full packet, which WireGuard ignores. Explain waits
@@ -114,7 +129,7 @@ func (t *Tunnel) Explain(ctx context.Context, d filter.Direction, f policy.Flow)
 	q.peer = l.peerOf(q.other)
 	e := Explanation{Flow: f, Direction: d, SrcName: t.hostName(f.Src), DstName: t.hostName(f.Dst.Addr())}
 	if q.peer != nil {
-		e.Peer = t.called(q.peer)
+		e.Peer, e.PeerKey = t.called(q.peer), q.peer.PublicKey
 	}
 	e.Checks = append(e.Checks, q.rules(), q.state())
 	e.Checks = append(e.Checks, q.audit()...)
@@ -124,6 +139,7 @@ func (t *Tunnel) Explain(ctx context.Context, d filter.Direction, f policy.Flow)
 		e.Checks = append(e.Checks, q.mtu(ctx)...)
 	}
 	e.Checks = append(e.Checks, q.names()...)
+	e.Checks = append(e.Checks, q.program()...)
 	return e
 }
 

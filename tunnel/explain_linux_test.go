@@ -39,7 +39,7 @@ func TestExplainRoute(t *testing.T) {
 		return e.Wrong()
 	}
 	ask("10.9.0.1", "10.50.0.7:80", "")
-	ask("10.50.0.7", "10.9.0.1:80", "")
+	ask("10.50.0.7", "10.9.0.1:80", "program nobody-listens")
 	run(t, ns[0], "ip", "route", "add", "10.50.0.7/32", "via", "192.0.2.2")
 	if c := ask("10.9.0.1", "10.50.0.7:80", "route other-route"); !strings.Contains(c.Text, "by eth0") {
 		t.Errorf("%+v", c)

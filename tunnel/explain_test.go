@@ -110,6 +110,12 @@ func TestExplainAsymmetric(t *testing.T) {
 	replace(t, b.Policy, `{"local": ["10.9.0.2"], "accept": []}`)
 	b.Peers[0].Required = true
 	ta, tb := start(t, a), start(t, b)
+	firstSoon(t, ta, "10.9.0.2", "10.9.0.1:22", "program nobody-listens")
+	l, err := ta.Listen(within(t), "tcp", ":22")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer l.Close()
 	firstSoon(t, ta, "10.9.0.2", "10.9.0.1:22", "")
 	for _, tt := range []struct {
 		at       *tunnel.Tunnel

@@ -32,6 +32,7 @@ func webAndLaptop(t *testing.T) (web, laptop *tunnel.Tunnel, c net.Conn) {
 	ka, kb := key.NewPrivate(), key.NewPrivate()
 	ca, cb := userspace(ka, kb), userspace(kb, ka)
 	ca.Policy = filepath.Join(t.TempDir(), "policy.hujson")
+	ca.Reject = tunnel.RejectNone // what is said of refusals is a flow of its own
 	replace(t, ca.Policy, flowsPolicy)
 	web = start(t, ca)
 	cb.Addresses = prefixes("10.9.0.2/24")

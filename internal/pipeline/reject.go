@@ -1,6 +1,8 @@
 package pipeline
 
 import (
+	"net/netip"
+
 	"tstun/filter"
 	"tstun/ipproto"
 	"tstun/packet"
@@ -39,7 +41,7 @@ func (r Reject) reply(p *packet.Parsed, why filter.Reason) Reply {
 	}
 	isTCP := p.IPProto == ipproto.TCP
 	switch {
-	case r == RejectTSMP && (p.IsTCPSyn() || p.IPProto == ipproto.UDP):
+	case r == RejectTSMP && (!isTCP || p.IsTCPSyn()):
 		return TSMPReply
 	case r == RejectReset && isTCP && p.IsTCPSyn(), r == RejectResetAll && isTCP:
 		return ResetReply
@@ -54,6 +56,10 @@ func (f *Frame) MayReply() bool {
 	switch f.Reply {
 	case PongReply:
 		return true
+	case TSMPReply:
+		if p := &f.Packet; p.IPProto != ipproto.TCP && p.IPProto != ipproto.UDP && !p.IsEchoRequest() {
+			return false // a rejection could not name its flow
+		}
 	case ResetReply:
 		if f.Config.Reject == RejectResetAll && !f.Packet.IsTCPSyn() {
 			return true // as the program wants it
@@ -73,11 +79,14 @@ func (f *Frame) MakeReply(why filter.Reason) []byte {
 		port, _ := f.peerAPIPort()
 		return packet.Generate(ping.Pong(port), nil)
 	case TSMPReply:
-		reason := packet.RejectedByRules
+		m := packet.TSMPRejected{Src: p.Src, Dst: p.Dst, Proto: p.IPProto, Reason: packet.RejectedByRules}
 		if why == filter.ReasonShieldsUp {
-			reason = packet.RejectedShieldsUp
+			m.Reason = packet.RejectedShieldsUp
 		}
-		return packet.Generate(packet.TSMPRejected{Src: p.Src, Dst: p.Dst, Proto: p.IPProto, Reason: reason}, nil)
+		if p.IsEchoRequest() { // by which the filter of who sent it knows the flow
+			m.Src = netip.AddrPortFrom(p.Src.Addr(), p.EchoID())
+		}
+		return packet.Generate(m, nil)
 	case ResetReply:
 		data, _ := p.TCPReset()
 		return data

@@ -161,6 +161,9 @@ func (f *Frame) Inbound() filter.Verdict {
 			return v
 		}
 	}
+	if p.IsError() && isAboutTSMP(p) {
+		return handled()
+	}
 	if call := hooks.EchoResponse; call != nil && p.IsEchoResponse() && call(p) {
 		return handled()
 	}
@@ -290,6 +293,14 @@ func (f *Frame) control() filter.Verdict {
 		return accept()
 	}
 	return drop(filter.ReasonBadTSMP)
+}
+
+// isAboutTSMP reports whether the ICMP error p is about a TSMP message of this side's:
+// a host that does not speak TSMP says so, as RFC 1122 §3.2.2.1 has it. That ends here,
+// as TSMP does.
+func isAboutTSMP(p *packet.Parsed) bool {
+	var q packet.Parsed
+	return p.Quoted(&q) && q.Proto() == ipproto.TSMP && q.Src.Addr() == p.Dst.Addr()
 }
 
 // hook asks a hook about the packet.

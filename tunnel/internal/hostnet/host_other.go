@@ -31,3 +31,6 @@ func pathMTU(syscall.RawConn) int                    { return 0 }
 func dontFragment(syscall.RawConn) error             { return nil }
 
 func (*host) wayTo(netip.Addr, netip.Addr) (Way, error) { return Way{}, unsupported() }
+func (*host) listeners(string, uint16) ([]netip.Addr, error) {
+	return nil, unsupported()
+}

@@ -141,7 +141,7 @@ func TestForgottenPort(t *testing.T) {
 	if strings.Contains(text, "web:53 ") {
 		t.Errorf("what passed is among it:\n%s", text)
 	}
-	eventually(t, []string{"1 flow, 33 B in, 0 B out", "udp laptop > web:53", "peer new policy.hujson:5", "1 refused flow"}, "flows", "--tunnel", "web", "--state-dir", dir)
+	eventually(t, []string{"2 flows, 33 B in, 28 B out", "udp laptop > web:53", "peer new policy.hujson:5", "1 refused flow"}, "flows", "--tunnel", "web", "--state-dir", dir)
 	eventually(t, []string{"flow-refused udp from laptop (10.9.0.2) to web:8080 (10.9.0.1): no-rule; rule 0, ", "comes nearest: port 8080 is not in web:53,80", "peer-up laptop is up"}, "events", "--state-dir", dir)
 
 	out, _ := tstun(t, 0, "flows", "--json", "--since", "-10m", "--state-dir", dir, "dropped", "and", "port", "8080")

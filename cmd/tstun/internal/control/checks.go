@@ -14,6 +14,8 @@ type Checks struct {
 	Flows []tunnel.Explanation `json:"flows"` // one at least
 }
 
+const flowHint = "src is an address or a name, dst one with a port, such as 10.0.0.1:80"
+
 // ChecksQuery is what GET /v1/checks is asked.
 type ChecksQuery struct {
 	// Src and Dst are addresses or names of the policy or of peers, Dst with a port.
@@ -26,13 +28,19 @@ type ChecksQuery struct {
 
 // Checks returns what each flow between two meets on its way.
 func (c *Client) Checks(ctx context.Context, q ChecksQuery) (a Checks, err error) {
-	v := url.Values{"src": {q.Src}, "dst": {q.Dst}}
-	for name, value := range map[string]string{"proto": q.Proto, "direction": q.Direction} {
+	v := flowQuery(q.Src, q.Dst, map[string]string{"proto": q.Proto, "direction": q.Direction})
+	return a, c.get(ctx, "/v1/checks?"+v, &a)
+}
+
+// flowQuery returns the query of a flow, with those of more that are not empty.
+func flowQuery(src, dst string, more map[string]string) string {
+	v := url.Values{"src": {src}, "dst": {dst}}
+	for name, value := range more {
 		if value != "" {
 			v.Set(name, value)
 		}
 	}
-	return a, c.get(ctx, "/v1/checks?"+v.Encode(), &a)
+	return v.Encode()
 }
 
 func (s *Server) checks(w http.ResponseWriter, r *http.Request, t *Running) *Error {
@@ -46,7 +54,7 @@ func (s *Server) checks(w http.ResponseWriter, r *http.Request, t *Running) *Err
 	}
 	flows, err := t.Tunnel.FlowsBetween(q.Get("src"), q.Get("dst"), q.Get("proto"))
 	if err != nil {
-		return &Error{Message: err.Error(), Hint: "src is an address or a name, dst one with a port, such as 10.0.0.1:80", Code: http.StatusBadRequest}
+		return &Error{Message: err.Error(), Hint: flowHint, Code: http.StatusBadRequest}
 	}
 	answers := Checks{make([]tunnel.Explanation, len(flows))}
 	var asking sync.WaitGroup

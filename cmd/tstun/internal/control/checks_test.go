@@ -12,6 +12,11 @@ import (
 // for or that the addresses have.
 func TestChecks(t *testing.T) {
 	a, _ := pair(t)
+	l, err := a.Listen(within(t), "tcp", ":80")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer l.Close()
 	_, c := serve(t, a)
 	for _, tt := range []struct {
 		q     control.ChecksQuery

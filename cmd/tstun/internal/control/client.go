@@ -48,6 +48,17 @@ func Find(dirs []string, name string) (*Client, error) {
 	return nil, err
 }
 
+// At returns the Client for a tunnel whose socket is at a path, such as one that ssh -L
+// forwards. That whoever listens there is to be believed, is for the caller to know.
+func At(path string) (*Client, error) {
+	conn, err := dial(path)
+	if err != nil {
+		return nil, err
+	}
+	_ = conn.Close() // nothing was sent
+	return &Client{strings.TrimSuffix(filepath.Base(path), suffix), path}, nil
+}
+
 // List returns Clients for all tunnels that this user may ask, by name, and
 // whether there is a directory that it may not look into.
 func List(dirs []string) (clients []*Client, hidden bool) {

@@ -33,6 +33,7 @@ func routes() []route {
 		{"GET", "/v1/diagnose", true, (*Server).diagnose},
 		{"GET", "/v1/explain", false, (*Server).explain},
 		{"GET", "/v1/checks", true, (*Server).checks},
+		{"POST", "/v1/trace", true, (*Server).trace},
 		{"GET", "/v1/audit", true, (*Server).audit},
 		{"GET", "/v1/capture", true, (*Server).capture},
 		{"GET", "/v1/policy", false, (*Server).policy},

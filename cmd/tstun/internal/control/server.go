@@ -44,6 +44,7 @@ type Tunnel interface {
 	FlowsBetween(src, dst, proto string) ([]policy.Flow, error)
 	DirectionOf(policy.Flow) filter.Direction
 	Explain(context.Context, filter.Direction, policy.Flow) tunnel.Explanation
+	Trace(ctx context.Context, f policy.Flow, wait time.Duration) (tunnel.Trace, error)
 	Observe(func(*tstun.Observation)) (stop func(), err error)
 	PacketNames() *tunnel.PacketNames
 	Audit(since time.Time, limit int) (*tunnel.Audit, error)

@@ -31,7 +31,9 @@ type Options struct {
 	// not ready.
 	Require []string
 	// MSSClamp bounds the segments of TCP connections.
-	MSSClamp     tunnel.MSSClamp
+	MSSClamp tunnel.MSSClamp
+	// Reject is what a peer hears that the policy refuses.
+	Reject       tunnel.Reject
 	SOCKS5, HTTP []proxy.Endpoint
 	Metrics      []proxy.Endpoint
 	Forward      []proxy.Rule
