@@ -70,7 +70,8 @@ func newChart(t *tunnel.Traffic, until time.Time, zone *time.Location) *chart {
 	for _, s := range p.spans {
 		most, dropped = max(most, s.in, s.out), max(dropped, s.dropped)
 	}
-	step, top := scale(most)
+	step := lineStep(most)
+	top := step * max(2, math.Ceil(most/step))
 	for v := 0.0; v <= top; v += step {
 		y := plotTop + int(bytesHeight*(1-v/top))
 		c.Lines = append(c.Lines, y)
@@ -152,19 +153,17 @@ func (p *plot) path(height int, top float64, area bool, value func(span) float64
 // short writes a number with one decimal, or none.
 func short(v float64) string { return strings.TrimSuffix(strconv.FormatFloat(v, 'f', 1, 64), ".0") }
 
-// scale returns the distance of lines and the top of an axis of bytes a second that has
-// room for a value: two to four lines at round values of binary units.
-func scale(most float64) (step, top float64) {
-	unit := 1.0
-	for most >= 1024*unit && unit < 1<<40 {
-		unit *= 1024
-	}
-	for _, n := range []float64{1, 2, 5, 10, 20, 50, 100, 200, 500, 1000} {
-		if step = n * unit / 4; step*4 >= most && step >= 1 {
-			break
+// lineStep returns the distance of lines across, in bytes a second: a round value of a
+// binary unit, of which four reach most.
+func lineStep(most float64) float64 {
+	for unit := 1.0; unit < 1<<50; unit *= 1024 {
+		for _, n := range []float64{1, 2, 5, 10, 20, 50, 100, 200, 500} {
+			if n*unit*4 >= most {
+				return n * unit
+			}
 		}
 	}
-	return step, step * max(2, math.Ceil(most/step))
+	return most / 4
 }
 
 func rate(v float64) string { return strings.Replace(size(uint64(v)), ".0 ", " ", 1) + "/s" }
@@ -198,6 +197,7 @@ func (p *plot) times(y int, zone *time.Location) (all []label) {
 			break
 		}
 	}
+	step = max(step, long/most) // of a clock that was set
 	form := "15:04"
 	if step < time.Minute {
 		form = time.TimeOnly

@@ -24,6 +24,7 @@ type Tunnel interface {
 // Options are what Collect is told.
 type Options struct {
 	Since     time.Time // before the tunnel's start, it is that
+	Now       time.Time // or the zero value: when all was asked
 	Version   string    // of the tool
 	Anonymize bool      // replace addresses, names, paths and public keys
 }
@@ -53,7 +54,9 @@ func Collect(ctx context.Context, t Tunnel, o Options) (*Report, error) {
 	part("policy", func(ctx context.Context) (err error) { r.Policy, err = t.Policy(ctx); return err })
 	part("history of the policy", func(ctx context.Context) (err error) { r.History, err = t.PolicyHistory(ctx); return err })
 	part("events", func(ctx context.Context) error { return r.events(ctx, t) })
-	r.Created = time.Now()
+	if r.Created = o.Now; r.Created.IsZero() {
+		r.Created = time.Now()
+	}
 	if err := ctx.Err(); err != nil {
 		return nil, err
 	}

@@ -19,7 +19,7 @@ func collect(t *testing.T, s *sample, o report.Options) *report.Report {
 	if o.Since.IsZero() {
 		o.Since = made.Add(-hour)
 	}
-	o.Version = "v1.2.3"
+	o.Version, o.Now = "v1.2.3", made
 	r, err := report.Collect(t.Context(), s, o)
 	if err != nil {
 		t.Fatal(err)

@@ -162,7 +162,9 @@ func sampleTraffic() (t tunnel.Traffic) {
 }
 
 func sampleFlows() (all []tunnel.Flow, total tunnel.FlowTotal) {
-	side := func(name, a string, port uint16) tunnel.FlowSide { return tunnel.FlowSide{Addr: addr(a), Port: port, Name: name} }
+	side := func(name, a string, port uint16) tunnel.FlowSide {
+		return tunnel.FlowSide{Addr: addr(a), Port: port, Name: name}
+	}
 	rule := func(line int) *tunnel.RulePlace {
 		r := &tunnel.RulePlace{Index: line - 11}
 		r.File, r.Line, r.Column = "/etc/tstun/office.hujson", line, 3

@@ -202,6 +202,13 @@ func (r *Report) peerFindings() {
 	r.find(true, "Down: %s.", text)
 }
 
+// peerName returns what a peer is called, or the beginning of its key.
 func peerName(p *tunnel.PeerStatus) string {
-	return tunnel.Peer{Name: p.Name, PublicKey: p.PublicKey}.String()
+	if p.Name == "" {
+		return p.PublicKey.String()[:keyDigits] + "…"
+	}
+	return cut(p.Name, maxName)
 }
+
+// keyDigits is how much of a public key is shown: enough to tell two apart.
+const keyDigits = 12

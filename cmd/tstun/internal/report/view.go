@@ -228,7 +228,7 @@ func (p *page) peers(r *Report) {
 		return 1
 	})
 	p.Peers = listOf(peers, maxPeerRows, len(peers), func(s *tunnel.PeerStatus) peerRow {
-		row := peerRow{cut(peerName(s), maxName), "bad", "down", "never", "–", size(s.Received), size(s.Sent)}
+		row := peerRow{peerName(s), "bad", "down", "never", "–", size(s.Received), size(s.Sent)}
 		if s.Up {
 			row.Class, row.State = "good", "up"
 		}
