@@ -80,7 +80,7 @@ func (r *Report) sentences(s *Summary) string {
 		return text + "What passed over time is not known."
 	}
 	dropped := s.In.Dropped() + s.Out.Dropped()
-	text += fmt.Sprintf("In %s, %s came in and %s went out. ", ui.Age(r.known()), size(s.In.Bytes), size(s.Out.Bytes))
+	text += fmt.Sprintf("Within %s, %s came in and %s went out. ", ui.Age(r.known()), size(s.In.Bytes), size(s.Out.Bytes))
 	switch {
 	case dropped == 0:
 		return text + "Nothing was dropped."
@@ -118,8 +118,11 @@ func (r *Report) findings() {
 	s := r.Status
 	for i := range r.Refused[:min(len(r.Refused), 3)] {
 		f := &r.Refused[i]
-		n := packetsOf(f)
-		r.find(f.Reason == filter.ReasonNoRule, "%v: %s refused, %v: %s", f, packetsWere(n), f.Reason, f.WhyRefused())
+		n, what := packetsOf(f), f.String()
+		if f.More {
+			what = "flows of " + newFlowView(f).Src + " that are not kept apart, as of a port scan"
+		}
+		r.find(f.Reason == filter.ReasonNoRule, "%s: %s refused, %v: %s", what, packetsWere(n), f.Reason, f.WhyRefused())
 	}
 	for _, w := range s.Warnings {
 		r.find(true, "%s", w)
@@ -162,7 +165,7 @@ func (r *Report) policyFindings() {
 	}
 	var words []string
 	for _, kind := range slices.Sorted(maps.Keys(counts)) {
-		words = append(words, fmt.Sprintf("%s %s", kind, times(counts[kind])))
+		words = append(words, fmt.Sprintf("%s %s", strings.Replace(string(kind), "-", " ", 1), times(counts[kind])))
 	}
 	if len(words) > 0 {
 		r.find(false, "Policies were %s: see the history.", strings.Join(words, ", "))

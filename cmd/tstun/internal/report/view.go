@@ -206,11 +206,11 @@ func newFlowView(f *tunnel.Flow) flowView {
 	v := flowView{Proto: f.Proto.String()}
 	v.Src, v.SrcAddr = side(f.Src, 0)
 	if f.More {
-		v.Proto = "more from"
+		v.Proto, v.Way = "more from", "not kept apart, as of a port scan"
 	} else {
 		v.Dst, v.DstAddr = side(f.Dst, f.Dst.Port)
 	}
-	if f.Initiator != filter.InitiatorPeer {
+	if f.Initiator != filter.InitiatorPeer && !f.More {
 		v.Way = "outbound"
 	}
 	return v
