@@ -16,7 +16,10 @@ var style string
 //go:embed page.tmpl
 var pageText string
 
-var pageTemplate = template.Must(template.New("page").Parse(pageText))
+// commas are the parts of a list that may go on in the next line behind each comma.
+func commas(list string) []string { return strings.Split(list, ",") }
+
+var pageTemplate = template.Must(template.New("page").Funcs(template.FuncMap{"commas": commas}).Parse(pageText))
 
 // policyOfPage lets the page have its own style, and nothing else: no script, nothing from
 // anywhere, and nowhere to go (W3C Content Security Policy Level 3).
