@@ -13,30 +13,6 @@ import (
 	"tstun/cmd/tstun/internal/report"
 )
 
-// collect returns the report of a tunnel.
-func collect(t *testing.T, s *sample, o report.Options) *report.Report {
-	t.Helper()
-	if o.Since.IsZero() {
-		o.Since = made.Add(-hour)
-	}
-	o.Version, o.Now = "v1.2.3", made
-	r, err := report.Collect(t.Context(), s, o)
-	if err != nil {
-		t.Fatal(err)
-	}
-	return r
-}
-
-// html returns the page of a report.
-func html(t *testing.T, r *report.Report) string {
-	t.Helper()
-	var b bytes.Buffer
-	if err := r.WriteHTML(&b, time.UTC); err != nil {
-		t.Fatal(err)
-	}
-	return b.String()
-}
-
 // shotsEnv names a directory into which pictures of whole pages are written, to be looked
 // at.
 const shotsEnv = "TSTUN_REPORT_PICTURES"

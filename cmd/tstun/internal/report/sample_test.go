@@ -1,16 +1,19 @@
 package report_test
 
 import (
+	"bytes"
 	"context"
 	"encoding/json"
 	"errors"
 	"fmt"
 	"math"
 	"net/netip"
+	"testing"
 	"time"
 
 	"tstun"
 	"tstun/cmd/tstun/internal/control"
+	"tstun/cmd/tstun/internal/report"
 	"tstun/filter"
 	"tstun/ipproto"
 	"tstun/key"
@@ -79,6 +82,30 @@ func (s *sample) Events(_ context.Context, _ bool, line func([]byte) error) erro
 	}
 	_, err := answer(s, 0)
 	return err
+}
+
+// collect returns the report of a tunnel.
+func collect(t *testing.T, s *sample, o report.Options) *report.Report {
+	t.Helper()
+	if o.Since.IsZero() {
+		o.Since = made.Add(-hour)
+	}
+	o.Version, o.Now = "v1.2.3", made
+	r, err := report.Collect(t.Context(), s, o)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return r
+}
+
+// html returns the page of a report.
+func html(t *testing.T, r *report.Report) string {
+	t.Helper()
+	var b bytes.Buffer
+	if err := r.WriteHTML(&b, time.UTC); err != nil {
+		t.Fatal(err)
+	}
+	return b.String()
 }
 
 const samplePolicy = `// Who may reach the office.
