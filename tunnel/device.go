@@ -63,7 +63,7 @@ func (t *Tunnel) firstPolicy() error {
 	}
 	t.policyMu.Lock()
 	defer t.policyMu.Unlock()
-	return t.setPolicyLocked(l, t.now().Addresses)
+	return t.setPolicyLocked(l, t.now().Addresses, PolicyChange{Kind: PolicyChangeLoaded})
 }
 
 // choose returns a device of the mode that is asked for.

@@ -2,6 +2,7 @@ package tunnel
 
 import (
 	"context"
+	"fmt"
 	"net/netip"
 	"slices"
 	"sync"
@@ -72,6 +73,32 @@ type Event struct {
 	// Lost is how many events came before this one and after the reader's
 	// last, or since Start, that the reader was too slow or too late for.
 	Lost int `json:"lost,omitempty"`
+}
+
+// String says what happened: "laptop is down: no handshake for 180 s".
+func (e *Event) String() string {
+	who := Peer{Name: e.PeerName, PublicKey: e.Peer}.String()
+	switch e.Kind {
+	case PeerUp:
+		return fmt.Sprintf("%s is up at %v", who, e.Endpoint)
+	case PeerMoved:
+		return fmt.Sprintf("%s is at %v now", who, e.Endpoint)
+	case PeerDown:
+		return who + " is down: no handshake for 180 s"
+	case PolicyLoaded:
+		return e.Text + " is in force"
+	case PeerAdded, PeerRemoved:
+		return who
+	case LookupFailed:
+		return who + ": " + e.Text
+	}
+	switch {
+	case e.Kind != FlowFirstRefused || e.Untold == 0:
+		return e.Text
+	case e.Untold == 1:
+		return e.Text + " (and 1 other flow before it)"
+	}
+	return fmt.Sprintf("%s (and %d other flows before it)", e.Text, e.Untold)
 }
 
 // keptEvents is how many events are kept for readers, and keptRefused how many of them

@@ -119,6 +119,30 @@ func (f *Flow) Short() string {
 	return fmt.Sprintf("%v %s > %s", f.Proto, f.Src.short(0), f.Dst.short(f.Dst.Port))
 }
 
+// State returns how far a flow is that passed: how it ended, that the rules in force do not
+// allow it any longer, or its phase.
+func (f *Flow) State() string {
+	switch {
+	case f.Kind == FlowEnded:
+		return f.End.String()
+	case f.Revoked:
+		return "revoked"
+	}
+	return f.Phase.String()
+}
+
+// WhyRefused says why a flow was refused: what the nearest rule lacks, which rule would
+// allow it by now, or what the reason means.
+func (f *Flow) WhyRefused() string {
+	switch {
+	case f.Nearest != "":
+		return f.Nearest
+	case f.AllowedNow != nil:
+		return fmt.Sprintf("%v, would allow it now", f.AllowedNow)
+	}
+	return f.Reason.Explain()
+}
+
 // Bytes returns what passed, both ways.
 func (f *Flow) Bytes() uint64 { return f.In.Bytes + f.Out.Bytes }
 

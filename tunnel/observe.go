@@ -43,6 +43,7 @@ func (o *observer) run(ctx context.Context) {
 	defer tick.Stop()
 	for {
 		o.look(ctx, time.Now())
+		o.tunnel.lookAtTraffic()
 		select {
 		case <-tick.C:
 		case <-ctx.Done():

@@ -83,9 +83,10 @@ func (t *Tunnel) readPolicy(onlyChanged bool) error {
 		return nil
 	}
 	if err == nil {
-		err = t.setPolicyLocked(read, t.now().Addresses)
+		err = t.setPolicyLocked(read, t.now().Addresses, PolicyChange{Kind: PolicyChangeLoaded})
 	}
 	if err != nil {
+		t.noteRefusalLocked(read, err)
 		t.policyAttempt = read.attempt
 		t.policyStatus.Error = err.Error()
 		t.policyStatus.Refused++
@@ -95,8 +96,9 @@ func (t *Tunnel) readPolicy(onlyChanged bool) error {
 	return err
 }
 
-// setPolicyLocked puts a policy in force, for a tunnel with these addresses.
-func (t *Tunnel) setPolicyLocked(l loadedPolicy, addresses []netip.Prefix) error {
+// setPolicyLocked puts a policy in force, for a tunnel with these addresses, and notes it
+// in the history as what change says.
+func (t *Tunnel) setPolicyLocked(l loadedPolicy, addresses []netip.Prefix, change PolicyChange) error {
 	f, err := t.newFilter(l.policy)
 	if err != nil {
 		return err
@@ -105,6 +107,7 @@ func (t *Tunnel) setPolicyLocked(l loadedPolicy, addresses []netip.Prefix) error
 	t.wrapper.SetFilter(f)
 	t.policyFile, t.policy, t.policyAttempt, t.policyStatus = l.policyFile, l.policy, l.attempt, PolicyStatus{Refused: t.policyStatus.Refused}
 	t.policyText = PolicyText{File: l.name, Host: l.host, Hash: l.hash, Text: string(l.data)}
+	t.noteInForceLocked(change, l, f)
 	if l.policy == nil {
 		t.hosts.Store(nil)
 		t.logf("no policy: all that the allowed IPs admit is accepted")

@@ -53,16 +53,17 @@ func (t *Tunnel) tryPolicy(text []byte, within time.Duration) error {
 	}
 	l, err := t.policyFile.load(text, nil)
 	if err != nil {
+		t.noteRefusalLocked(l, err)
 		return err
 	}
 	if l.hash == t.policyText.Hash {
 		return errors.New("this policy is in force already")
 	}
 	before := loadedPolicy{t.policyFile, t.policy, []byte(t.policyText.Text), t.policyText.Hash, t.policyAttempt}
-	if err := t.setPolicyLocked(l, t.now().Addresses); err != nil {
+	trial := &policyTrial{before: before, until: time.Now().Add(within)}
+	if err := t.setPolicyLocked(l, t.now().Addresses, PolicyChange{Kind: PolicyChangeTried, Until: trial.until}); err != nil {
 		return err
 	}
-	trial := &policyTrial{before: before, until: time.Now().Add(within)}
 	trial.timer = time.AfterFunc(within, func() {
 		t.policyMu.Lock()
 		defer t.policyMu.Unlock()
@@ -108,7 +109,7 @@ func (t *Tunnel) RollBackPolicy() error {
 // rollBackLocked puts in force what was before the trial.
 func (t *Tunnel) rollBackLocked(why string) error {
 	before := t.trial.before
-	if err := t.setPolicyLocked(before, t.now().Addresses); err != nil {
+	if err := t.setPolicyLocked(before, t.now().Addresses, PolicyChange{Kind: PolicyChangeRolledBack, Text: why}); err != nil {
 		t.logf("roll the policy back: %v", err)
 		return err
 	}
@@ -120,10 +121,12 @@ func (t *Tunnel) rollBackLocked(why string) error {
 // confirmedLocked ends the trial if the file, as it was read, has the content that is
 // tried, and reports whether it has.
 func (t *Tunnel) confirmedLocked(read loadedPolicy) bool {
-	if t.trial == nil || read.attempt != t.policyAttempt {
+	if t.trial == nil || read.policy == nil || read.hash != t.policyText.Hash {
 		return false
 	}
 	t.endTrialLocked()
+	t.policyAttempt, t.policyStatus.Error = read.attempt, ""
+	t.noteInForceLocked(PolicyChange{Kind: PolicyChangeConfirmed}, read, t.wrapper.GetFilter())
 	t.logf("policy %s is confirmed", read.name)
 	t.emit(Event{Kind: PolicyConfirmed, Time: time.Now(), Text: read.name})
 	return true

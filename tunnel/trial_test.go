@@ -121,3 +121,17 @@ func TestTrialIsOverridden(t *testing.T) {
 		t.Error("a tunnel that has ended tries a policy")
 	}
 }
+
+// A bad file ends no trial, however often it is read.
+func TestBadFileConfirmsNothing(t *testing.T) {
+	tun, path := trialOf(t, time.Hour)
+	replace(t, path, "{")
+	for range 3 {
+		if err := tun.ReloadPolicy(); err == nil {
+			t.Error("a bad file was taken")
+		}
+	}
+	if tun.PolicyText().Until.IsZero() || !accepts(tun, 80) {
+		t.Errorf("the trial ended: %+v", tun.PolicyText())
+	}
+}

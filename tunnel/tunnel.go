@@ -23,13 +23,14 @@ import (
 // any time, and in ModeKernel from a thread in the network namespace that Start
 // was called in. The zero value is not valid; Start makes one.
 type Tunnel struct {
-	logf   logger.Logf
-	live   atomic.Pointer[live]
-	hosts  atomic.Pointer[map[netip.Addr]string] // the policy's; nil: none
-	events eventLog
-	heard  heard
-	sinks  sinks
-	audit  audit
+	logf    logger.Logf
+	live    atomic.Pointer[live]
+	hosts   atomic.Pointer[map[netip.Addr]string] // the policy's; nil: none
+	events  eventLog
+	heard   heard
+	sinks   sinks
+	audit   audit
+	traffic trafficLog
 
 	// What Start's steps make, and nothing changes after it.
 	started  time.Time
@@ -65,6 +66,7 @@ type Tunnel struct {
 	trial         *policyTrial // nil: none
 	trialsEnded   bool         // no other begins
 	policyStatus  PolicyStatus
+	policyHistory PolicyHistory
 	policyAttempt string // what the file was when it was last read
 
 	mu   sync.Mutex // guards undo, and held while Close undoes
@@ -93,6 +95,7 @@ func Start(ctx context.Context, c Config) (*Tunnel, error) {
 		t.logf = logger.Discard
 	}
 	t.life, t.endLife = context.WithCancel(context.Background())
+	t.traffic.at = t.started
 	t.live.Store(&live{Config: c.clone()})
 	t.atClose("end the events", t.events.end)
 	if err := t.start(ctx); err != nil {

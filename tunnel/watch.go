@@ -47,7 +47,7 @@ func (t *Tunnel) replacePolicy(l loadedPolicy, next *live) error {
 		return err
 	}
 	t.policyMu.Lock()
-	err = t.setPolicyLocked(l, next.Addresses)
+	err = t.setPolicyLocked(l, next.Addresses, PolicyChange{Kind: PolicyChangeLoaded})
 	t.policyMu.Unlock()
 	if err != nil {
 		return errors.Join(err, w.end())

@@ -75,13 +75,16 @@ var may = map[string][]string{
 	"tstun/internal/e2e/interop":        {},
 	"tstun/cmd/tstun":                   {"tstun/cmd/tstun/internal/cli"},
 	"tstun/cmd/tstun/internal/cli": {
-		"tstun/cmd/tstun/internal/bundle", "tstun/cmd/tstun/internal/ui", "tstun/cmd/tstun/internal/demo", "tstun/cmd/tstun/internal/pair", "tstun/cmd/tstun/internal/proxy", "tstun/cmd/tstun/internal/top", "tstun/cmd/tstun/internal/up", "tstun/cmd/tstun/internal/control", "tstun/tundev", "tstun",
+		"tstun/cmd/tstun/internal/bundle", "tstun/cmd/tstun/internal/ui", "tstun/cmd/tstun/internal/demo", "tstun/cmd/tstun/internal/pair", "tstun/cmd/tstun/internal/proxy", "tstun/cmd/tstun/internal/report", "tstun/cmd/tstun/internal/top", "tstun/cmd/tstun/internal/up", "tstun/cmd/tstun/internal/control", "tstun/tundev", "tstun",
 		"tstun/capture", "tstun/filter", "tstun/ipproto", "tstun/key", "tstun/packet", "tstun/policy", "tstun/tunnel", "tstun/tunnel/wgquick", "github.com/spf13/cobra",
 	},
 	"tstun/cmd/tstun/internal/top": {"tstun", "tstun/cmd/tstun/internal/control", "tstun/cmd/tstun/internal/ui", "tstun/filter", "tstun/ipproto", "tstun/tunnel", "charm.land/bubbletea/v2"},
 	"tstun/cmd/tstun/internal/bundle": {
 		"tstun/cmd/tstun/internal/control", "tstun/tunnel",
 		"github.com/tailscale/hujson", "github.com/vishvananda/netlink", "golang.org/x/sys/unix",
+	},
+	"tstun/cmd/tstun/internal/report": {
+		"tstun/cmd/tstun/internal/bundle", "tstun/cmd/tstun/internal/control", "tstun/cmd/tstun/internal/ui", "tstun/filter", "tstun/policy", "tstun/tunnel",
 	},
 	"tstun/cmd/tstun/internal/ui":    {"golang.org/x/term"},
 	"tstun/cmd/tstun/internal/pair":  {"tstun/key", "tstun/policy", "tstun/tunnel", "tstun/tunnel/wgquick", "github.com/boombuler/barcode/qr"},

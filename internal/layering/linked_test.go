@@ -92,6 +92,7 @@ var never = map[string][]string{
 	"tstun/cmd/tstun/internal/control":       {cobra, prometheus, otel},
 	"tstun/cmd/tstun/internal/top":           {cobra, prometheus, otel},
 	"tstun/cmd/tstun/internal/bundle":        {cobra, prometheus, otel},
+	"tstun/cmd/tstun/internal/report":        {cobra, prometheus, otel},
 	"tstun/cmd/tstun/internal/up":            {otel},
 	"tstun/cmd/tstun/internal/proxy":         {hujson, bart, wireguard, gvisor, netlink, system, processes, cobra, prometheus, gopacket, otel},
 	"tstun/cmd/tstun/internal/demo":          {cobra, prometheus, gopacket, otel},

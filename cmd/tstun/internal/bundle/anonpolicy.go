@@ -9,8 +9,8 @@ import (
 	"github.com/tailscale/hujson"
 )
 
-// policyPath is where the policy file is in an archive.
-const policyPath = "policy.hujson"
+// PolicyPath is where the policy file is in an archive.
+const PolicyPath = "policy.hujson"
 
 // policy replaces addresses and names in a policy file of our own form, and takes comments
 // out. A range becomes a list of prefixes, since what stands for addresses in a row does

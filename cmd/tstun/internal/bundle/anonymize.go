@@ -46,7 +46,7 @@ func (a *anonymizer) part(p *Part) {
 		p.Err = partError(a.text(p.Err.Error()))
 	case isJSON(p.Path):
 		p.Data = eachString(p.Data, a.literal)
-	case p.Path == policyPath:
+	case p.Path == PolicyPath:
 		p.Data, err = a.policy(p.Data)
 	default:
 		p.Data = buildPaths.ReplaceAll(p.Data, []byte("$1"))
@@ -63,7 +63,7 @@ var buildPaths = regexp.MustCompile(`/[^\s]*/([^/\s]+/[^/\s]+\.(?:go|s):\d+)`)
 // words are the fields of which the values are words of the program's own.
 var words = map[string]bool{
 	"kind": true, "time": true, "proto": true, "initiator": true, "first": true, "last": true, "phase": true, "end": true, "reason": true, "lacks": true,
-	"mode": true, "started": true, "loaded": true, "handshake": true, "code": true, "flags": true, "family": true, "system": true, "kernel": true,
+	"mode": true, "started": true, "from": true, "since": true, "until": true, "created": true, "loaded": true, "handshake": true, "code": true, "flags": true, "family": true, "system": true, "kernel": true,
 	"version": true, "go": true,
 }
 

@@ -39,7 +39,7 @@ func Collect(ctx context.Context, t Tunnel, v Version) []Part {
 	c := collector{ctx: ctx, tunnel: t}
 	c.document("version.json", "the program that made this", func(context.Context) (any, error) { return v, nil })
 	c.document("status.json", "the tunnel, its peers and counters, at the beginning", c.status)
-	c.add(policyPath, "the policy file", c.policy)
+	c.add(PolicyPath, "the policy file", c.policy)
 	c.add("events.jsonl", "the latest events, as docs/api.md has them", c.events)
 	c.add("flows.jsonl", "connections of the last hour, those with the most bytes", c.flows(control.FlowsQuery{Filter: "accepted"}))
 	c.add("refused.jsonl", "refused flows of the last hour, the latest", c.flows(control.FlowsQuery{Dropped: true}))
@@ -47,7 +47,7 @@ func Collect(ctx context.Context, t Tunnel, v Version) []Part {
 	c.document("host.json", "interfaces, routes and rules of the host", func(context.Context) (any, error) { return readHost() })
 	c.add("goroutines.txt", "what the tunnel's process does", t.Goroutines)
 	c.document("status-after.json", "the same as status.json, at the end", c.status)
-	hideSecrets(c.parts)
+	HideSecrets(c.parts)
 	return c.parts
 }
 

@@ -18,10 +18,10 @@ var (
 	userinfo = regexp.MustCompile(`://[^/\s"@]+@`)
 )
 
-// hideSecrets takes keys that are not known to be public, and passwords in URLs, out of
+// HideSecrets takes keys that are not known to be public, and passwords in URLs, out of
 // all parts, their notes and errors. Nothing that is asked is to have any, so that this
 // is a second lock: a policy's comment can have one, or what a program said of a file.
-func hideSecrets(parts []Part) {
+func HideSecrets(parts []Part) {
 	public := publicKeys(parts)
 	hide := func(text []byte) []byte {
 		text = userinfo.ReplaceAll(text, []byte(hiddenPassword))

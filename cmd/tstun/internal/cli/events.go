@@ -3,7 +3,6 @@ package cli
 import (
 	"context"
 	"encoding/json"
-	"fmt"
 	"time"
 
 	"github.com/spf13/cobra"
@@ -80,28 +79,5 @@ func printEvent(p *ui.Painter, e *tunnel.Event) {
 	if e.Lost > 0 {
 		p.Printf("%s before are not kept\n", ui.Counted(e.Lost, "event", "events"))
 	}
-	p.Entry(e.Time.Local().Format(time.DateTime)+" "+string(e.Kind), oneLine(eventText(e)))
-}
-
-func eventText(e *tunnel.Event) string {
-	who := tunnel.Peer{Name: e.PeerName, PublicKey: e.Peer}.String()
-	switch e.Kind {
-	case tunnel.PeerUp:
-		return fmt.Sprintf("%s is up at %v", who, e.Endpoint)
-	case tunnel.PeerMoved:
-		return fmt.Sprintf("%s is at %v now", who, e.Endpoint)
-	case tunnel.PeerDown:
-		return who + " is down: no handshake for 180 s"
-	case tunnel.PolicyLoaded:
-		return e.Text + " is in force"
-	case tunnel.PeerAdded, tunnel.PeerRemoved:
-		return who
-	case tunnel.FlowFirstRefused:
-		if e.Untold > 0 {
-			return fmt.Sprintf("%s (and %s before it)", e.Text, ui.Counted(int(e.Untold), "other flow", "other flows"))
-		}
-	case tunnel.LookupFailed:
-		return who + ": " + e.Text
-	}
-	return e.Text
+	p.Entry(e.Time.Local().Format(time.DateTime)+" "+string(e.Kind), oneLine(e.String()))
 }

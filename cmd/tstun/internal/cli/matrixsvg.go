@@ -11,15 +11,18 @@ import (
 
 // Sizes of the picture of a matrix, in its own units, which are a screen's pixels.
 const (
-	svgLine   = 16  // height of a line of text
-	svgLetter = 7   // width of a letter, a little more than it takes
-	svgPad    = 8   // around the text of a cell
-	svgWidest = 240 // width of the text of a cell; what is longer goes on in the next line
+	svgLine    = 16 // height of a line of text
+	svgPad     = 8  // around the text of a cell
+	svgLetters = 34 // of a line in a cell; what is longer goes on in the next one
 )
+
+// svgWidth returns the width of a text of so many letters in 12 pixels, of the widest of
+// the usual fonts: DejaVu Sans Mono's take 0.602 of their size.
+func svgWidth(letters int) int { return (letters*29 + 3) / 4 }
 
 const svgHead = `<svg xmlns="http://www.w3.org/2000/svg" width="%d" height="%d" viewBox="0 0 %[1]d %[2]d" role="img" aria-label="who reaches what">
 <style>
-text { font: 12px ui-monospace, Menlo, Consolas, monospace; fill: #1c1e21 }
+text { font: 12px ui-monospace, Menlo, Consolas, "DejaVu Sans Mono", monospace; fill: #1c1e21 } .head ~ text { font-weight: 600 }
 rect { stroke: #c9ccd1; fill: none }
 .page { fill: #fff; stroke: none } .head { fill: #eef0f3 } .allowed { fill: #d9f2de } .denied { fill: #f9dcdc } .both { fill: #faeccb }
 @media (prefers-color-scheme: dark) {
@@ -34,7 +37,7 @@ text { fill: #e6e8eb } rect { stroke: #4a4e55 }
 type svgCell struct {
 	class string
 	title string   // what is shown where a pointer rests
-	lines []string // that fit svgWidest
+	lines []string // of svgLetters at most
 }
 
 // writeMatrixSVG prints the matrix as a picture that needs nothing else, light or
@@ -83,7 +86,10 @@ func newSVGCell(class string, texts ...string) svgCell {
 		c.title = "nothing"
 	}
 	for _, text := range texts {
-		c.lines = append(c.lines, ui.BreakUp(text, svgWidest/svgLetter)...)
+		if ui.Width(text) > svgLetters {
+			text = strings.ReplaceAll(text, ",", ", ") // where a line may end
+		}
+		c.lines = append(c.lines, ui.BreakUp(text, svgLetters)...)
 	}
 	return c
 }
@@ -97,7 +103,7 @@ func drawSVG(rows [][]svgCell) string {
 		for j, c := range row {
 			heights[i] = max(heights[i], svgLine*len(c.lines))
 			for _, line := range c.lines {
-				widths[j] = max(widths[j], svgLetter*ui.Width(line))
+				widths[j] = max(widths[j], svgWidth(ui.Width(line)))
 			}
 		}
 	}

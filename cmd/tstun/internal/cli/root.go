@@ -75,7 +75,7 @@ func newRoot(env ui.Environment, doc *document) *cobra.Command {
 	// What has something to take down, or to put back, is not interruptible.
 	root.AddCommand(newDemoCommand(env, doc), newUpCommand(env), newDownCommand(env), newPairCommand(env, doc))
 	// What follows a tunnel ends by a signal, as it should.
-	root.AddCommand(newFlowsCommand(env, doc), newEventsCommand(env, doc), newTopCommand(env, doc), newCaptureCommand(env), newTraceCommand(env, doc), newBundleCommand(env, doc))
+	root.AddCommand(newFlowsCommand(env, doc), newEventsCommand(env, doc), newTopCommand(env, doc), newCaptureCommand(env), newTraceCommand(env, doc), newBundleCommand(env, doc), newReportCommand(env, doc))
 	return root
 }
 

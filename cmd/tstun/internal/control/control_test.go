@@ -75,6 +75,7 @@ func TestErrors(t *testing.T) {
 		{"GET", "/v1/explain?src=10.9.0.2&dst=10.9.0.1:1&direction=up", "", 400, "direction: "},
 		{"GET", "/v1/audit", "", 409, "no policy is tried"},
 		{"GET", "/v1/audit?limit=0", "", 400, "limit=0"},
+		{"GET", "/v1/traffic?since=then", "", 400, "since"},
 		{"GET", "/v1/audit?since=then", "", 400, "since"},
 		{"GET", "/v1/checks?src=nobody&dst=10.9.0.1:80", "", 400, "no host or group"},
 		{"GET", "/v1/checks?src=10.9.0.2&dst=10.9.0.1:80&direction=up", "", 400, "direction: "},

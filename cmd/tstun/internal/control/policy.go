@@ -28,6 +28,14 @@ func (s *Server) policy(w http.ResponseWriter, _ *http.Request, t *Running) *Err
 	return nil
 }
 
+func (s *Server) policyHistory(w http.ResponseWriter, _ *http.Request, t *Running) *Error {
+	if t == nil {
+		return s.starting()
+	}
+	answer(w, http.StatusOK, t.Tunnel.PolicyHistory())
+	return nil
+}
+
 // tryPolicy puts the policy in the body in force for a time.
 func (s *Server) tryPolicy(w http.ResponseWriter, r *http.Request, t *Running) *Error {
 	if t == nil {
@@ -77,6 +85,11 @@ func (s *Server) endTrial(w http.ResponseWriter, r *http.Request, t *Running, en
 // Policy returns the text of the policy in force.
 func (c *Client) Policy(ctx context.Context) (p tunnel.PolicyText, err error) {
 	return p, c.get(ctx, "/v1/policy", &p)
+}
+
+// PolicyHistory returns what became of policies since the tunnel's start.
+func (c *Client) PolicyHistory(ctx context.Context) (h tunnel.PolicyHistory, err error) {
+	return h, c.get(ctx, "/v1/policy/history", &h)
 }
 
 // TryPolicy puts a policy in force for a time, as tunnel.TryPolicy does.

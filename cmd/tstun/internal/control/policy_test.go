@@ -4,6 +4,8 @@ import (
 	"strings"
 	"testing"
 	"time"
+
+	"tstun/tunnel"
 )
 
 // A policy is tried by the API, and confirmed or rolled back.
@@ -26,6 +28,9 @@ func TestPolicyTrial(t *testing.T) {
 	}
 	if p, err := c.RollBackPolicy(ctx); err != nil || p.Text != explainedPolicy || !p.Until.IsZero() {
 		t.Errorf("%+v, %v", p, err)
+	}
+	if h, err := c.PolicyHistory(ctx); err != nil || len(h.Changes) != 4 || h.Changes[1].Kind != tunnel.PolicyChangeRefused || h.Changes[3].Kind != tunnel.PolicyChangeRolledBack {
+		t.Errorf("history %+v, %v", h, err)
 	}
 	if code, text := ask(t, s, "POST", "/v1/policy/try?within=soon", nil); code != 400 {
 		t.Errorf("%d %s", code, text)

@@ -48,7 +48,9 @@ type Tunnel interface {
 	Observe(func(*tstun.Observation)) (stop func(), err error)
 	PacketNames() *tunnel.PacketNames
 	Audit(since time.Time, limit int) (*tunnel.Audit, error)
+	Traffic(since time.Time) tunnel.Traffic
 	PolicyText() tunnel.PolicyText
+	PolicyHistory() tunnel.PolicyHistory
 	TryPolicy(text []byte, within time.Duration) error
 	ConfirmPolicy() error
 	RollBackPolicy() error

@@ -47,6 +47,21 @@ func Duration(t time.Duration) string {
 	}
 }
 
+// Age returns how long something took or is ago, in its two largest units: "3m12s". A
+// negative duration is none.
+func Age(d time.Duration) string {
+	const day = 24 * time.Hour
+	switch d = max(d, 0); {
+	case d < time.Minute:
+		return fmt.Sprintf("%ds", d/time.Second)
+	case d < time.Hour:
+		return fmt.Sprintf("%dm%02ds", d/time.Minute, d%time.Minute/time.Second)
+	case d < day:
+		return fmt.Sprintf("%dh%02dm", d/time.Hour, d%time.Hour/time.Minute)
+	}
+	return fmt.Sprintf("%dd%02dh", d/day, d%day/time.Hour)
+}
+
 // Milliseconds returns a duration in milliseconds, as time.Duration.Seconds
 // does in seconds.
 func Milliseconds(t time.Duration) float64 { return float64(t) / float64(time.Millisecond) }

@@ -28,4 +28,9 @@ func TestNumbers(t *testing.T) {
 			t.Errorf("Duration(%v) = %q", d, got)
 		}
 	}
+	for d, want := range map[time.Duration]string{-time.Second: "0s", 59 * time.Second: "59s", 192 * time.Second: "3m12s", 65 * time.Minute: "1h05m", 50 * time.Hour: "2d02h"} {
+		if got := ui.Age(d); got != want {
+			t.Errorf("Age(%v) = %q", d, got)
+		}
+	}
 }
