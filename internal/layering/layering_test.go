@@ -91,7 +91,7 @@ var may = map[string][]string{
 		"golang.org/x/sys/unix",
 	},
 	"tstun/cmd/tstun/internal/up": {
-		"tstun/cmd/tstun/internal/control", "tstun/cmd/tstun/internal/confine", "tstun/cmd/tstun/internal/export", "tstun/cmd/tstun/internal/ui", "tstun/cmd/tstun/internal/proxy", "tstun/policy", "tstun/tunnel", "tstun/tunnel/wgquick",
+		"tstun/cmd/tstun/internal/control", "tstun/cmd/tstun/internal/confine", "tstun/cmd/tstun/internal/export", "tstun/cmd/tstun/internal/ui", "tstun/cmd/tstun/internal/proxy", "tstun/capture", "tstun/policy", "tstun/tunnel", "tstun/tunnel/wgquick",
 		"github.com/coreos/go-systemd/v22/daemon", "golang.org/x/sys/unix",
 	},
 	"tstun/cmd/tstun/internal/export": {

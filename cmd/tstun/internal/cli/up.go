@@ -84,6 +84,7 @@ func newUpCommand(env ui.Environment) *cobra.Command {
 	flags.StringVar(&o.PolicyHost, "policy-host", "", "read policies of several hosts for this `HOST`, a name or an address")
 	flags.StringArrayVar(&o.Require, "require", nil, "be ready only after a handshake with `PEER`, a name or public key")
 	flags.Var((*clampValue)(&o.MSSClamp), "clamp-mss", "bound TCP segments, both ways: mtu, for what fits the tunnel's, or `BYTES`")
+	addMemoryFlags(cmd, &o)
 	addProxyFlags(cmd, &o)
 	flags.Var(listOf(&o.Metrics, proxy.ParseListen), "metrics", "serve Prometheus metrics, /readyz and /healthz at `ADDR`: [HOST:]PORT")
 	flags.StringVar(&o.StateDir, "state-dir", "", "keep what undoes a killed run in `DIR`, by default "+tunnel.DefaultStateDir)
