@@ -44,6 +44,14 @@ const (
 	PeerAdded EventKind = "peer-added"
 	// PeerRemoved: a peer is not there any more.
 	PeerRemoved EventKind = "peer-removed"
+	// RoutesChanged: what goes to a peer, its allowed IPs, changed by a reload or by
+	// another program, and Added and Removed say which; in ModeKernel the host's
+	// routes follow. Without a peer, it is the table of these, and Text says so. What
+	// moves from a peer to another is removed of one and added to the other.
+	RoutesChanged EventKind = "routes-changed"
+	// DNSChanged: name servers and search domains changed, and Added and Removed say
+	// which. Text is what the host did not follow, as Status warns.
+	DNSChanged EventKind = "dns-changed"
 	// LookupFailed: the address of the peer's endpoint was not found when it
 	// was looked up again, and Text says why.
 	LookupFailed EventKind = "lookup-failed"
@@ -62,9 +70,15 @@ type Event struct {
 	// Peer and PeerName are whom it is about, or the zero value.
 	Peer     key.Public `json:"peer,omitzero"`
 	PeerName string     `json:"peerName,omitempty"`
-	// Endpoint is where packets to the peer go now.
+	// Endpoint is where packets to the peer go now. Before, of PeerMoved, is where they
+	// went.
 	Endpoint netip.AddrPort `json:"endpoint,omitzero"`
-	Text     string         `json:"text,omitempty"`
+	Before   netip.AddrPort `json:"before,omitzero"`
+	// Added and Removed are what came and went, of RoutesChanged prefixes, of DNSChanged
+	// addresses and domains.
+	Added   []string `json:"added,omitempty"`
+	Removed []string `json:"removed,omitempty"`
+	Text    string   `json:"text,omitempty"`
 	// Flow is the flow that was refused, or nil. Untold is how many others were
 	// refused for the first time since the last one that was told, whosever they are.
 	Flow   *Flow  `json:"flow,omitempty"`

@@ -4,6 +4,7 @@ import (
 	"context"
 	"encoding/json"
 	"fmt"
+	"strings"
 	"time"
 
 	"github.com/spf13/cobra"
@@ -13,10 +14,11 @@ import (
 )
 
 const eventsHelp = `events tells what happened to a tunnel that runs: peers that came up, went down
-or moved, policies and files that were loaded or refused, what other programs
-changed, and flows that were refused for the first time. The latest 64 are kept,
-16 of them of refused flows; of each peer four of those are told at once and
-then one every 10 s, so that a scan does not hide the rest.
+or moved, routes and DNS that came and went, policies and files that were loaded
+or refused, what other programs changed, and flows that were refused for the
+first time. The latest 64 are kept, 16 of them of refused flows; of each peer
+four of those are told at once and then one every 10 s, so that a scan does not
+hide the rest.
 
 It asks the tunnel NAME, or the only one that runs. With --json each event is
 one line, as docs/api.md has it; if something fails, a document with the error
@@ -89,6 +91,9 @@ func eventText(e *tunnel.Event) string {
 	case tunnel.PeerUp:
 		return fmt.Sprintf("%s is up at %v", who, e.Endpoint)
 	case tunnel.PeerMoved:
+		if e.Before.IsValid() {
+			return fmt.Sprintf("%s is at %v now, was at %v", who, e.Endpoint, e.Before)
+		}
 		return fmt.Sprintf("%s is at %v now", who, e.Endpoint)
 	case tunnel.PeerDown:
 		return who + " is down: no handshake for 180 s"
@@ -102,6 +107,36 @@ func eventText(e *tunnel.Event) string {
 		}
 	case tunnel.LookupFailed:
 		return who + ": " + e.Text
+	case tunnel.RoutesChanged, tunnel.DNSChanged:
+		text := changedText(e)
+		if e.PeerName != "" || !e.Peer.IsZero() {
+			return who + ": " + text
+		}
+		return text
 	}
 	return e.Text
+}
+
+// shownChanges is how many values that came or went text tells.
+const shownChanges = 8
+
+// changedText says what came and what went.
+func changedText(e *tunnel.Event) string {
+	var parts []string
+	add := func(word string, values []string) {
+		if len(values) == 0 {
+			return
+		}
+		text := strings.Join(values[:min(len(values), shownChanges)], ", ")
+		if more := len(values) - shownChanges; more > 0 {
+			text += fmt.Sprintf(" and %d more", more)
+		}
+		parts = append(parts, word+" "+text)
+	}
+	add("added", e.Added)
+	add("removed", e.Removed)
+	if e.Text != "" {
+		parts = append(parts, e.Text)
+	}
+	return strings.Join(parts, "; ")
 }
