@@ -71,11 +71,12 @@ type captureOptions struct {
 func newCaptureCommand(env ui.Environment) *cobra.Command {
 	var o captureOptions
 	cmd := &cobra.Command{
-		Use:     "capture [FILTER...]",
-		Short:   "Show the packets of a tunnel that runs, with what becomes of them",
-		Long:    captureHelp,
-		Example: captureExample,
-		Args:    cobra.ArbitraryArgs,
+		Use:               "capture [FILTER...]",
+		Short:             "Show the packets of a tunnel that runs, with what becomes of them",
+		Long:              captureHelp,
+		Example:           captureExample,
+		Args:              cobra.ArbitraryArgs,
+		ValidArgsFunction: completeFilter(env, &o.asked),
 		RunE: func(cmd *cobra.Command, args []string) error {
 			if err := o.check(cmd, env); err != nil {
 				return err

@@ -34,17 +34,12 @@ func newEventsCommand(env ui.Environment, doc *document) *cobra.Command {
 	var a asked
 	var follow bool
 	cmd := &cobra.Command{
-		Use:     "events [NAME]",
-		Short:   "Tell what happened to a tunnel that runs",
-		Long:    eventsHelp,
-		Example: "  tstun events\n  tstun events wg0 -f --json",
-		Args:    cobra.MaximumNArgs(1),
-		ValidArgsFunction: func(_ *cobra.Command, args []string, _ string) ([]string, cobra.ShellCompDirective) {
-			if len(args) > 0 {
-				return nil, cobra.ShellCompDirectiveNoFileComp
-			}
-			return a.names(env), cobra.ShellCompDirectiveNoFileComp
-		},
+		Use:               "events [NAME]",
+		Short:             "Tell what happened to a tunnel that runs",
+		Long:              eventsHelp,
+		Example:           "  tstun events\n  tstun events wg0 -f --json",
+		Args:              cobra.MaximumNArgs(1),
+		ValidArgsFunction: completeTunnel(env, &a.stateDir),
 		RunE: func(cmd *cobra.Command, args []string) error {
 			if len(args) > 0 {
 				a.tunnel = args[0]

@@ -91,6 +91,9 @@ func newUpCommand(env ui.Environment) *cobra.Command {
 	format, level := textLog, "info"
 	flags.Var(wordOf(&format, textLog, jsonLog), "log-format", "log as `FORMAT`: text or json")
 	flags.Var(wordOf(&level, "debug", "info", "warn", "error"), "log-level", "log from `LEVEL` on: debug, info, warn or error")
+	completeWords(cmd, "mode", tunnel.ModeAuto, tunnel.ModeKernel, tunnel.ModeUserspace)
+	completeWords(cmd, "log-format", textLog, jsonLog)
+	completeWords(cmd, "log-level", "debug", "info", "warn", "error")
 	cmd.PreRun = func(*cobra.Command, []string) {
 		o.LogJSON = format == jsonLog
 		_ = o.LogLevel.UnmarshalText([]byte(level)) // one of slog's four
