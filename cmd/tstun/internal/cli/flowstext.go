@@ -18,7 +18,7 @@ func printPassed(p *ui.Painter, all []tunnel.Flow, total tunnel.FlowTotal, now t
 	for i := range all {
 		if f := &all[i]; !f.IsRefused() {
 			passed++
-			table.Add(oneLine(f.Short()), ui.Bytes(f.In.Bytes), ui.Bytes(f.Out.Bytes), age(now.Sub(f.First)), f.Initiator.String(), flowState(f), ruleName(f.Rule))
+			table.Add(oneLine(f.Short()), ui.Bytes(f.In.Bytes), ui.Bytes(f.Out.Bytes), ui.Age(now.Sub(f.First)), f.Initiator.String(), flowState(f), ruleName(f.Rule))
 		}
 	}
 	p.Printf("%s, %s in, %s out\n", ui.Counted(total.Passed, "flow", "flows"), size(total.In.Bytes), size(total.Out.Bytes))
@@ -52,7 +52,7 @@ func more(p *ui.Painter, n int) {
 // printRefused prints a refused flow, and below it why.
 func printRefused(p *ui.Painter, f *tunnel.Flow, now time.Time) {
 	n := f.In.Packets + f.Out.Packets
-	p.Paragraph("   ", fmt.Sprintf("%s: %s, last %s ago", flowTitle(f), packets(n), age(now.Sub(f.Last))))
+	p.Paragraph("   ", fmt.Sprintf("%s: %s, last %s ago", flowTitle(f), packets(n), ui.Age(now.Sub(f.Last))))
 	p.Paragraph("      ", p.Paint(ui.Red, f.Reason.String())+": "+refusalText(f))
 }
 
@@ -86,7 +86,7 @@ func printFlowLine(p *ui.Painter, f *tunnel.Flow) {
 	case f.IsRefused():
 		text += ": " + f.Reason.String() + ": " + refusalText(f)
 	case f.Kind == tunnel.FlowEnded:
-		text += fmt.Sprintf(": %v after %s, %s in, %s out", f.End, age(f.Time.Sub(f.First)), size(f.In.Bytes), size(f.Out.Bytes))
+		text += fmt.Sprintf(": %v after %s, %s in, %s out", f.End, ui.Age(f.Time.Sub(f.First)), size(f.In.Bytes), size(f.Out.Bytes))
 	case f.Rule != nil:
 		text += ", by " + f.Rule.String()
 	}
@@ -109,18 +109,4 @@ func ruleName(r *tunnel.RulePlace) string {
 		return "-"
 	}
 	return oneLine(fmt.Sprintf("%s:%d", filepath.Base(r.File), r.Line))
-}
-
-// age returns a duration in its two largest units: "3m12s".
-func age(d time.Duration) string {
-	const day = 24 * time.Hour
-	switch d = max(d, 0); {
-	case d < time.Minute:
-		return fmt.Sprintf("%ds", d/time.Second)
-	case d < time.Hour:
-		return fmt.Sprintf("%dm%02ds", d/time.Minute, d%time.Minute/time.Second)
-	case d < day:
-		return fmt.Sprintf("%dh%02dm", d/time.Hour, d%time.Hour/time.Minute)
-	}
-	return fmt.Sprintf("%dd%02dh", d/day, d%day/time.Hour)
 }

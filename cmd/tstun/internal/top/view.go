@@ -5,7 +5,6 @@ import (
 	"path/filepath"
 	"strconv"
 	"strings"
-	"time"
 
 	tea "charm.land/bubbletea/v2"
 
@@ -143,7 +142,7 @@ func (m *model) cells(r *row) rowCells {
 	case r.Revoked:
 		state = "revoked"
 	}
-	return rowCells{"  " + clean(r.Flow.Short()), size(float64(r.In.Bytes)), size(float64(r.Out.Bytes)), size(r.rate) + "/s", age(m.answered.Sub(r.First)), whyShort(&r.Flow), state}
+	return rowCells{"  " + clean(r.Flow.Short()), size(float64(r.In.Bytes)), size(float64(r.Out.Bytes)), size(r.rate) + "/s", ui.Age(m.answered.Sub(r.First)), whyShort(&r.Flow), state}
 }
 
 // whyShort says by which rule a flow passes, or why not: "policy.hujson:5", "no-rule: port".
@@ -192,16 +191,6 @@ func size(bytes float64) string {
 		return fmt.Sprintf("%.0f B", bytes)
 	}
 	return ui.Size(min(bytes, 1<<62)).Short()
-}
-
-// age returns a duration in its largest unit, or two: "3m12s".
-func age(d time.Duration) string {
-	d = max(d, 0).Truncate(time.Second)
-	if d >= time.Hour {
-		d = d.Truncate(time.Minute)
-		return strings.TrimSuffix(d.String(), "0s")
-	}
-	return d.String()
 }
 
 // clean returns text without what would move a terminal's cursor.
