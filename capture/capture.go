@@ -4,20 +4,16 @@ import (
 	"context"
 	"fmt"
 	"io"
-	"sync"
 	"sync/atomic"
 
 	"tstun"
-	"tstun/filter"
 )
 
 // Capture writes packets to an io.Writer as they come. Its methods may be called from
 // any goroutine. It comes from New; the zero value is not valid.
 type Capture struct {
+	recorder
 	options Options
-	keep    int // bytes of a packet that go into the ring at most
-	ring    *ring
-	filters filters
 
 	written   atomic.Uint64 // records that the io.Writer took
 	spoilt    atomic.Uint64 // records that it did not take
@@ -44,7 +40,10 @@ func New(w io.Writer, o Options) (*Capture, error) {
 	if err != nil {
 		return nil, err
 	}
-	c := &Capture{options: o, keep: max(o.SnapLen, headersLen), ring: newRing(o.Ring), done: make(chan struct{})}
+	c := &Capture{
+		recorder: recorder{keep: max(o.SnapLen, headersLen), wire: o.Wire, peer: o.Peer != nil, ring: newRing(o.Ring)},
+		options:  o, done: make(chan struct{}),
+	}
 	wr, err := newWriter(c, w)
 	if err != nil {
 		return nil, fmt.Errorf("capture: %w", err)
@@ -59,47 +58,9 @@ func (c *Capture) Sink(o *tstun.Observation) {
 	if c.options.Match != nil && !c.options.Match(o) {
 		return
 	}
-	r := record{
-		now: o.Now, verdict: o.Verdict, inbound: o.Inbound, injected: o.Injected,
-		length: uint32(len(o.Packet)), kept: uint32(min(len(o.Packet), c.keep)),
-		wire: c.options.Wire && isTranslated(o),
-	}
-	if o.Filter != nil {
-		r.policy = o.Filter.Serial()
-		c.filters.note(o.Filter)
-	}
-	if c.options.Peer != nil {
-		r.peer = o.Peer()
-	}
-	cells := cellsFor(r.size())
-	at, ok := c.ring.reserve(cells)
-	if !ok {
-		c.refuse()
-		return
-	}
-	r.lost = c.ring.lost.Load()
-	c.fill(at, &r, o)
-	c.ring.commit(at, cells)
-}
-
-// refuse counts a record that the ring did not take.
-func (c *Capture) refuse() {
-	if !c.ring.isClosed() || c.failed.Load() {
+	if !c.add(o) && (!c.ring.isClosed() || c.failed.Load()) {
 		c.ring.lost.Add(1)
 	}
-}
-
-// fill writes a record and its packet to the ring.
-func (c *Capture) fill(at uint32, r *record, o *tstun.Observation) {
-	r.encode(c.ring.first(at, recordLen))
-	skip := recordLen
-	if r.wire {
-		var nat [natLen]byte
-		putAddrs(nat[:], o.Wire)
-		c.ring.put(at, skip, nat[:])
-		skip += natLen
-	}
-	c.ring.put(at, skip, o.Packet[:r.kept])
 }
 
 // Stats returns how many packets c has seen, and what became of them.
@@ -142,36 +103,4 @@ func (c *Capture) Close(ctx context.Context) error {
 		c.abandoned.Store(true)
 		return fmt.Errorf("capture: close while a write goes on: %w", ctx.Err())
 	}
-}
-
-// filters are the last few filters that judged packets. What is older is forgotten, so
-// that a capture does not keep their rules.
-type filters struct {
-	latest atomic.Pointer[filter.Filter]
-	mu     sync.Mutex // guards recent
-	recent [8]*filter.Filter
-}
-
-// note makes f known.
-func (s *filters) note(f *filter.Filter) {
-	if s.latest.Load() == f {
-		return
-	}
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	s.recent[f.Serial()%uint32(len(s.recent))] = f
-	s.latest.Store(f)
-}
-
-// find returns the filter with that serial, or nil if it is not known any more.
-func (s *filters) find(serial uint32) *filter.Filter {
-	if f := s.latest.Load(); f != nil && f.Serial() == serial {
-		return f
-	}
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	if f := s.recent[serial%uint32(len(s.recent))]; f != nil && f.Serial() == serial {
-		return f
-	}
-	return nil
 }

@@ -20,7 +20,7 @@ func TestRingWraps(t *testing.T) {
 	r.head.Store(taken*countOne | uint64(start))
 	r.tail.Store(start)
 	r.wakeAt.Store(start + asleepNot)
-	w := &writer{c: &Capture{ring: r}, pos: start}
+	w := &writer{c: &Capture{recorder: recorder{ring: r}}, pos: start}
 	rng := rand.New(rand.NewPCG(1, 2))
 	var queue [][]byte
 	full, used := 0, 0

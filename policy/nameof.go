@@ -88,6 +88,14 @@ func (n Names) Of(a netip.Addr) (name string, ok bool) {
 	return "", false
 }
 
+// Named returns the names of hosts and groups, in the order of the alphabet.
+func (p *Policy) Named() []string {
+	if p.names == nil {
+		return nil
+	}
+	return slices.Sorted(maps.Keys(p.names.prefixes))
+}
+
 // Hosts returns the names of hosts by each single address that they have. Of
 // several hosts with one address it is the first in the alphabet.
 func (p *Policy) Hosts() map[netip.Addr]string {

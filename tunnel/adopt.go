@@ -84,7 +84,7 @@ func (t *Tunnel) adopt(a asked) {
 	}
 	t.live.Store(next)
 	t.emit(Event{Kind: ConfigChanged, Time: time.Now(), Text: strings.Join(texts, "; ")})
-	t.tellPeers(old, next)
+	t.tellChanged(old, next)
 }
 
 // adopted returns what is in force when the device has the state s.

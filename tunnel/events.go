@@ -2,7 +2,6 @@ package tunnel
 
 import (
 	"context"
-	"fmt"
 	"net/netip"
 	"slices"
 	"sync"
@@ -45,6 +44,14 @@ const (
 	PeerAdded EventKind = "peer-added"
 	// PeerRemoved: a peer is not there any more.
 	PeerRemoved EventKind = "peer-removed"
+	// RoutesChanged: what goes to a peer, its allowed IPs, changed by a reload or by
+	// another program, and Added and Removed say which; in ModeKernel the host's
+	// routes follow. Without a peer, it is the table of these, and Text says so. What
+	// moves from a peer to another is removed of one and added to the other.
+	RoutesChanged EventKind = "routes-changed"
+	// DNSChanged: name servers and search domains changed, and Added and Removed say
+	// which. Text is what the host did not follow, as Status warns.
+	DNSChanged EventKind = "dns-changed"
 	// LookupFailed: the address of the peer's endpoint was not found when it
 	// was looked up again, and Text says why.
 	LookupFailed EventKind = "lookup-failed"
@@ -63,9 +70,15 @@ type Event struct {
 	// Peer and PeerName are whom it is about, or the zero value.
 	Peer     key.Public `json:"peer,omitzero"`
 	PeerName string     `json:"peerName,omitempty"`
-	// Endpoint is where packets to the peer go now.
+	// Endpoint is where packets to the peer go now. Before, of PeerMoved, is where they
+	// went.
 	Endpoint netip.AddrPort `json:"endpoint,omitzero"`
-	Text     string         `json:"text,omitempty"`
+	Before   netip.AddrPort `json:"before,omitzero"`
+	// Added and Removed are what came and went, of RoutesChanged prefixes, of DNSChanged
+	// addresses and domains.
+	Added   []string `json:"added,omitempty"`
+	Removed []string `json:"removed,omitempty"`
+	Text    string   `json:"text,omitempty"`
 	// Flow is the flow that was refused, or nil. Untold is how many others were
 	// refused for the first time since the last one that was told, whosever they are.
 	Flow   *Flow  `json:"flow,omitempty"`
@@ -73,32 +86,6 @@ type Event struct {
 	// Lost is how many events came before this one and after the reader's
 	// last, or since Start, that the reader was too slow or too late for.
 	Lost int `json:"lost,omitempty"`
-}
-
-// String says what happened: "laptop is down: no handshake for 180 s".
-func (e *Event) String() string {
-	who := Peer{Name: e.PeerName, PublicKey: e.Peer}.String()
-	switch e.Kind {
-	case PeerUp:
-		return fmt.Sprintf("%s is up at %v", who, e.Endpoint)
-	case PeerMoved:
-		return fmt.Sprintf("%s is at %v now", who, e.Endpoint)
-	case PeerDown:
-		return who + " is down: no handshake for 180 s"
-	case PolicyLoaded:
-		return e.Text + " is in force"
-	case PeerAdded, PeerRemoved:
-		return who
-	case LookupFailed:
-		return who + ": " + e.Text
-	}
-	switch {
-	case e.Kind != FlowFirstRefused || e.Untold == 0:
-		return e.Text
-	case e.Untold == 1:
-		return e.Text + " (and 1 other flow before it)"
-	}
-	return fmt.Sprintf("%s (and %d other flows before it)", e.Text, e.Untold)
 }
 
 // keptEvents is how many events are kept for readers, and keptRefused how many of them

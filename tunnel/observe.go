@@ -64,8 +64,13 @@ func (o *observer) look(ctx context.Context, now time.Time) {
 	for i := range l.Peers {
 		p := &l.Peers[i]
 		is := seenPeer{s.peers[p.PublicKey].isUp(now), s.peers[p.PublicKey].endpoint}
-		for _, kind := range o.seen[p.PublicKey].changes(is) {
-			t.emit(Event{Kind: kind, Time: now, Peer: p.PublicKey, PeerName: t.nameOf(p), Endpoint: is.endpoint})
+		was := o.seen[p.PublicKey]
+		for _, kind := range was.changes(is) {
+			e := Event{Kind: kind, Time: now, Peer: p.PublicKey, PeerName: t.nameOf(p), Endpoint: is.endpoint}
+			if kind == PeerMoved {
+				e.Before = was.endpoint
+			}
+			t.emit(e)
 		}
 		o.seen[p.PublicKey] = is
 	}

@@ -104,7 +104,7 @@ func (t *Tunnel) put(c Config, found endpoints, policy, audit loadedPolicy) erro
 	}
 	t.given = next
 	t.tellReload(told, takenBack)
-	t.tellPeers(old, next)
+	t.tellChanged(old, next)
 	return nil
 }
 
@@ -136,19 +136,6 @@ func (t *Tunnel) tellReload(told, takenBack changes) {
 		t.logf("reload: nothing changed")
 	}
 	t.emit(Event{Kind: ConfigLoaded, Time: time.Now(), Text: strings.Join(texts, "; ")})
-}
-
-// tellPeers tells of peers that came and went.
-func (t *Tunnel) tellPeers(old, next *live) {
-	tell := func(kind EventKind, from, to *live) {
-		for i := range to.Peers {
-			if p := &to.Peers[i]; from.peer(p.PublicKey) == nil {
-				t.emit(Event{Kind: kind, Time: time.Now(), Peer: p.PublicKey, PeerName: t.nameOf(p)})
-			}
-		}
-	}
-	tell(PeerRemoved, next, old)
-	tell(PeerAdded, old, next)
 }
 
 // placed returns where the endpoints of c are: as in force or as given before if

@@ -142,10 +142,16 @@ func TestReload(t *testing.T) {
 	if s.MTU != 1300 || s.ListenPort != before.ListenPort {
 		t.Errorf("status %+v", s)
 	}
-	for _, kind := range []tunnel.EventKind{tunnel.ConfigLoaded, tunnel.PeerRemoved, tunnel.PeerAdded} {
-		e := nextOf(within(t), t, events, kind)
-		if kind == tunnel.PeerAdded && (e.Peer != stranger || e.PeerName != "new") {
-			t.Errorf("event %+v", e)
+	for _, want := range []tunnel.Event{
+		{Kind: tunnel.PeerRemoved, PeerName: "b"},
+		{Kind: tunnel.RoutesChanged, PeerName: "b", Removed: []string{"10.9.0.3/32"}},
+		{Kind: tunnel.PeerAdded, PeerName: "new", Peer: stranger},
+		{Kind: tunnel.RoutesChanged, PeerName: "new", Peer: stranger, Added: []string{"10.9.0.4/32"}},
+		{Kind: tunnel.DNSChanged, Added: []string{"10.9.0.3"}},
+	} {
+		e := nextOf(within(t), t, events, want.Kind)
+		if e.PeerName != want.PeerName || want.Peer != (key.Public{}) && e.Peer != want.Peer || !slices.Equal(e.Added, want.Added) || !slices.Equal(e.Removed, want.Removed) {
+			t.Errorf("event %+v, want %+v", e, want)
 		}
 	}
 	for _, want := range []string{

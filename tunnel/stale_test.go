@@ -63,7 +63,7 @@ func TestNameMoves(t *testing.T) {
 		t.Errorf("event %+v", e)
 	}
 	n.set("127.0.0.1")
-	if e := nextOf(within(t), t, events, tunnel.PeerMoved); e.Endpoint.Addr() != netip.MustParseAddr("127.0.0.1") {
+	if e := nextOf(within(t), t, events, tunnel.PeerMoved); e.Endpoint.Addr() != netip.MustParseAddr("127.0.0.1") || !e.Before.IsValid() || e.Before == e.Endpoint {
 		t.Errorf("event %+v", e)
 	}
 	nextOf(within(t), t, events, tunnel.PeerUp)

@@ -44,17 +44,12 @@ type bundleOptions struct {
 func newBundleCommand(env ui.Environment, doc *document) *cobra.Command {
 	var o bundleOptions
 	cmd := &cobra.Command{
-		Use:     "bundle [NAME]",
-		Short:   "Write what a maintainer needs to help, into one file",
-		Long:    bundleHelp,
-		Example: "  tstun bundle --anonymize\n  sudo tstun bundle wg0 --out wg0.tar.gz",
-		Args:    cobra.MaximumNArgs(1),
-		ValidArgsFunction: func(_ *cobra.Command, args []string, _ string) ([]string, cobra.ShellCompDirective) {
-			if len(args) > 0 {
-				return nil, cobra.ShellCompDirectiveNoFileComp
-			}
-			return o.names(env), cobra.ShellCompDirectiveNoFileComp
-		},
+		Use:               "bundle [NAME]",
+		Short:             "Write what a maintainer needs to help, into one file",
+		Long:              bundleHelp,
+		Example:           "  tstun bundle --anonymize\n  sudo tstun bundle wg0 --out wg0.tar.gz",
+		Args:              cobra.MaximumNArgs(1),
+		ValidArgsFunction: completeTunnel(env, &o.stateDir),
 		RunE: func(cmd *cobra.Command, args []string) error {
 			if len(args) > 0 {
 				o.tunnel = args[0]

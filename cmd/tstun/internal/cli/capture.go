@@ -9,6 +9,7 @@ import (
 	"net/http"
 	"os"
 	"strings"
+	"time"
 
 	"github.com/spf13/cobra"
 
@@ -26,6 +27,14 @@ REASON. Without it, all packets are shown. Quote what the shell would read.
 
   tstun capture in and dropped and not port 53
 
+With --since, it begins in the past: first come the packets that the tunnel has
+kept from then on, then those that pass, each once and in order. --until ends
+it before a time; --until now shows the past alone. A tunnel keeps packets if
+"tstun up --packet-memory 16MiB" started it: the latest, and of each as many
+bytes as --packet-length says, to which those that pass are then cut as well.
+
+  tstun capture --since -30s --until now dropped
+
 With -w, they are written as pcapng, which tshark, tcpdump and Wireshark read; -
 is standard output. Verdict, reason, policy, rule (FILE:LINE:COLUMN) and peer
 are in each packet's comment. Who reads too slowly loses packets, which are
@@ -37,21 +46,24 @@ With --json, each packet is a line: "time", "direction", "proto", "src", "dst",
 "peer", "injected", and "lost", how many packets are missing before it.
 
 Exit codes:
-  0  it was ended by a signal, or had -c packets, or the tunnel ended
-  1  the tunnel does not run, this user may not ask it, too many captures run,
-     or the packets could not be written
+  0  it was ended by a signal or --until, had -c packets, or the tunnel ended
+  1  the tunnel does not run or keeps no packets, this user may not ask it, too
+     many captures run, or the packets could not be written
   2  the command line, or FILTER, is wrong`
 
 const captureExample = `  sudo tstun capture
   sudo tstun capture -c 20 tcp port 443 and peer laptop
   sudo tstun capture -w - | tshark -r -
-  sudo tstun capture -s 128 -w trouble.pcapng dropped`
+  sudo tstun capture -s 128 -w trouble.pcapng dropped
+  sudo tstun capture --since -5m --until -4m -w then.pcapng`
 
 type captureOptions struct {
 	asked
 	write   string // a file, "-", or empty for text
 	count   uint64
 	snapLen int
+	since   string
+	until   string
 	json    bool
 }
 
@@ -59,11 +71,12 @@ type captureOptions struct {
 func newCaptureCommand(env ui.Environment) *cobra.Command {
 	var o captureOptions
 	cmd := &cobra.Command{
-		Use:     "capture [FILTER...]",
-		Short:   "Show the packets of a tunnel that runs, with what becomes of them",
-		Long:    captureHelp,
-		Example: captureExample,
-		Args:    cobra.ArbitraryArgs,
+		Use:               "capture [FILTER...]",
+		Short:             "Show the packets of a tunnel that runs, with what becomes of them",
+		Long:              captureHelp,
+		Example:           captureExample,
+		Args:              cobra.ArbitraryArgs,
+		ValidArgsFunction: completeFilter(env, &o.asked),
 		RunE: func(cmd *cobra.Command, args []string) error {
 			if err := o.check(cmd, env); err != nil {
 				return err
@@ -75,6 +88,8 @@ func newCaptureCommand(env ui.Environment) *cobra.Command {
 	flags.StringVarP(&o.write, "write", "w", "", "write pcapng to `FILE`, or - for standard output")
 	flags.Uint64VarP(&o.count, "count", "c", 0, "end after so many packets")
 	flags.IntVarP(&o.snapLen, "snapshot-length", "s", 0, "take so many `BYTES` of each packet")
+	flags.StringVar(&o.since, "since", "", "begin with packets of the past, from `TIME` on: -30s, or as RFC 3339 has it")
+	flags.StringVar(&o.until, "until", "", "with --since: end before `TIME`: now, -10s, or as RFC 3339 has it")
 	o.addFlags(cmd, env)
 	flags.BoolVar(&o.json, "json", false, "print a JSON document for each packet, a line each")
 	return cmd
@@ -95,11 +110,14 @@ func (o *captureOptions) check(cmd *cobra.Command, env ui.Environment) error {
 }
 
 func runCapture(ctx context.Context, env ui.Environment, o captureOptions, expr string) error {
+	q, err := o.query(expr, time.Now())
+	if err != nil {
+		return err
+	}
 	c, err := o.client(env)
 	if err != nil {
 		return err
 	}
-	q := control.CaptureQuery{Filter: expr, SnapLen: o.snapLen, Count: o.count}
 	switch o.write {
 	case "":
 		return showPackets(ctx, env, c, q, o.json)
@@ -108,6 +126,25 @@ func runCapture(ctx context.Context, env ui.Environment, o captureOptions, expr 
 		return captureFailure(ctx, err)
 	}
 	return savePackets(ctx, env, c, q, o.write)
+}
+
+// query returns what the tunnel is asked.
+func (o *captureOptions) query(expr string, now time.Time) (q control.CaptureQuery, err error) {
+	q = control.CaptureQuery{Filter: expr, SnapLen: o.snapLen, Count: o.count}
+	if o.since != "" {
+		if q.Since, err = control.ParseSince(o.since, now); err != nil {
+			return q, ui.BadInput("as in --since -30s", err)
+		}
+	}
+	if o.until != "" {
+		if q.Until, err = control.ParseTime("until", o.until, now); err != nil {
+			return q, ui.BadInput("as in --until now", err)
+		}
+		if o.since == "" || !q.Since.Before(q.Until) {
+			return q, ui.BadInput("as in --since -30s --until now", errors.New("--until: want a --since that is before it"))
+		}
+	}
+	return q, nil
 }
 
 // savePackets writes a file, which other users may not read, and says what is in it.

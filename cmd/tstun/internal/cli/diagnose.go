@@ -43,6 +43,10 @@ func newDiagnoseCommand(env ui.Environment, doc *document) *cobra.Command {
 		Long:    diagnoseHelp,
 		Example: "  tstun diagnose\n  sudo tstun diagnose wg0\n  tstun diagnose ./wg0.conf",
 		Args:    cobra.MaximumNArgs(1),
+		ValidArgsFunction: func(cmd *cobra.Command, args []string, word string) ([]cobra.Completion, cobra.ShellCompDirective) {
+			names, _ := completeTunnel(env, &dir)(cmd, args, word)
+			return names, cobra.ShellCompDirectiveDefault // files, where no name fits
+		},
 		RunE: func(cmd *cobra.Command, args []string) error {
 			ctx, cancel := context.WithTimeout(cmd.Context(), diagnoseTimeout)
 			defer cancel()

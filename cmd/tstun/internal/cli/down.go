@@ -28,11 +28,12 @@ Exit codes:
 func newDownCommand(env ui.Environment) *cobra.Command {
 	var dir string
 	cmd := &cobra.Command{
-		Use:     "down NAME",
-		Short:   "End a tunnel, and undo what a killed one left",
-		Long:    downHelp,
-		Example: "  sudo tstun down wg0",
-		Args:    cobra.ExactArgs(1),
+		Use:               "down NAME",
+		Short:             "End a tunnel, and undo what a killed one left",
+		Long:              downHelp,
+		Example:           "  sudo tstun down wg0",
+		Args:              cobra.ExactArgs(1),
+		ValidArgsFunction: completeTunnel(env, &dir),
 		RunE: func(cmd *cobra.Command, args []string) error {
 			return runDown(cmd.Context(), env, args[0], dir)
 		},

@@ -12,10 +12,11 @@ import (
 )
 
 const eventsHelp = `events tells what happened to a tunnel that runs: peers that came up, went down
-or moved, policies and files that were loaded or refused, what other programs
-changed, and flows that were refused for the first time. The latest 64 are kept,
-16 of them of refused flows; of each peer four of those are told at once and
-then one every 10 s, so that a scan does not hide the rest.
+or moved, routes and DNS that came and went, policies and files that were loaded
+or refused, what other programs changed, and flows that were refused for the
+first time. The latest 64 are kept, 16 of them of refused flows; of each peer
+four of those are told at once and then one every 10 s, so that a scan does not
+hide the rest.
 
 It asks the tunnel NAME, or the only one that runs. With --json each event is
 one line, as docs/api.md has it; if something fails, a document with the error
@@ -31,17 +32,12 @@ func newEventsCommand(env ui.Environment, doc *document) *cobra.Command {
 	var a asked
 	var follow bool
 	cmd := &cobra.Command{
-		Use:     "events [NAME]",
-		Short:   "Tell what happened to a tunnel that runs",
-		Long:    eventsHelp,
-		Example: "  tstun events\n  tstun events wg0 -f --json",
-		Args:    cobra.MaximumNArgs(1),
-		ValidArgsFunction: func(_ *cobra.Command, args []string, _ string) ([]string, cobra.ShellCompDirective) {
-			if len(args) > 0 {
-				return nil, cobra.ShellCompDirectiveNoFileComp
-			}
-			return a.names(env), cobra.ShellCompDirectiveNoFileComp
-		},
+		Use:               "events [NAME]",
+		Short:             "Tell what happened to a tunnel that runs",
+		Long:              eventsHelp,
+		Example:           "  tstun events\n  tstun events wg0 -f --json",
+		Args:              cobra.MaximumNArgs(1),
+		ValidArgsFunction: completeTunnel(env, &a.stateDir),
 		RunE: func(cmd *cobra.Command, args []string) error {
 			if len(args) > 0 {
 				a.tunnel = args[0]

@@ -59,11 +59,12 @@ type explainOptions struct {
 func newExplainCommand(env ui.Environment, doc *document) *cobra.Command {
 	var o explainOptions
 	cmd := &cobra.Command{
-		Use:     explainUse,
-		Short:   "Say what becomes of a flow, and why",
-		Long:    explainHelp,
-		Example: "  sudo tstun explain laptop web:22\n  tstun explain --policy policy.hujson laptop web:22\n  tstun explain --policy policy.hujson 10.0.0.1 web --proto icmp\n  tstun explain --policy policy.hujson --out web 8.8.8.8:53 --proto udp",
-		Args:    func(_ *cobra.Command, args []string) error { return o.check(args) },
+		Use:               explainUse,
+		Short:             "Say what becomes of a flow, and why",
+		Long:              explainHelp,
+		Example:           "  sudo tstun explain laptop web:22\n  tstun explain --policy policy.hujson laptop web:22\n  tstun explain --policy policy.hujson 10.0.0.1 web --proto icmp\n  tstun explain --policy policy.hujson --out web 8.8.8.8:53 --proto udp",
+		Args:              func(_ *cobra.Command, args []string) error { return o.check(args) },
+		ValidArgsFunction: completeFlow(env, &o.asked, &o.policy, &o.host),
 		RunE: func(cmd *cobra.Command, args []string) error {
 			o.outIsGiven = cmd.Flags().Changed("out")
 			if o.policy == "" {
@@ -76,6 +77,7 @@ func newExplainCommand(env ui.Environment, doc *document) *cobra.Command {
 	flags.StringVar(&o.policy, "policy", "", "read this policy `file` alone, or - for standard input")
 	o.addFlags(cmd, env)
 	flags.StringVar(&o.proto, "proto", "tcp", "the `protocol`: tcp, udp, icmp, another name, or a number")
+	completeWords(cmd, "proto", "tcp", "udp", "icmp", "sctp", "gre", "esp")
 	addLocalFlag(cmd, &o.host)
 	flags.BoolVar(&o.out, "out", false, "the flow is outbound: the host's own")
 	flags.BoolVar(&doc.wanted, "json", false, "print one JSON document instead of text")

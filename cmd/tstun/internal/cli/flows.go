@@ -46,10 +46,11 @@ const shownFlows = 40
 func newFlowsCommand(env ui.Environment, doc *document) *cobra.Command {
 	var o flowsOptions
 	cmd := &cobra.Command{
-		Use:     "flows [FILTER]",
-		Short:   "Tell what a tunnel carries and refuses, and why",
-		Long:    flowsHelp,
-		Example: "  tstun flows\n  tstun flows --dropped --since -10m\n  tstun flows tcp port 443 and peer laptop\n  tstun flows --watch --json in and dropped",
+		Use:               "flows [FILTER]",
+		Short:             "Tell what a tunnel carries and refuses, and why",
+		Long:              flowsHelp,
+		Example:           "  tstun flows\n  tstun flows --dropped --since -10m\n  tstun flows tcp port 443 and peer laptop\n  tstun flows --watch --json in and dropped",
+		ValidArgsFunction: completeFilter(env, &o.asked),
 		RunE: func(cmd *cobra.Command, args []string) error {
 			o.filter = args
 			if !cmd.Flags().Changed("limit") && !doc.lines {

@@ -71,6 +71,7 @@ func newRoot(env ui.Environment, doc *document) *cobra.Command {
 	root.SetHelpCommand(newHelpCommand(root))
 	root.InitDefaultHelpCmd()
 	addCompletion(root)
+	root.AddCommand(newManCommand(root))
 	interruptible(root)
 	// What has something to take down, or to put back, is not interruptible.
 	root.AddCommand(newDemoCommand(env, doc), newUpCommand(env), newDownCommand(env), newPairCommand(env, doc))

@@ -23,11 +23,12 @@ Exit codes:
 func newStatusCommand(env ui.Environment, doc *document) *cobra.Command {
 	var dir string
 	cmd := &cobra.Command{
-		Use:     "status [NAME]",
-		Short:   "Tell of tunnels that run",
-		Long:    statusHelp,
-		Example: "  tstun status\n  sudo tstun status wg0 --json",
-		Args:    cobra.MaximumNArgs(1),
+		Use:               "status [NAME]",
+		Short:             "Tell of tunnels that run",
+		Long:              statusHelp,
+		Example:           "  tstun status\n  sudo tstun status wg0 --json",
+		Args:              cobra.MaximumNArgs(1),
+		ValidArgsFunction: completeTunnel(env, &dir),
 		RunE: func(cmd *cobra.Command, args []string) error {
 			return runStatus(cmd.Context(), env, doc, control.Dirs(dir, env.Getenv), args)
 		},

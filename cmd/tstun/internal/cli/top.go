@@ -32,10 +32,11 @@ Exit codes:
 func newTopCommand(env ui.Environment, doc *document) *cobra.Command {
 	var a asked
 	cmd := &cobra.Command{
-		Use:     "top [FILTER]",
-		Short:   "Show what a tunnel carries and refuses, as it changes",
-		Long:    topHelp,
-		Example: "  tstun top\n  tstun top --tunnel wg0 tcp and peer laptop",
+		Use:               "top [FILTER]",
+		Short:             "Show what a tunnel carries and refuses, as it changes",
+		Long:              topHelp,
+		Example:           "  tstun top\n  tstun top --tunnel wg0 tcp and peer laptop",
+		ValidArgsFunction: completeFilter(env, &a),
 		RunE: func(cmd *cobra.Command, args []string) error {
 			return linesEnd(cmd.Context(), doc, true, runTop(cmd.Context(), env, &a, strings.Join(args, " ")))
 		},

@@ -69,6 +69,7 @@ func newTraceCommand(env ui.Environment, doc *document) *cobra.Command {
 			}
 			return nil
 		},
+		ValidArgsFunction: completeFlow(env, &o.asked, new(string), new(string)),
 		RunE: func(cmd *cobra.Command, args []string) error {
 			return runTrace(cmd.Context(), env, doc, &o, args[0], args[1])
 		},

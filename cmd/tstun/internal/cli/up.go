@@ -85,12 +85,16 @@ func newUpCommand(env ui.Environment) *cobra.Command {
 	flags.StringArrayVar(&o.Require, "require", nil, "be ready only after a handshake with `PEER`, a name or public key")
 	flags.Var((*clampValue)(&o.MSSClamp), "clamp-mss", "bound TCP segments, both ways: mtu, for what fits the tunnel's, or `BYTES`")
 	flags.Var(wordOf(&o.Reject, tunnel.RejectTSMP, tunnel.RejectReset, tunnel.RejectNone), "reject", "answer what the policy refuses by `WORD`: tsmp, which peers with tstun understand, reset, or none")
+	addMemoryFlags(cmd, &o)
 	addProxyFlags(cmd, &o)
 	flags.Var(listOf(&o.Metrics, proxy.ParseListen), "metrics", "serve Prometheus metrics, /readyz and /healthz at `ADDR`: [HOST:]PORT")
 	flags.StringVar(&o.StateDir, "state-dir", "", "keep what undoes a killed run in `DIR`, by default "+tunnel.DefaultStateDir)
 	format, level := textLog, "info"
 	flags.Var(wordOf(&format, textLog, jsonLog), "log-format", "log as `FORMAT`: text or json")
 	flags.Var(wordOf(&level, "debug", "info", "warn", "error"), "log-level", "log from `LEVEL` on: debug, info, warn or error")
+	completeWords(cmd, "mode", tunnel.ModeAuto, tunnel.ModeKernel, tunnel.ModeUserspace)
+	completeWords(cmd, "log-format", textLog, jsonLog)
+	completeWords(cmd, "log-level", "debug", "info", "warn", "error")
 	cmd.PreRun = func(*cobra.Command, []string) {
 		o.LogJSON = format == jsonLog
 		_ = o.LogLevel.UnmarshalText([]byte(level)) // one of slog's four

@@ -42,6 +42,10 @@ type CaptureQuery struct {
 	Filter  string // an expression, as docs/expressions.md has it
 	SnapLen int    // bytes of each packet; 0: all
 	Count   uint64 // how many packets; 0: without an end
+	// Since, if it is set, asks for packets that the tunnel has kept from then on, and then
+	// for those that come, unless Until is set, which is before when. All are cut to what
+	// is kept of a packet.
+	Since, Until time.Time
 }
 
 func (q *CaptureQuery) values() url.Values {
@@ -55,10 +59,16 @@ func (q *CaptureQuery) values() url.Values {
 	if q.Count != 0 {
 		v.Set("count", strconv.FormatUint(q.Count, 10))
 	}
+	if !q.Since.IsZero() {
+		v.Set("since", q.Since.Format(time.RFC3339Nano))
+	}
+	if !q.Until.IsZero() {
+		v.Set("until", q.Until.Format(time.RFC3339Nano))
+	}
 	return v
 }
 
-func parseCaptureQuery(v url.Values) (q CaptureQuery, err error) {
+func parseCaptureQuery(v url.Values, now time.Time) (q CaptureQuery, err error) {
 	q.Filter = v.Get("filter")
 	if text := v.Get("snaplen"); text != "" {
 		if q.SnapLen, err = strconv.Atoi(text); err != nil || q.SnapLen < 1 || q.SnapLen > capture.DefaultSnapLen {
@@ -70,7 +80,25 @@ func parseCaptureQuery(v url.Values) (q CaptureQuery, err error) {
 			return q, fmt.Errorf("count=%s: want a number from 1 on", text)
 		}
 	}
-	return q, nil
+	if text := v.Get("since"); text != "" {
+		if q.Since, err = ParseSince(text, now); err != nil {
+			return q, err
+		}
+	}
+	if text := v.Get("until"); text != "" {
+		if q.Until, err = ParseTime("until", text, now); err != nil {
+			return q, err
+		}
+	}
+	return q, q.checkTimes()
+}
+
+// checkTimes refuses an end without a beginning before it.
+func (q *CaptureQuery) checkTimes() error {
+	if q.Until.IsZero() || !q.Since.IsZero() && q.Since.Before(q.Until) {
+		return nil
+	}
+	return errors.New("until: want a since that is before it")
 }
 
 // capture writes packets as they pass, until the client ends its half of the connection,
@@ -79,28 +107,33 @@ func (s *Server) capture(w http.ResponseWriter, r *http.Request, t *Running) *Er
 	if t == nil {
 		return s.starting()
 	}
-	q, err := parseCaptureQuery(r.URL.Query())
+	q, err := parseCaptureQuery(r.URL.Query(), time.Now())
 	if err != nil {
 		return &Error{Message: err.Error(), Code: http.StatusBadRequest}
 	}
-	match, err := packetMatcher(q.Filter, t.Tunnel)
+	match, err := newPacketMatcher(q.Filter, t.Tunnel)
 	if err != nil {
 		return &Error{Message: "filter: " + err.Error(), Hint: "it has tcpdump's words, such as \"tcp port 443 and not src net 10.0.0.0/8\", or \"dropped and peer NAME\"", Code: http.StatusBadRequest}
 	}
+	begin := (*Server).observe
+	if !q.Since.IsZero() {
+		if t.History == nil {
+			return &Error{Message: "the tunnel keeps no packets that have passed", Hint: "start it by tstun up --packet-memory 16MiB, which keeps the latest", Code: http.StatusConflict}
+		}
+		begin = (*Server).lookBack
+	}
 	out := &packets{w: w, c: http.NewResponseController(w)}
 	names := t.Tunnel.PacketNames()
-	limit := newCounted(match, q.Count)
-	options := capture.Options{SnapLen: q.SnapLen, Match: limit.match, Peer: names.Peer, Rule: names.Rule, Interface: s.name}
+	options := capture.Options{SnapLen: q.SnapLen, Peer: names.Peer, Rule: names.Rule, Interface: s.name}
 	// The header tells of the trailers, so they are named before anything is written.
 	w.Header().Set("Content-Type", pcapngType)
 	w.Header().Set("Trailer", writtenTrailer+", "+lostTrailer)
-	c, stop, err := observe(t.Tunnel, out, options)
+	c, wait, err := begin(s, t, out, options, &q, match)
 	if err != nil {
 		w.Header().Del("Trailer")
 		return &Error{Message: err.Error(), Hint: "end one of them, or try again later", Code: http.StatusServiceUnavailable}
 	}
-	limit.wait(r.Context(), c)
-	stop()
+	wait(r.Context())
 	ctx, cancel := context.WithTimeout(context.Background(), captureEnd)
 	defer cancel()
 	out.end() // or a client that is stuck would hold the writer
@@ -112,10 +145,12 @@ func (s *Server) capture(w http.ResponseWriter, r *http.Request, t *Running) *Er
 	return nil
 }
 
-// observe begins a capture of a tunnel's packets.
-func observe(t Tunnel, w io.Writer, o capture.Options) (c *capture.Capture, stop func(), err error) {
+// observe begins a capture of the packets that pass from now on. wait waits for its end.
+func (s *Server) observe(t *Running, w io.Writer, o capture.Options, q *CaptureQuery, match *packetMatcher) (c *capture.Capture, wait func(context.Context), err error) {
+	limit := newCounted(match, q.Count)
+	o.Match = limit.match
 	var late atomic.Pointer[capture.Capture] // nothing is written before there is a place for it
-	stop, err = t.Observe(func(x *tstun.Observation) {
+	stop, err := t.Tunnel.Observe(func(x *tstun.Observation) {
 		if c := late.Load(); c != nil {
 			c.Sink(x)
 		}
@@ -128,29 +163,53 @@ func observe(t Tunnel, w io.Writer, o capture.Options) (c *capture.Capture, stop
 		return nil, nil, err
 	}
 	late.Store(c)
-	return c, stop, nil
+	return c, func(ctx context.Context) { limit.wait(ctx, c); stop() }, nil
 }
 
-// packetMatcher returns which packets an expression is true of, or nil for all.
-func packetMatcher(expr string, t Tunnel) (func(*tstun.Observation) bool, error) {
+// lookBack begins a capture of packets that have passed, and then of those that come.
+func (s *Server) lookBack(t *Running, w io.Writer, o capture.Options, q *CaptureQuery, match *packetMatcher) (c *capture.Capture, wait func(context.Context), err error) {
+	if c, err = capture.New(w, o); err != nil {
+		return nil, nil, err
+	}
+	x := capture.Excerpt{Since: q.Since, Until: q.Until, Count: q.Count}
+	if match != nil {
+		x.Match = match.kept
+	}
+	// Its errors are the end of the client, of its connection or of the tunnel.
+	return c, func(ctx context.Context) { _ = t.History.Copy(ctx, c, x) }, nil
+}
+
+// packetMatcher says whether an expression is true of a packet.
+type packetMatcher struct{ expr *flowexpr.Expr }
+
+// newPacketMatcher returns nil, which stands for all packets, if expr is empty.
+func newPacketMatcher(expr string, t Tunnel) (*packetMatcher, error) {
 	if expr == "" {
 		return nil, nil
 	}
 	e, err := flowexpr.Compile(expr, flowexpr.Options{Peers: peerIDs(t.Status())})
-	if err != nil {
-		return nil, err
+	return &packetMatcher{e}, err
+}
+
+func (m *packetMatcher) observed(o *tstun.Observation) bool {
+	s := flowexpr.Packet(o.Parsed(), directionOf(o.Inbound), o.Verdict)
+	if m.expr.UsesPeer() {
+		s.Peer = o.Peer()
 	}
-	return func(o *tstun.Observation) bool {
-		d := filter.Outbound
-		if o.Inbound {
-			d = filter.Inbound
-		}
-		s := flowexpr.Packet(o.Parsed(), d, o.Verdict)
-		if e.UsesPeer() {
-			s.Peer = o.Peer()
-		}
-		return e.Match(&s)
-	}, nil
+	return m.expr.Match(&s)
+}
+
+func (m *packetMatcher) kept(k *capture.Kept) bool {
+	s := flowexpr.Packet(k.Packet, directionOf(k.Inbound), k.Verdict)
+	s.Peer = k.Peer
+	return m.expr.Match(&s)
+}
+
+func directionOf(inbound bool) filter.Direction {
+	if inbound {
+		return filter.Inbound
+	}
+	return filter.Outbound
 }
 
 // peerIDs returns the peers by their names.
@@ -166,19 +225,19 @@ func peerIDs(s tunnel.Status) map[string]flow.PeerID {
 
 // counted matches a number of packets at most.
 type counted struct {
-	all   func(*tstun.Observation) bool // nil: every packet
-	most  uint64                        // 0: without a limit
+	all   *packetMatcher // nil: every packet
+	most  uint64         // 0: without a limit
 	count atomic.Uint64
 	full  chan struct{} // closed when most packets were matched
 }
 
-func newCounted(all func(*tstun.Observation) bool, most uint64) *counted {
+func newCounted(all *packetMatcher, most uint64) *counted {
 	return &counted{all: all, most: most, full: make(chan struct{})}
 }
 
 // match implements capture.Options.Match.
 func (l *counted) match(o *tstun.Observation) bool {
-	if l.all != nil && !l.all(o) {
+	if l.all != nil && !l.all.observed(o) {
 		return false
 	}
 	if l.most == 0 {

@@ -106,6 +106,61 @@ func TestCapture(t *testing.T) {
 	}
 }
 
+// A capture that begins in the past has each packet once, those that the expression is
+// true of, up to the end that it is given.
+func TestCaptureSince(t *testing.T) {
+	a, b := pair(t)
+	h, err := capture.NewHistory(capture.HistoryOptions{Memory: 1 << 20, SnapLen: 30})
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(h.Close)
+	stop, err := a.Observe(h.Sink)
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(stop)
+	s, c := serve(t, a)
+	s.Serve(control.Running{Tunnel: a, Network: through{a}, History: h})
+	began := time.Now().Add(-time.Second)
+	end := say(t, b, "10.9.0.1:5000")
+	say(t, b, "10.9.0.1:5001")
+	for h.Stats().Kept < 60 {
+		time.Sleep(time.Millisecond)
+	}
+	past := func(q control.CaptureQuery) []capture.Recorded {
+		t.Helper()
+		var file bytes.Buffer
+		q.Since = began
+		got, err := c.Capture(within(t), q, &file)
+		all := read(t, &file)
+		if err != nil || got.Lost != 0 || got.Written != uint64(len(all)) {
+			t.Errorf("%+v: %+v, %v, %d packets", q, got, err, len(all))
+		}
+		return all
+	}
+	end()
+	until := time.Now()
+	all := past(control.CaptureQuery{Filter: "in and peer other and udp dst port 5000", Until: until})
+	again := past(control.CaptureQuery{Filter: "udp dst port 5000", Count: uint64(len(all)), Until: until})
+	if len(all) < 5 || len(again) != len(all) {
+		t.Errorf("%d packets, then %d", len(all), len(again))
+	}
+	for i, p := range all {
+		if p.Note.Peer != "other" || p.Length != 33 || len(p.Packet) != 30 || i > 0 && p.Time.Before(all[i-1].Time) {
+			t.Errorf("%+v", p)
+		}
+	}
+	if live := past(control.CaptureQuery{Filter: "udp dst port 5001", Count: uint64(len(all)) + 50}); len(live) != len(all)+50 {
+		t.Errorf("%d packets", len(live))
+	}
+	s.Serve(control.Running{Tunnel: a, Network: through{a}})
+	var told *control.Error
+	if _, err := c.Capture(within(t), control.CaptureQuery{Since: began}, io.Discard); !errors.As(err, &told) || told.Code != 409 || told.Hint == "" {
+		t.Errorf("none are kept: %v", err)
+	}
+}
+
 // The end of the client's context ends the capture with a file that is whole.
 func TestCaptureEnds(t *testing.T) {
 	a, b := pair(t)

@@ -70,14 +70,21 @@ func parseFlowsQuery(v url.Values, now time.Time) (q FlowsQuery, err error) {
 	return q, err
 }
 
-// ParseSince reads a time, or how long ago it was: RFC 3339, "-10m" or "10m".
-func ParseSince(text string, now time.Time) (time.Time, error) {
+// ParseSince is ParseTime for what is called since.
+func ParseSince(text string, now time.Time) (time.Time, error) { return ParseTime("since", text, now) }
+
+// ParseTime reads a time, or how long ago it was: RFC 3339, "-10m" or "10m", or "now".
+// what is what it is called in the error.
+func ParseTime(what, text string, now time.Time) (time.Time, error) {
+	if text == "now" {
+		return now, nil
+	}
 	if ago, err := time.ParseDuration(text); err == nil {
 		return now.Add(-ago.Abs()), nil
 	}
 	t, err := time.Parse(time.RFC3339Nano, text)
 	if err != nil {
-		return t, fmt.Errorf("since %q: want how long ago, such as -10m, or a time as RFC 3339 has it", text)
+		return t, fmt.Errorf("%s %q: want how long ago, such as -10m, or a time as RFC 3339 has it", what, text)
 	}
 	return t, nil
 }
@@ -119,7 +126,7 @@ func flowsError(err error) *Error {
 	if !errors.Is(err, tunnel.ErrNoRecords) {
 		return nil
 	}
-	return &Error{Message: err.Error(), Hint: "let the tunnel keep records: RecordMemory is negative", Code: http.StatusConflict}
+	return &Error{Message: err.Error(), Hint: "let the tunnel keep records: it was started with --record-memory off, or by a program with a negative RecordMemory", Code: http.StatusConflict}
 }
 
 // listFlows writes a line for each flow.

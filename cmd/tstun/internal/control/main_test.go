@@ -24,7 +24,7 @@ func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
 // patience is how long a test waits for what must come.
 const patience = 30 * time.Second
 
-func within(t *testing.T) context.Context {
+func within(t testing.TB) context.Context {
 	t.Helper()
 	ctx, cancel := context.WithTimeout(t.Context(), patience)
 	t.Cleanup(cancel)
@@ -32,7 +32,7 @@ func within(t *testing.T) context.Context {
 }
 
 // shortDir returns a directory whose name leaves room for a socket's.
-func shortDir(t *testing.T) string {
+func shortDir(t testing.TB) string {
 	t.Helper()
 	dir, err := os.MkdirTemp("", "ctl")
 	if err != nil {
@@ -58,7 +58,7 @@ func (n through) ListenPacket(network, address string) (net.PacketConn, error) {
 }
 
 // pair returns two tunnels that had a handshake: 10.9.0.1 and .2.
-func pair(t *testing.T) (a, b *tunnel.Tunnel) {
+func pair(t testing.TB) (a, b *tunnel.Tunnel) {
 	t.Helper()
 	ka, kb := key.NewPrivate(), key.NewPrivate()
 	config := func(own, other key.Private, n byte) tunnel.Config {
@@ -81,7 +81,7 @@ func pair(t *testing.T) (a, b *tunnel.Tunnel) {
 	return a, b
 }
 
-func start(t *testing.T, c tunnel.Config) *tunnel.Tunnel {
+func start(t testing.TB, c tunnel.Config) *tunnel.Tunnel {
 	t.Helper()
 	tun, err := tunnel.Start(within(t), c)
 	if err != nil {
@@ -92,7 +92,7 @@ func start(t *testing.T, c tunnel.Config) *tunnel.Tunnel {
 }
 
 // serve returns a Server for a tunnel, and a Client of it.
-func serve(t *testing.T, tun *tunnel.Tunnel) (*control.Server, *control.Client) {
+func serve(t testing.TB, tun *tunnel.Tunnel) (*control.Server, *control.Client) {
 	t.Helper()
 	dir := shortDir(t)
 	s, err := control.Listen(dir, "node", logger.Discard)

@@ -15,6 +15,7 @@ import (
 	"time"
 
 	"tstun"
+	"tstun/capture"
 	"tstun/cmd/tstun/internal/proxy"
 	"tstun/filter"
 	"tstun/flowlog"
@@ -65,6 +66,8 @@ type Running struct {
 	// Reload reads the configuration and the policy again. What is refused
 	// changes nothing.
 	Reload func(ctx context.Context) error
+	// History has packets that have passed. Nil: none are kept.
+	History *capture.History
 }
 
 // Server answers for one tunnel. Its methods may be called from any goroutine.

@@ -43,7 +43,7 @@ func (r *runner) read() (*tunnel.Config, error) {
 	}
 	o := &r.options
 	config.Mode, config.Policy, config.PolicyHost, config.StateDir, config.Logf = o.Mode, o.Policy, o.PolicyHost, o.StateDir, r.log.Logf
-	config.MSSClamp, config.Audit, config.Reject = o.MSSClamp, o.Audit, o.Reject
+	config.MSSClamp, config.Audit, config.Reject, config.RecordMemory = o.MSSClamp, o.Audit, o.Reject, o.RecordMemory
 	config.NoWait = true // or a peer that is away would keep the proxies from listening
 	return config, requirePeers(config.Peers, o.Require)
 }

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 
+	"tstun/capture"
 	"tstun/cmd/tstun/internal/control"
 	"tstun/cmd/tstun/internal/ui"
 	"tstun/tunnel"
@@ -41,11 +42,11 @@ func untilDown(ctx context.Context, s *control.Server) (context.Context, context
 
 // serveControl answers clients of s for a tunnel. Reloads are left to the
 // runner's loop.
-func (r *runner) serveControl(s *control.Server, n through) {
+func (r *runner) serveControl(s *control.Server, n through, h *capture.History) {
 	if s == nil {
 		return
 	}
-	s.Serve(control.Running{Tunnel: n.Tunnel, Network: n, Reload: func(ctx context.Context) error {
+	s.Serve(control.Running{Tunnel: n.Tunnel, Network: n, History: h, Reload: func(ctx context.Context) error {
 		done := make(chan error, 1)
 		select {
 		case r.reloads <- done:

@@ -6,6 +6,7 @@ import (
 	"log/slog"
 	"net/netip"
 
+	"tstun/capture"
 	"tstun/cmd/tstun/internal/proxy"
 	"tstun/cmd/tstun/internal/ui"
 	"tstun/tunnel"
@@ -42,8 +43,13 @@ type Options struct {
 	// clients must know, or empty.
 	Credentials    string
 	AllowOpenProxy bool
-	LogJSON        bool
-	LogLevel       slog.Level
+	// RecordMemory is as tunnel.Config has it.
+	RecordMemory int
+	// PacketMemory is for the latest packets, in bytes, or 0 for none. Of each,
+	// PacketLength bytes are kept, or if it is 0, as many as a History keeps by default.
+	PacketMemory, PacketLength int
+	LogJSON                    bool
+	LogLevel                   slog.Level
 }
 
 // stdin is what stands for standard input elsewhere.
@@ -64,6 +70,12 @@ func (o *Options) check() error {
 		wrong = "--proxy-credentials without --socks5 or --http-proxy: there is no proxy to guard"
 	case o.Credentials != "" && o.AllowOpenProxy:
 		wrong = "--allow-open-proxy with --proxy-credentials: a proxy that asks for a password is not open"
+	case o.Audit != "" && o.RecordMemory < 0:
+		wrong = "--audit with --record-memory off: what that policy would do is told by records"
+	case o.PacketLength < 0 || o.PacketLength > capture.DefaultSnapLen:
+		wrong = fmt.Sprintf("--packet-length %d: want 1 to %d bytes", o.PacketLength, capture.DefaultSnapLen)
+	case o.PacketLength != 0 && o.PacketMemory == 0:
+		wrong = "--packet-length without --packet-memory: no packets are kept"
 	}
 	if wrong != "" {
 		return ui.BadInput("tstun help up tells how it is called", errors.New(wrong))

@@ -99,8 +99,13 @@ func (r *runner) serve(ctx context.Context, config tunnel.Config, t *tunnel.Tunn
 	if err := s.openExposed(n, r.options.Expose); err != nil {
 		return err
 	}
+	history, stop, err := r.keepPackets(t)
+	if err != nil {
+		return err
+	}
+	defer stop()
 	s.serve(inner, n)
-	r.serveControl(c, n)
+	r.serveControl(c, n, history)
 	if err := r.confine(config, t, s, c); err != nil {
 		return err
 	}
