@@ -26,6 +26,9 @@ const (
 // packets are saved. A second one is not held back, nor is one for a full-sized
 // segment, one that tells of a gap, or one that only opens the window.
 type acks struct {
+	inject func(*stack.PacketBuffer) // sends, and takes no reference
+	every  time.Duration             // ackTick, but in tests
+
 	mu     sync.Mutex // guards all below
 	flows  [ackFlows]ackFlow
 	timer  *time.Timer // nil: none was needed yet
@@ -103,7 +106,7 @@ func hasSACK(tcp []byte) bool {
 // hold reports whether pkt is held back, of which it takes a reference then.
 // before, if not nil, is to be sent first, and is the caller's. full is the
 // length of a segment's payload that is acknowledged at once.
-func (a *acks) hold(pkt *stack.PacketBuffer, full uint32, inject func(*stack.PacketBuffer)) (held bool, before *stack.PacketBuffer) {
+func (a *acks) hold(pkt *stack.PacketBuffer, full uint32) (held bool, before *stack.PacketBuffer) {
 	s, ok := ackOf(pkt)
 	if !ok {
 		return false, nil
@@ -130,32 +133,33 @@ func (a *acks) hold(pkt *stack.PacketBuffer, full uint32, inject func(*stack.Pac
 		return false, nil
 	}
 	f.held, f.ack, f.due = pkt.IncRef(), s.ack, false
-	a.arm(inject)
+	a.arm()
 	return true, nil
 }
 
 // arm makes sure that there is a next tick. a.mu is held.
-func (a *acks) arm(inject func(*stack.PacketBuffer)) {
+func (a *acks) arm() {
 	switch {
 	case a.armed:
 		return
 	case a.timer == nil:
-		a.timer = time.AfterFunc(ackTick, func() { a.tick(inject) })
+		a.timer = time.AfterFunc(a.every, a.tick)
 	default:
-		a.timer.Reset(ackTick)
+		a.timer.Reset(a.every)
 	}
 	a.armed = true
 }
 
 // tick sends what was there at the last one.
-func (a *acks) tick(inject func(*stack.PacketBuffer)) {
-	for _, pkt := range a.due(inject) {
-		inject(pkt)
+func (a *acks) tick() {
+	for _, pkt := range a.due() {
+		a.inject(pkt)
 		pkt.DecRef()
 	}
 }
 
-func (a *acks) due(inject func(*stack.PacketBuffer)) (late []*stack.PacketBuffer) {
+// due returns what was there at the last tick, with its reference.
+func (a *acks) due() (late []*stack.PacketBuffer) {
 	a.mu.Lock()
 	defer a.mu.Unlock()
 	a.armed = false
@@ -168,7 +172,7 @@ func (a *acks) due(inject func(*stack.PacketBuffer)) (late []*stack.PacketBuffer
 			f.held, f.sent = nil, f.ack
 		default:
 			f.due = true
-			a.arm(inject)
+			a.arm()
 		}
 	}
 	return late

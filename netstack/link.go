@@ -58,6 +58,7 @@ func newLink(w *tstun.Wrapper, mtu int, c Config, s *Stack, ls *listeners, which
 	}
 	l.inbox.init(s.memory, which)
 	l.inbox.inline = true
+	l.acks.inject, l.acks.every = l.inject, ackTick
 	l.setOwn(c.Addrs)
 	l.host = append(l.host, c.Host...)
 	l.mtu.Store(uint32(mtu))
@@ -67,7 +68,7 @@ func newLink(w *tstun.Wrapper, mtu int, c Config, s *Stack, ls *listeners, which
 // WritePackets implements stack.LinkWriter.
 func (l *link) WritePackets(pkts stack.PacketBufferList) (int, tcpip.Error) {
 	for _, pkt := range pkts.AsSlice() {
-		held, before := l.acks.hold(pkt, l.fullSegment(), l.inject)
+		held, before := l.acks.hold(pkt, l.fullSegment())
 		if before != nil {
 			l.inject(before)
 			before.DecRef()
