@@ -55,7 +55,7 @@
 //	}
 //	w := tstun.Wrap(log.Printf, dev)
 //	w.SetFilter(f)
-//	wg := device.NewDevice(w, conn.NewDefaultBind(), logger)
+//	wg := device.NewDevice(w, bind.New(), logger)
 //
 // A program without the right to create devices wraps NewFake's device and
 // puts the stack of package tstun/netstack on it.

@@ -5,10 +5,10 @@ import (
 	"log"
 	"net/netip"
 
-	"golang.zx2c4.com/wireguard/conn"
 	"golang.zx2c4.com/wireguard/device"
 
 	"tstun"
+	"tstun/bind"
 	"tstun/filter"
 	"tstun/ipproto"
 )
@@ -33,7 +33,7 @@ func Example_readme() {
 	w.SetFilter(f)
 	w.SetStatisticsEnabled(true)
 
-	wg := device.NewDevice(w, conn.NewDefaultBind(), device.NewLogger(device.LogLevelError, ""))
+	wg := device.NewDevice(w, bind.New(), device.NewLogger(device.LogLevelError, ""))
 	defer wg.Close()
 	// Here wg.IpcSet gives it keys and peers. Up is for the program to call.
 	if err := wg.Up(); err != nil {

@@ -2,6 +2,7 @@ package tstun
 
 import (
 	"fmt"
+	"runtime"
 
 	"tstun/filter"
 	"tstun/internal/accounting"
@@ -13,6 +14,7 @@ type inbox struct {
 	segments  inject.Segments // what is left of an injected super-packet
 	hostsTurn bool            // the last call served injections: look at the host first
 	read      bool            // Read was called
+	busy      bool            // the last call returned more than one packet
 	silence   silence
 	batch     batch
 }
@@ -35,6 +37,11 @@ func (w *Wrapper) Read(bufs [][]byte, sizes []int, offset int) (int, error) {
 	w.readMu.Lock()
 	defer w.endRead()
 	w.inbox.read = true
+	if w.inbox.busy {
+		// The goroutine that encrypts what the last call returned is runnable. Here it
+		// finds that in the processor's cache. Another idle processor takes over this one.
+		runtime.Gosched()
+	}
 	for {
 		if w.isClosed() {
 			return 0, ErrClosed
@@ -44,6 +51,7 @@ func (w *Wrapper) Read(bufs [][]byte, sizes []int, offset int) (int, error) {
 		}
 		n, err := w.readOnce(bufs, sizes, offset)
 		if n > 0 || err != nil {
+			w.inbox.busy = n > 1
 			return n, w.orClosed(err)
 		}
 	}

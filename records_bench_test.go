@@ -19,7 +19,7 @@ const payload = "0123456789ab"
 // each look-up waits for memory: without statistics, with them, and with records.
 func BenchmarkKnownFlows(b *testing.B) {
 	const batch = 128
-	for _, flows := range []int{1000, 10_000, 100_000} {
+	for _, flows := range []int{1, 1000, 10_000, 100_000, 1_000_000} {
 		traffic := manyFlows(flows)
 		for _, mode := range []string{"off", "statistics", "records"} {
 			b.Run(fmt.Sprintf("flows=%d/%s", flows, mode), func(b *testing.B) {

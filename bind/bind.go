@@ -1,13 +1,15 @@
 // Package bind sends and receives WireGuard's datagrams: New goes into wireguard-go's
 // device.NewDevice, where others put conn.NewDefaultBind.
 //
-// On Linux it costs less than wireguard-go's own Bind, whose sockets it uses: the
-// kernel puts each datagram of a coalesced one where WireGuard wants it, and nothing is
-// allocated for each. It also has none of two faults of that Bind's Send, on all systems
-// that have it; see the Bind's own method.
+// On Linux it costs less than wireguard-go's own Bind, whose sockets it uses: datagrams
+// are sent from where they are, the kernel puts each of those that come coalesced where
+// WireGuard wants it, and nothing is allocated for each. It also has none of two faults
+// of that Bind's Send, on all systems that have it; see the Bind's own method.
 package bind
 
 import (
+	"errors"
+
 	"golang.zx2c4.com/wireguard/conn"
 )
 
@@ -15,7 +17,7 @@ import (
 // its own.
 type bind struct {
 	*conn.StdNetBind
-	six *conn.StdNetBind // sends to IPv6 addresses; has the other one's socket
+	sockets sockets // to send by
 }
 
 // New returns what a WireGuard device sends and receives by. Where the system, or a
@@ -28,22 +30,26 @@ func New() conn.Bind {
 	if !knowsFields(std) {
 		return std
 	}
-	return &bind{std, conn.NewStdNetBind().(*conn.StdNetBind)}
+	b := &bind{StdNetBind: std}
+	if b.sockets.renew(std) != nil {
+		return std
+	}
+	return b
 }
 
 // Open opens the sockets. wireguard-go does not call it, nor Close, while it sends.
 func (b *bind) Open(port uint16) ([]conn.ReceiveFunc, uint16, error) {
 	fns, actual, err := b.StdNetBind.Open(port)
-	b.share()
 	if err != nil {
 		return fns, actual, err
+	}
+	if err := b.sockets.renew(b.StdNetBind); err != nil {
+		return nil, 0, errors.Join(err, b.Close())
 	}
 	return b.receiveFuncs(fns), actual, nil
 }
 
 // Close closes the sockets.
 func (b *bind) Close() error {
-	err := b.StdNetBind.Close()
-	b.share()
-	return err
+	return errors.Join(b.StdNetBind.Close(), b.sockets.renew(b.StdNetBind))
 }

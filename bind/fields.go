@@ -12,9 +12,6 @@ import (
 // This file has what is known of fields of wireguard-go's that are not exported. A
 // version that has others gets its own Bind: knowsFields says so.
 
-// shared are the fields of a StdNetBind by which it sends to IPv6 addresses.
-var shared = []string{"ipv6", "ipv6PC", "ipv6TxOffload", "blackhole6"}
-
 // endpoint is a StdNetEndpoint.
 type endpoint struct {
 	netip.AddrPort
@@ -24,16 +21,21 @@ type endpoint struct {
 // std returns e as what it is to wireguard-go.
 func (e *endpoint) std() *conn.StdNetEndpoint { return (*conn.StdNetEndpoint)(unsafe.Pointer(e)) }
 
+// ours returns e as what it is here.
+func ours(e *conn.StdNetEndpoint) *endpoint { return (*endpoint)(unsafe.Pointer(e)) }
+
 // knowsFields reports whether the fields are as this file says.
 func knowsFields(b *conn.StdNetBind) bool {
 	fields := reflect.ValueOf(b).Elem()
-	for _, name := range append([]string{"ipv4"}, shared...) {
+	for _, name := range []string{"ipv4", "ipv6", "ipv6PC", "ipv4TxOffload", "ipv6TxOffload", "blackhole6"} {
 		if !fields.FieldByName(name).IsValid() {
 			return false
 		}
 	}
 	socket := reflect.TypeFor[*net.UDPConn]()
-	return fields.FieldByName("ipv4").Type() == socket && fields.FieldByName("ipv6").Type() == socket &&
+	flag := reflect.TypeFor[bool]()
+	return fields.FieldByName("ipv4TxOffload").Type() == flag && fields.FieldByName("ipv6TxOffload").Type() == flag &&
+		fields.FieldByName("ipv4").Type() == socket && fields.FieldByName("ipv6").Type() == socket &&
 		sameFields(reflect.TypeFor[conn.StdNetEndpoint](), reflect.TypeFor[endpoint]())
 }
 
@@ -55,19 +57,12 @@ func field(b *conn.StdNetBind, name string) reflect.Value {
 	return reflect.NewAt(v.Type(), v.Addr().UnsafePointer()).Elem()
 }
 
-// sockets returns the open sockets, in the order of the receive functions.
-func (b *bind) sockets() (open []*net.UDPConn) {
+// openSockets returns the open sockets, in the order of the receive functions.
+func openSockets(b *conn.StdNetBind) (open []*net.UDPConn) {
 	for _, name := range []string{"ipv4", "ipv6"} {
-		if c := field(b.StdNetBind, name).Interface().(*net.UDPConn); c != nil {
+		if c := field(b, name).Interface().(*net.UDPConn); c != nil {
 			open = append(open, c)
 		}
 	}
 	return open
-}
-
-// share gives six what the other one has now.
-func (b *bind) share() {
-	for _, name := range shared {
-		field(b.six, name).Set(field(b.StdNetBind, name))
-	}
 }

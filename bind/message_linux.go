@@ -11,7 +11,7 @@ import (
 // header is struct mmsghdr (include/linux/socket.h).
 type header struct {
 	unix.Msghdr
-	received uint32 // bytes, of the last call
+	length uint32 // bytes that the last call sent or received
 }
 
 // beside is what comes with a message.
@@ -29,6 +29,22 @@ func (h *header) aim(vector []unix.Iovec, b *beside) {
 	h.Name, h.Namelen = &b.name[0], uint32(len(b.name))
 	h.Control = &b.control[0]
 	h.SetControllen(len(b.control))
+}
+
+// send makes the header that of a message to name.
+func (h *header) send(vector []unix.Iovec, name, control []byte) {
+	h.Iov = &vector[0]
+	h.SetIovlen(len(vector))
+	h.Name, h.Namelen = &name[0], uint32(len(name))
+	h.Control = unsafe.SliceData(control)
+	h.SetControllen(len(control))
+}
+
+// sendMessages makes the system call sendmmsg, which does not wait, and returns the number
+// of messages that were sent.
+func sendMessages(fd uintptr, headers []header) (int, syscall.Errno) {
+	n, _, errno := unix.Syscall6(unix.SYS_SENDMMSG, fd, uintptr(unsafe.Pointer(&headers[0])), uintptr(len(headers)), unix.MSG_DONTWAIT, 0, 0)
+	return int(n), errno
 }
 
 // receiveMessages makes the system call recvmmsg, which does not wait, and returns the

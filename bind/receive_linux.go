@@ -11,7 +11,7 @@ import (
 
 // receiveFuncs returns a receive function for each socket. std are wireguard-go's own.
 func (b *bind) receiveFuncs(std []conn.ReceiveFunc) []conn.ReceiveFunc {
-	open := b.sockets()
+	open := openSockets(b.StdNetBind)
 	if len(open) != len(std) {
 		return std
 	}
@@ -137,7 +137,7 @@ func (r *receiver) aim(bufs [][]byte) (per, length int) {
 // of the given length, and returns their number.
 func (r *receiver) split(h *header, aimed int, bufs [][]byte, sizes []int, from []conn.Endpoint) int {
 	clear(sizes)
-	total := int(h.received)
+	total := int(h.length)
 	if total == 0 {
 		return 0
 	}

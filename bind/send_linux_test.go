@@ -93,6 +93,12 @@ func TestBindNarrowPath(t *testing.T) {
 	if err := a.Do(func() error { return sendMany(New(), there.LocalAddr().String()) }); err != nil {
 		t.Fatal(err)
 	}
+	expectMany(t, there)
+}
+
+// expectMany receives what sendMany sent.
+func expectMany(t *testing.T, there net.PacketConn) {
+	t.Helper()
 	for i := range manyDatagrams {
 		buf := make([]byte, 2000)
 		if err := there.SetReadDeadline(time.Now().Add(10 * time.Second)); err != nil {

@@ -3,10 +3,8 @@ package bind
 import (
 	"bytes"
 	"encoding/binary"
-	"net"
 	"net/netip"
 	"slices"
-	"strconv"
 
 	"golang.org/x/sys/unix"
 	"golang.zx2c4.com/wireguard/conn"
@@ -19,8 +17,7 @@ type senders struct {
 	last     *endpoint // nil: none yet
 	name, to []byte    // of last
 
-	zone  uint32 // index of an interface
-	named string // its name
+	zone zone
 }
 
 // forget makes the next endpoint a new one.
@@ -47,18 +44,7 @@ func (s *senders) parse(name []byte) netip.AddrPort {
 	}
 	a := netip.AddrFrom16([16]byte(name[8:24]))
 	if zone := binary.NativeEndian.Uint32(name[24:]); zone != 0 {
-		a = a.WithZone(s.nameOf(zone))
+		a = a.WithZone(s.zone.nameOf(zone))
 	}
 	return netip.AddrPortFrom(a, port)
-}
-
-// nameOf returns the name of an interface, or its index if it is gone.
-func (s *senders) nameOf(zone uint32) string {
-	if zone != s.zone {
-		s.zone, s.named = zone, strconv.Itoa(int(zone))
-		if i, err := net.InterfaceByIndex(int(zone)); err == nil {
-			s.named = i.Name
-		}
-	}
-	return s.named
 }

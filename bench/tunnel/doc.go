@@ -12,7 +12,8 @@ import (
 // Who is compared.
 const (
 	Bare      = "bare"      // wireguard-go with a TUN of its own
-	Tstun     = "tstun"     // wireguard-go with a TUN of tstun.New's, wrapped
+	Tstun     = "tstun"     // wireguard-go with a TUN of tstun.New's, wrapped, and bind.New
+	Alone     = "wrapper"   // the same with wireguard-go's own bind
 	Tailscale = "tailscale" // Tailscale's wireguard-go with a TUN of its own, wrapped
 
 	// Of the command alone, as Program has it.
@@ -22,12 +23,13 @@ const (
 )
 
 // Kinds returns who is compared by default, in the order of the first round.
-func Kinds() []string { return []string{Bare, Tstun, Tailscale} }
+func Kinds() []string { return []string{Bare, Tstun, Alone, Tailscale} }
 
 // The measures by the names that Config.Only knows.
 const (
 	TCP    = "tcp"    // one stream
 	TCP64  = "tcp64"  // 64 streams at once
+	IperfU = "iperfu" // UDP as iperf3 sends it
 	UDP    = "udp"    // at full rate, packets of several lengths
 	Rates  = "rates"  // UDP at fixed rates
 	Ping   = "ping"   // round trips, one at a time
@@ -36,7 +38,7 @@ const (
 )
 
 // Measures returns the names of all measures in the order they are made in.
-func Measures() []string { return []string{Ping, Lone, TCP, TCP64, UDP, Rates, Inject} }
+func Measures() []string { return []string{Ping, Lone, TCP, TCP64, IperfU, UDP, Rates, Inject} }
 
 // ErrNeedsRoot and ErrNeedsIperf say what is missing on this machine.
 var (

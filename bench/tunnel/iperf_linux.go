@@ -16,18 +16,20 @@ import (
 	"time"
 )
 
-// transfer is what iperf3 says of a transfer by TCP.
+// transfer is what iperf3 says of a transfer.
 type transfer struct {
 	bitsPerSecond  float64 // received
 	bytes          float64 // received
+	packets, sent  float64 // of UDP
 	took           time.Duration
 	client, server time.Duration // processor time
 }
 
 const iperfPort = "5201"
 
-// iperf sends from a to b over so many TCP connections at once.
-func (l *lab) iperf(ctx context.Context, streams int) (transfer, error) {
+// iperf sends from a to b, by TCP over one connection unless the client gets arguments that
+// say otherwise.
+func (l *lab) iperf(ctx context.Context, args ...string) (transfer, error) {
 	// iperf3 ends by itself, but not if no packet passes any more.
 	ctx, cancel := context.WithTimeout(ctx, l.cfg.Time+15*time.Second)
 	defer cancel()
@@ -47,8 +49,8 @@ func (l *lab) iperf(ctx context.Context, streams int) (transfer, error) {
 	if err := awaitListening(out); err != nil {
 		return transfer{}, err
 	}
-	client := iperfCommand(ctx, "-c", address, "-p", iperfPort, "-J",
-		"-t", strconv.Itoa(int(math.Ceil(l.cfg.Time.Seconds()))), "-P", strconv.Itoa(streams))
+	client := iperfCommand(ctx, append(args, "-c", address, "-p", iperfPort, "-J",
+		"-t", strconv.Itoa(int(math.Ceil(l.cfg.Time.Seconds()))))...)
 	var stdout bytes.Buffer
 	client.Stdout = &stdout
 	if err := l.a.ns.Start(client); err != nil {
@@ -97,6 +99,8 @@ type iperfResult struct {
 			Seconds       float64 `json:"seconds"`
 			Bytes         float64 `json:"bytes"`
 			BitsPerSecond float64 `json:"bits_per_second"`
+			Packets       float64 `json:"packets"`
+			Lost          float64 `json:"lost_packets"`
 		} `json:"sum_received"`
 	} `json:"end"`
 }
@@ -114,7 +118,7 @@ func parseIperf(b []byte) (transfer, error) {
 		return transfer{}, errors.New("iperf3 received nothing")
 	}
 	return transfer{
-		bitsPerSecond: got.BitsPerSecond, bytes: got.Bytes,
+		bitsPerSecond: got.BitsPerSecond, bytes: got.Bytes, packets: got.Packets - got.Lost, sent: got.Packets,
 		took: time.Duration(got.Seconds * float64(time.Second)),
 	}, nil
 }

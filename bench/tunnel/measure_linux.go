@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"net/netip"
 	"runtime"
+	"strconv"
 	"time"
 
 	"tstun/bench/report"
@@ -23,6 +24,7 @@ const (
 var measures = map[string]func(*trial) error{
 	TCP:    func(t *trial) error { return t.tcp("TCP, one stream", 1) },
 	TCP64:  func(t *trial) error { return t.tcp("TCP, 64 streams", 64) },
+	IperfU: (*trial).iperfUDP,
 	UDP:    (*trial).udpSizes,
 	Rates:  (*trial).udpRates,
 	Ping:   (*trial).ping,
@@ -93,7 +95,7 @@ func (t *trial) addBusy(measure string, took time.Duration, sender, receiver tim
 func (t *trial) tcp(measure string, streams int) error {
 	var got transfer
 	nodes, busy, err := t.watched(func() (err error) {
-		got, err = t.iperf(t.ctx, streams)
+		got, err = t.iperf(t.ctx, "-P", strconv.Itoa(streams))
 		return err
 	})
 	if err != nil {
@@ -101,6 +103,24 @@ func (t *trial) tcp(measure string, streams int) error {
 	}
 	t.add(measure, "throughput", "Gbit/s", report.More, got.bitsPerSecond/1e9)
 	t.add(measure, "processor time of both nodes", "s/GiB", report.Less, nodes[0].add(nodes[1]).CPU.Seconds()/(got.bytes/gib))
+	t.addBusy(measure, got.took, got.client, got.server, nodes, busy)
+	return nil
+}
+
+// iperfUDP is UDP as iperf3 sends it: a packet for each system call, as fast as it can.
+func (t *trial) iperfUDP() error {
+	const measure = "UDP, 200 bytes, by iperf3"
+	var got transfer
+	nodes, busy, err := t.watched(func() (err error) {
+		got, err = t.iperf(t.ctx, "-u", "-b", "0", "-l", "200")
+		return err
+	})
+	if err != nil {
+		return err
+	}
+	t.add(measure, "received", "packets/s", report.More, got.packets/got.took.Seconds())
+	t.add(measure, "offered", "packets/s", report.Neither, got.sent/got.took.Seconds())
+	t.add(measure, "processor time of both nodes", "µs/packet", report.Less, nodes[0].add(nodes[1]).CPU.Seconds()*1e6/got.packets)
 	t.addBusy(measure, got.took, got.client, got.server, nodes, busy)
 	return nil
 }

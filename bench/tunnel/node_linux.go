@@ -17,6 +17,7 @@ import (
 
 	"tstun"
 	"tstun/bench/candidate"
+	"tstun/bind"
 	"tstun/packet"
 )
 
@@ -41,7 +42,7 @@ type engine interface {
 // up makes the TUN, with its address and MTU, and the tunnel's end on it.
 func up(spec *nodeSpec) (*node, error) {
 	n := &node{spec: spec, inject: func(request) (reply, error) { return reply{}, errors.ErrUnsupported }}
-	make := map[string]func() error{Bare: n.makeBare, Tstun: n.makeTstun, Tailscale: n.makeTailscale, Up: n.makeUp, Userspace: n.makeUserspace, Copying: n.makeCopying}[spec.Kind]
+	make := map[string]func() error{Bare: n.makeBare, Tstun: n.makeTstun, Alone: n.makeAlone, Tailscale: n.makeTailscale, Up: n.makeUp, Userspace: n.makeUserspace, Copying: n.makeCopying}[spec.Kind]
 	if make == nil {
 		return nil, fmt.Errorf("kind %q is not known", spec.Kind)
 	}
@@ -68,7 +69,11 @@ func (n *node) makeBare() error {
 	return nil
 }
 
-func (n *node) makeTstun() error {
+func (n *node) makeTstun() error { return n.wrap(bind.New()) }
+
+func (n *node) makeAlone() error { return n.wrap(conn.NewDefaultBind()) }
+
+func (n *node) wrap(b conn.Bind) error {
 	dev, _, err := tstun.New(nil, n.spec.Device)
 	if err != nil {
 		return err
@@ -81,7 +86,7 @@ func (n *node) makeTstun() error {
 		return err
 	}
 	n.inject = func(req request) (reply, error) { return n.flood(req, w.InjectOutbound) }
-	n.engine = device.NewDevice(w, conn.NewDefaultBind(), device.NewLogger(device.LogLevelSilent, ""))
+	n.engine = device.NewDevice(w, b, device.NewLogger(device.LogLevelSilent, ""))
 	return nil
 }
 

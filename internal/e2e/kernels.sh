@@ -14,7 +14,7 @@
 set -euo pipefail
 cd "$(dirname "$0")/../.."
 
-read -ra pkgs <<<"${PKGS:-tundev internal/tunqueue internal/netns internal/e2e internal/e2e/attack internal/e2e/interop tunnel tunnel/internal/hostnet}"
+read -ra pkgs <<<"${PKGS:-bind tundev internal/tunqueue internal/netns internal/e2e internal/e2e/attack internal/e2e/interop tunnel tunnel/internal/hostnet}"
 limit=${LIMIT:-2400}
 # The programs that tests call, where busybox has none or another. Its unshare
 # would run its own shell, and that its own ip. Tests that need nmap, scapy or

@@ -155,6 +155,9 @@ func (s *Splitter) Size() int {
 	return s.header + min(s.opts.Size, len(s.pkt)-s.next)
 }
 
+// Header returns the length of the headers that each segment has.
+func (s *Splitter) Header() int { return s.header }
+
 // Remaining returns the number of segments that Next has not written yet.
 func (s *Splitter) Remaining() int {
 	if !s.more {
@@ -173,9 +176,22 @@ func (s *Splitter) Next(dst []byte) (int, error) {
 	if total > len(dst) {
 		return 0, ErrShortBuffer
 	}
+	copy(dst[s.header:total], s.pkt[s.next:])
+	return s.NextInPlace(dst)
+}
+
+// NextInPlace is Next for a dst in which the payload of the segment is where it belongs,
+// Header bytes from the front. The super-packet's own payload is not looked at.
+func (s *Splitter) NextInPlace(dst []byte) (int, error) {
+	if !s.more {
+		return 0, nil
+	}
+	total := s.Size()
+	if total > len(dst) {
+		return 0, ErrShortBuffer
+	}
 	seg := dst[:total]
 	copy(seg, s.pkt[:s.header])
-	copy(seg[s.header:], s.pkt[s.next:])
 	if s.shared.v6 {
 		binary.BigEndian.PutUint16(seg[4:], uint16(total-ipv6HeaderLen))
 	} else {

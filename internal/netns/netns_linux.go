@@ -8,6 +8,7 @@ import (
 	"os"
 	"runtime"
 	"sync"
+	"time"
 
 	"github.com/vishvananda/netlink"
 	"github.com/vishvananda/netns"
@@ -137,8 +138,27 @@ func (h handle) addAddr(name string, prefix netip.Prefix) error {
 		if prefix.Addr().Is6() {
 			addr.Flags = unix.IFA_F_NODAD
 		}
-		return nl.AddrAdd(link, addr)
+		if err := nl.AddrAdd(link, addr); err != nil || addr.Flags == 0 || link.Attrs().RawFlags&unix.IFF_LOWER_UP == 0 {
+			return err
+		}
+		return awaitLocal(nl, link, prefix.Addr())
 	})
+}
+
+// awaitLocal waits until an IPv6 address is one of the namespace's own: the kernel adds
+// the route that says so a little later (addrconf_dad_work), and drops what comes for the
+// address before.
+func awaitLocal(nl *netlink.Handle, link netlink.Link, addr netip.Addr) error {
+	local := &netlink.Route{Table: unix.RT_TABLE_LOCAL, Dst: ipNet(netip.PrefixFrom(addr, addr.BitLen())), LinkIndex: link.Attrs().Index}
+	filter := netlink.RT_FILTER_TABLE | netlink.RT_FILTER_DST | netlink.RT_FILTER_OIF
+	for range 5000 {
+		routes, err := nl.RouteListFiltered(netlink.FAMILY_V6, local, filter)
+		if err != nil || len(routes) > 0 {
+			return err
+		}
+		time.Sleep(time.Millisecond)
+	}
+	return errors.New("the address was not added within five seconds")
 }
 
 func (h handle) addRoute(name string, prefix netip.Prefix) error {

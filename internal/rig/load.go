@@ -57,7 +57,11 @@ func newLoadOn(t testing.TB, dev tun.Device, packets [][]byte, statistics bool) 
 	batch := dev.BatchSize()
 	w := tstun.Wrap(nil, dev)
 	t.Cleanup(func() { w.Close() })
-	f, err := filter.New(filter.Config{Matches: []filter.Match{To(Port(80))}, Local: Local()})
+	f, err := filter.New(filter.Config{
+		Matches: []filter.Match{To(Port(80))}, Local: Local(),
+		// All may be one peer's, whose share is half.
+		Limits: filter.Limits{Flows: max(filter.DefaultFlows, 3*len(packets))},
+	})
 	if err != nil {
 		t.Fatal(err)
 	}

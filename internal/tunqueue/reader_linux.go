@@ -27,6 +27,11 @@ const (
 	// header, which the 16 bits of the payload length do not count, and the
 	// payload (RFC 8200 §3).
 	maxSuper = 40 + math.MaxUint16
+
+	// longSuper is how many segments a super-packet has that a call returns without
+	// looking for more: what is read behind it would only be further from the
+	// processor's cache when it is encrypted.
+	longSuper = 32
 )
 
 // reader is the receiving side of a Queue.
@@ -41,7 +46,9 @@ type reader struct {
 	call      readCall
 	splitter  gso.Splitter // of the super-packet in overflow
 	header    [gso.VirtioLen]byte
-	iov       [3]unix.Iovec
+	iov       []unix.Iovec
+	aim       aim
+	inPlace   int // segments whose payload is in the caller's buffers
 	// overflow holds the bytes of a packet that are not in the caller's
 	// buffer, at the places where they are in the packet.
 	overflow []byte
@@ -53,7 +60,8 @@ type readCall struct {
 	sizes  []int
 	offset int
 	wait   bool
-	n      int // number of bufs that are filled
+	waited bool // there was nothing at first
+	n      int  // number of bufs that are filled
 	err    error
 }
 
@@ -74,7 +82,8 @@ func (r *reader) discard() int {
 	return n
 }
 
-// read is Queue's ReadReady.
+// read is Queue's ReadReady. A packet for which it waited it returns at once: mostly there is
+// no other, and if there are, the next call takes them together.
 func (r *reader) read(bufs [][]byte, sizes []int, offset int, wait bool) (int, error) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
@@ -83,7 +92,8 @@ func (r *reader) read(bufs [][]byte, sizes []int, offset int, wait bool) (int, e
 	r.split()
 	err := r.fill()
 	n := r.call.n
-	r.call, r.iov = readCall{}, [3]unix.Iovec{} // keep nothing of the caller's
+	clear(r.iov) // keep nothing of the caller's
+	r.call = readCall{}
 	if n > 0 {
 		return n, nil // an error that ends the device comes again
 	}
@@ -138,17 +148,22 @@ func (r *reader) failure(err error) error {
 	return r.call.err
 }
 
-// readAvailable reads until nothing is left, the buffers are full, or reading
-// fails. It reports false for the poller to call it again when a packet comes.
+// readAvailable reads until there is enough, nothing is left, the buffers are full, or
+// reading fails. It reports false for the poller to call it again when a packet comes.
 func (r *reader) readAvailable(fd uintptr) bool {
 	c := &r.call
 	for c.n < len(c.bufs) {
+		before := c.n
 		n, errno := r.readv(fd, r.nextVector())
 		switch deverr.ResultOf(errno) {
 		case deverr.OK:
 			r.accept(n)
+			if c.waited || c.n-before >= longSuper {
+				return true
+			}
 		case deverr.Interrupted:
 		case deverr.NotReady:
+			c.waited = c.wait
 			return c.n > 0 || !c.wait
 		case deverr.Deleted:
 			c.err = errDeleted
@@ -161,26 +176,22 @@ func (r *reader) readAvailable(fd uintptr) bool {
 	return true
 }
 
-// space returns the memory in the caller's buffer for the next packet, and its
-// head, which the kernel writes to.
-func (r *reader) space() (all, head []byte) {
-	b := r.call.bufs[r.call.n]
-	all = b[min(r.call.offset, len(b)):]
-	if r.virtio {
-		return all, all[:min(len(all), directLen)]
-	}
-	return all, all
+// space returns the memory in the caller's buffer for packet i from the next one on.
+func (r *reader) space(i int) []byte {
+	b := r.call.bufs[r.call.n+i]
+	return b[min(r.call.offset, len(b)):]
 }
 
 // nextVector returns the memory that the next packet is read to.
 func (r *reader) nextVector() []unix.Iovec {
-	_, head := r.space()
+	r.iov = r.iov[:0]
 	if !r.virtio {
-		r.iov[1], r.iov[2] = iovec(head), iovec(r.overflow)
-		return r.iov[1:]
+		r.iov = append(r.iov, iovec(r.space(0)), iovec(r.overflow))
+		return r.iov
 	}
-	r.iov[0], r.iov[1], r.iov[2] = iovec(r.header[:]), iovec(head), iovec(r.overflow[len(head):])
-	return r.iov[:]
+	r.iov = append(r.iov, iovec(r.header[:]))
+	r.takeAim()
+	return r.iov
 }
 
 // accept returns to the caller what the last readv of n bytes read: a packet, or
@@ -196,40 +207,64 @@ func (r *reader) accept(n int) {
 	}
 	var v gso.Virtio
 	v.Decode(r.header[:])
-	all, head := r.space()
 	if v.Super() {
-		copy(r.overflow[:n], head)
-		r.acceptSuper(v, r.overflow[:n])
+		r.acceptSuper(v, n)
 		return
 	}
-	if n > len(head) {
-		copy(all[len(head):], r.overflow[len(head):n])
-	}
+	all := r.space(0)
+	r.gather(all, n)
+	r.aim.size = 0
 	if n <= len(all) && v.Complete(all[:n]) != nil {
 		n = Malformed
 	}
 	r.put(n)
 }
 
-// acceptSuper begins to cut a super-packet.
-func (r *reader) acceptSuper(v gso.Virtio, pkt []byte) {
-	opts, err := v.Options(pkt)
-	if err == nil {
-		err = r.splitter.Reset(pkt, opts)
+// acceptSuper begins to cut a super-packet of n bytes.
+func (r *reader) acceptSuper(v gso.Virtio, n int) {
+	a := &r.aim
+	copy(r.overflow[:n], r.space(0)[:a.first])
+	err := r.begin(v, n)
+	hit := err == nil && a.size == int(v.Size) && a.header == r.splitter.Header()
+	if !hit && a.pieces > 1 {
+		r.gather(r.overflow, n)
+		err = r.begin(v, n)
 	}
 	if err != nil {
+		a.size = 0
 		r.put(Malformed)
 		return
 	}
+	r.inPlace = 0
+	if hit {
+		r.inPlace = a.pieces
+	}
+	a.header, a.size = r.splitter.Header(), int(v.Size)
 	r.split()
+}
+
+// begin makes the super-packet of n bytes in the overflow the splitter's.
+func (r *reader) begin(v gso.Virtio, n int) error {
+	pkt := r.overflow[:n]
+	opts, err := v.Options(pkt)
+	if err != nil {
+		return err
+	}
+	return r.splitter.Reset(pkt, opts)
 }
 
 // split cuts segments into the buffers while there are both.
 func (r *reader) split() {
 	for r.call.n < len(r.call.bufs) && r.splitter.More() {
-		all, _ := r.space()
-		size := r.splitter.Size()
-		if _, err := r.splitter.Next(all); err != nil {
+		all, size := r.space(0), r.splitter.Size()
+		var err error
+		if r.inPlace > 0 {
+			r.inPlace--
+			_, err = r.splitter.NextInPlace(all)
+		} else {
+			_, err = r.splitter.Next(all)
+		}
+		if err != nil {
 			r.splitter.Skip() // too long for the buffer, as size shows the caller
 		}
 		r.put(size)

@@ -77,7 +77,9 @@ func TestLeftovers(t *testing.T) {
 			got := 0
 			for got < len(want) {
 				k, err := q.ReadReady(bufs, sizes, 0, true)
-				if err != nil || k != min(count, len(want)-got) {
+				// A call that has a long super-packet leaves what is behind it.
+				rest := len(want) - got
+				if err != nil || k != min(count, rest) && !(n >= 32 && k == min(count, rest-1)) {
 					t.Fatalf("%d segments, %d buffers: %d packets after %d, %v", n, count, k, got, err)
 				}
 				for i := range k {
@@ -271,7 +273,9 @@ func FuzzReadReady(f *testing.F) {
 			return
 		}
 		q, far := newQueue(t, true, t.Logf)
-		send(t, far, in)
+		for _, p := range [][]byte{super, in, super} { // the next one is read to where its segments would be
+			send(t, far, p)
+		}
 		bufs, sizes := buffers(int(count), int(size))
 		for range 70_000 {
 			n, err := q.ReadReady(bufs, sizes, 0, false)

@@ -105,15 +105,19 @@ func (o options) compareTunnels(ctx context.Context, r *report.Report, logf func
 	}
 	return tunnel.Compare(ctx, tunnel.Config{
 		Rounds: o.rounds, Time: o.transfer, Only: o.measures,
-		Sizes: o.sizes, Rates: o.rates, Pings: o.pings, MTU: o.mtu,
+		Sizes: o.sizes, Rates: o.rates, Pings: o.pings, MTU: o.mtu, Kinds: o.kinds,
 		Self: []string{self, agentArgument}, Logf: logf,
 	}, r)
 }
 
 // write prints the table and writes the files that are asked for.
 func (o options) write(r *report.Report, stdout io.Writer) error {
+	base := tunnel.Bare // also of what was measured before
+	if len(o.kinds) > 0 {
+		base = o.kinds[0]
+	}
 	err := r.WriteText(stdout, []report.Layout{
-		{Part: report.Tunnel, Base: tunnel.Bare},
+		{Part: report.Tunnel, Base: base},
 		{Part: report.Packet, Base: packets.Tstun, Across: true},
 	})
 	if o.json != "" {

@@ -24,6 +24,7 @@ type options struct {
 	sizes, rates   []int
 	pings, mtu     int
 	from           string // file of an earlier run to show instead; empty: none
+	kinds          []string
 	json, svg      string // file names; empty: none
 	settings       map[string]string
 }
@@ -45,6 +46,7 @@ func parse(args []string, stderr io.Writer) (options, error) {
 	only := f.String("only", "packet,tunnel", "comma-separated: packet, tunnel, or measures of tunnel: "+strings.Join(tunnel.Measures(), ", "))
 	seconds := f.Float64("seconds", 3, "length of a TCP transfer, rounded up; UDP takes a third of it")
 	sample := f.Float64("sample", 50, "milliseconds per candidate, case and round of packet")
+	kinds := f.String("kinds", strings.Join(tunnel.Kinds(), ","), "comma-separated: whose tunnels are compared, the first of them with all others")
 	sizes := f.String("sizes", "64,200,1200", "bytes of UDP payload at full rate")
 	rates := f.String("rates", "20000,40000,80000", "UDP packets per second offered")
 	f.IntVar(&o.rounds, "rounds", 5, "rounds of everything")
@@ -78,6 +80,12 @@ func parse(args []string, stderr io.Writer) (options, error) {
 	}
 	if o.rates, err = numbers("rates", *rates, 1, 10_000_000); err != nil {
 		return o, err
+	}
+	for kind := range strings.SplitSeq(*kinds, ",") {
+		if !slices.Contains(tunnel.Kinds(), kind) {
+			return o, fmt.Errorf("--kinds %q: it is of %s", kind, strings.Join(tunnel.Kinds(), ", "))
+		}
+		o.kinds = append(o.kinds, kind)
 	}
 	if err := o.choose(*only); err != nil {
 		return o, err

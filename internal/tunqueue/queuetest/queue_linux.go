@@ -104,7 +104,7 @@ func Received(t testing.TB, q *tunqueue.Queue) (pkts [][]byte) {
 		for i := range n {
 			pkts = append(pkts, bufs[i][:sizes[i]])
 		}
-		if n < len(bufs) {
+		if n == 0 {
 			return pkts
 		}
 	}
