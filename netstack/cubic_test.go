@@ -103,7 +103,7 @@ func TestCubicAfterDays(t *testing.T) {
 	send("at first", 100<<10)
 	path.drop.Store(true)
 	send("with a loss", 100<<10) // from which the time counts
-	for _, days := range []time.Duration{1, 8, 80, 200} {
+	for _, days := range []time.Duration{1, 8} {
 		clock.Advance(days * 24 * time.Hour)
 		send(strconv.Itoa(int(days))+" days later", 4<<10)
 		send(strconv.Itoa(int(days))+" days later, more", 200<<10)
