@@ -94,5 +94,46 @@ func (id *ID) Key() Key { return id.key.untagged() }
 // IsZero reports whether id is the zero ID.
 func (id *ID) IsZero() bool { return id.key.rest == 0 }
 
+// SameSide reports whether the keys of id and other have the same address of one side,
+// that of the peer or of the host.
+func (id *ID) SameSide(other *ID, peer bool) bool {
+	k, o := &id.key, &other.key
+	if peer {
+		return (k.peerHi^o.peerHi)|(k.peerLo^o.peerLo)|(k.rest^o.rest)&0xf == 0
+	}
+	return (k.hostHi^o.hostHi)|(k.hostLo^o.hostLo)|(k.rest^o.rest)&0xf0 == 0
+}
+
+// Port returns the port of one side of the key, that of the peer or of the host.
+func (id *ID) Port(peer bool) uint16 {
+	if peer {
+		return uint16(id.key.rest >> 32)
+	}
+	return uint16(id.key.rest >> 48)
+}
+
+// TagWithoutPort returns the Tag of the key of id without the port of one side, that of the
+// peer or of the host.
+func (id *ID) TagWithoutPort(peer bool) uint16 {
+	k := &id.key
+	return tagOf(k.hostHi, k.hostLo, k.peerHi, k.peerLo, id.restWithoutPort(peer))
+}
+
+// IsWithoutPort reports whether the key of id without the port of one side, that of the
+// peer or of the host, is k.
+func (id *ID) IsWithoutPort(k *Key, peer bool) bool {
+	of := &id.key
+	return (of.hostHi^k.hostHi)|(of.hostLo^k.hostLo)|(of.peerHi^k.peerHi)|(of.peerLo^k.peerLo)|
+		(id.restWithoutPort(peer)^k.rest) == 0
+}
+
+// restWithoutPort returns Key.rest without the tag and the port of one side.
+func (id *ID) restWithoutPort(peer bool) uint64 {
+	if peer {
+		return id.key.rest &^ (tagMask | 0xffff<<32)
+	}
+	return id.key.rest &^ (tagMask | 0xffff<<48)
+}
+
 // Equal reports whether id and other have the same key.
 func (id *ID) Equal(other *ID) bool { return id.hash == other.hash && id.key.equal(&other.key) }

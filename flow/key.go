@@ -106,9 +106,11 @@ func (k Key) Side(peer bool, proto ipproto.Proto, port uint16) Key {
 }
 
 // Tag returns a few bits of k that tell most keys apart, never 0.
-func (k Key) Tag() uint16 {
+func (k Key) Tag() uint16 { return tagOf(k.hostHi, k.hostLo, k.peerHi, k.peerLo, k.rest) }
+
+func tagOf(hostHi, hostLo, peerHi, peerLo, rest uint64) uint16 {
 	const odd = 0x9e3779b97f4a7c15 // 2^64 by the golden ratio
-	x := (k.hostHi ^ k.peerHi ^ k.hostLo*odd ^ k.peerLo ^ k.rest*odd) * odd
+	x := (hostHi ^ peerHi ^ hostLo*odd ^ peerLo ^ rest*odd) * odd
 	return uint16(x>>48) | 1
 }
 

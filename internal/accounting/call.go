@@ -20,6 +20,7 @@ type Call struct {
 	cached  int // index in runs of the flow of the verdict cache, or NoRun
 	byFlows bool
 	refused []refusedRun
+	sources []refusedSource // of these
 	// Begun are the refused flows of which the call had the first packets, once it is
 	// entered, if Target.Tell asks for them.
 	Begun []Refused
@@ -92,5 +93,7 @@ func (c *Call) enterFlows(t *entry) {
 			t.add(&c.runs[i])
 		}
 	}
-	t.refuse(c.refused)
+	if len(c.refused) > 0 {
+		t.refuse(c.refused)
+	}
 }

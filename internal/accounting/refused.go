@@ -99,74 +99,105 @@ func withoutSourcePort(k flow.Key, way Direction) (port uint16, rest flow.Key) {
 // refuse adds runs to the refused flows. Those of one source that follow each other are
 // entered at once, as in a scan.
 func (t *entry) refuse(runs []refusedRun) {
-	if len(runs) == 0 {
-		return
-	}
-	next := t.sourceOf(&runs[0])
+	c := t.call
+	c.sources = c.sources[:0]
 	for begin, end := 0, 0; begin < len(runs); begin = end {
-		source := next
-		for end = begin + 1; end < len(runs); end++ {
-			if next = t.sourceOf(&runs[end]); next != source {
-				break
-			}
+		first := &runs[begin]
+		for end = begin + 1; end < len(runs) && t.ofOneSource(first, &runs[end]); end++ {
 		}
-		if source != (flow.Key{}) {
-			t.refuseFrom(source, runs[begin:end])
+		if !first.ID.IsZero() { // else its packets are of no flow
+			c.sources = append(c.sources, refusedSource{sourceKey(first.ID.Key(), t.way, first.reason).ID(), runs[begin:end]})
 		}
+	}
+	if len(c.sources) > 1 {
+		for i := range c.sources {
+			t.Flows.refused.Prefetch(&c.sources[i].id)
+		}
+	}
+	for i := range c.sources {
+		t.refuseFrom(&c.sources[i])
 	}
 }
 
-// sourceOf returns the key of the entry that a run belongs to, or the zero Key if its
-// packets are of no flow.
-func (t *entry) sourceOf(r *refusedRun) flow.Key {
-	if r.ID.IsZero() {
-		return flow.Key{}
-	}
-	return sourceKey(r.ID.Key(), t.way, r.reason)
+// refusedSource is consecutive runs of one source, whose entry has the id.
+type refusedSource struct {
+	id   flow.ID
+	runs []refusedRun
 }
 
-// refuseFrom adds runs of one source, whose entry has the key.
-func (t *entry) refuseFrom(source flow.Key, runs []refusedRun) {
-	id := source.ID()
+// ofOneSource reports whether the packets of both runs, if they are of flows, belong to one
+// entry.
+func (t *entry) ofOneSource(a, b *refusedRun) bool {
+	return a.reason == b.reason && a.ID.IsZero() == b.ID.IsZero() && a.ID.SameSide(&b.ID, t.way == In)
+}
+
+// refuseFrom adds the runs of a source.
+func (t *entry) refuseFrom(s *refusedSource) {
 	add := func(e *flow.Entry[sourceRefusals]) flow.Action {
-		for i := range runs {
-			t.addRefused(e, &runs[i])
-		}
+		t.addAllRefused(e, s.runs)
 		e.Expires = t.now + int64(refusedIdle)
 		return flow.Touch
 	}
-	if t.Flows.refused.ChangeID(&id, t.now, add) {
+	if t.Flows.refused.ChangeID(&s.id, t.now, add) {
 		return
 	}
 	var peer flow.PeerID
 	if t.way == In {
-		peer = t.Peers.PeerOf(source.Peer().Addr())
+		peer = t.Peers.PeerOf(s.id.Key().Peer().Addr())
 	}
-	t.Flows.refused.UpsertID(&id, flow.Claim{Peer: peer}, t.now, func(e *flow.Entry[sourceRefusals], _ bool) flow.Action {
+	t.Flows.refused.UpsertID(&s.id, flow.Claim{Peer: peer}, t.now, func(e *flow.Entry[sourceRefusals], _ bool) flow.Action {
 		e.Value.peer = peer
 		return add(e)
 	})
 }
 
-// addRefused adds a run to the flows of its source, whose entry is locked.
-func (t *entry) addRefused(e *flow.Entry[sourceRefusals], r *refusedRun) {
-	s := &e.Value
-	port, rest := withoutSourcePort(r.ID.Key(), t.way)
-	i := s.find(&rest)
-	if i < 0 && t.now >= s.busyUntil {
-		i = s.oldest()
-		if s.busyUntil = 0; t.isLive(&s.flows[i]) {
-			s.busyUntil = s.flows[i].last + int64(refusedIdle)
-			i = -1
+// addAllRefused adds runs to the flows of their source, whose entry is locked. Of those
+// that are not kept apart it adds the sum.
+func (t *entry) addAllRefused(e *flow.Entry[sourceRefusals], runs []refusedRun) {
+	s, peers := &e.Value, t.way == In // peers: the peer's side is the source
+	var more Traffic
+	for i := range runs {
+		r := &runs[i]
+		tag := r.ID.TagWithoutPort(peers)
+		at := s.find(&r.ID, tag, peers)
+		switch {
+		case at != nil && t.isLive(at):
+			at.port, at.last, at.policy = r.ID.Port(peers), t.now, t.Policy
+			at.AddAll(r.Traffic)
+		case at == nil && t.isFull(s):
+			more.AddAll(r.Traffic)
+		default:
+			if at == nil {
+				i := s.oldest()
+				at, s.tags[i] = &s.flows[i], tag
+			}
+			port, rest := withoutSourcePort(r.ID.Key(), t.way)
+			t.addTo(e, at, rest, port, r.Traffic)
 		}
 	}
-	at := &s.more
-	if i >= 0 {
-		at = &s.flows[i]
-		s.tags[i] = rest.Tag()
-	} else {
-		rest, port = flow.Key{}, 0
+	if more.Packets != 0 {
+		t.addTo(e, &s.more, flow.Key{}, 0, more)
 	}
+}
+
+// isFull reports whether all flows of the source that can be kept apart are live.
+func (t *entry) isFull(s *sourceRefusals) bool {
+	if t.now < s.busyUntil {
+		return true
+	}
+	s.busyUntil = 0
+	oldest := &s.flows[s.oldest()]
+	if t.isLive(oldest) {
+		s.busyUntil = oldest.last + int64(refusedIdle)
+		return true
+	}
+	return false
+}
+
+// addTo adds traffic of a flow to its place in the entry of its source, which another flow
+// may have now.
+func (t *entry) addTo(e *flow.Entry[sourceRefusals], at *refusal, rest flow.Key, port uint16, traffic Traffic) {
+	s := &e.Value
 	if at.Packets != 0 && (at.flow != rest || !t.isLive(at)) {
 		t.Flows.tellRefusedEnded(e.Key(), s, at, t.now)
 		*at = refusal{}
@@ -174,12 +205,12 @@ func (t *entry) addRefused(e *flow.Entry[sourceRefusals], r *refusedRun) {
 	begins := at.Packets == 0
 	if begins {
 		at.flow, at.first = rest, t.now
-		if t.State != nil && i >= 0 {
+		if t.State != nil && at != &s.more {
 			at.audit = t.State.AskAudit(t.way, rest)
 		}
 	}
 	at.port, at.last, at.policy = port, t.now, t.Policy
-	at.AddAll(r.Traffic)
+	at.AddAll(traffic)
 	if !begins {
 		return
 	}
@@ -226,15 +257,15 @@ func (s *sourceRefusals) each(f func(*refusal)) {
 	}
 }
 
-// find returns the place of the flow with the given key, or -1.
-func (s *sourceRefusals) find(rest *flow.Key) int {
-	tag := rest.Tag()
+// find returns the flow of id, whose tag without the source's port is given, or nil. peer
+// says whether the peer's side is the source.
+func (s *sourceRefusals) find(id *flow.ID, tag uint16, peer bool) *refusal {
 	for i := range s.tags {
-		if s.tags[i] == tag && s.flows[i].flow == *rest {
-			return i
+		if s.tags[i] == tag && id.IsWithoutPort(&s.flows[i].flow, peer) {
+			return &s.flows[i]
 		}
 	}
-	return -1
+	return nil
 }
 
 // oldest returns a free place, or that of the flow that has been quiet for longest.

@@ -58,6 +58,31 @@ func TestReadReadyTakesAll(t *testing.T) {
 	}
 }
 
+// A packet that a call waited for comes at once: the call does not look for another one,
+// and the next one has all that are there.
+func TestLonePacket(t *testing.T) {
+	q, far := newQueue(t, true, t.Logf)
+	calls, empty := 0, true
+	queuetest.FailReads(q, func() syscall.Errno {
+		calls++
+		if !empty {
+			return 0
+		}
+		empty = false
+		for i := range 3 {
+			send(t, far, withVirtio(gso.Virtio{}, udp(uint32(i), 100)))
+		}
+		return unix.EAGAIN // as if they had come a little later
+	})
+	bufs, sizes := buffers(8, 200)
+	for i, want := range []struct{ packets, calls int }{{1, 2}, {2, 3}} {
+		calls = 0
+		if n, err := q.ReadReady(bufs, sizes, 0, true); n != want.packets || err != nil || calls != want.calls {
+			t.Errorf("call %d: %d packets, %v, %d system calls; want %v", i, n, err, calls, want)
+		}
+	}
+}
+
 // Segments that do not fit stay for the next call: every number of segments
 // around every number of buffers.
 func TestLeftovers(t *testing.T) {
