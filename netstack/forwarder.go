@@ -137,7 +137,6 @@ func (f *forwarder) close() {
 		r.end() // a handler may be about to
 	}
 	f.endAccepts()
-	f.link.acks.close()
 	f.ip.Destroy()
 }
 

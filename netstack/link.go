@@ -37,7 +37,6 @@ type link struct {
 	listeners *listeners
 	sockets   *sync.Map // of tcpip.Endpoint to the *UDPConn that has it
 	inbox     inbox
-	acks      acks
 	delivered chan struct{} // closed when deliverLoop has ended
 
 	mtu        atomic.Uint32
@@ -58,43 +57,26 @@ func newLink(w *tstun.Wrapper, mtu int, c Config, s *Stack, ls *listeners, which
 	}
 	l.inbox.init(s.memory, which)
 	l.inbox.inline = true
-	l.acks.inject, l.acks.every = l.inject, ackTick
 	l.setOwn(c.Addrs)
 	l.host = append(l.host, c.Host...)
 	l.mtu.Store(uint32(mtu))
 	return l
 }
 
-// WritePackets implements stack.LinkWriter.
+// WritePackets implements stack.LinkWriter. An injection takes a reference of
+// its own, since the caller keeps the one it has.
 func (l *link) WritePackets(pkts stack.PacketBufferList) (int, tcpip.Error) {
 	for _, pkt := range pkts.AsSlice() {
-		held, before := l.acks.hold(pkt, l.fullSegment())
-		if before != nil {
-			l.inject(before)
-			before.DecRef()
+		l.counters.out.add(pkt.Size())
+		if l.isForHost(pkt) {
+			// The device's error: there is nobody to tell, and Counters has it.
+			_ = l.w.InjectInboundPacketBuffer(pkt.IncRef())
+			continue
 		}
-		if !held {
-			l.inject(pkt)
-		}
+		// A full queue has counted the packet, and TCP sends it again.
+		_ = l.w.InjectOutboundPacketBuffer(pkt.IncRef())
 	}
 	return pkts.Len(), nil
-}
-
-// fullSegment returns how many bytes of data a packet has at most, about.
-func (l *link) fullSegment() uint32 {
-	return l.mtu.Load() - min(l.mtu.Load(), ipv4HeaderLen+header.TCPMinimumSize)
-}
-
-// inject gives the Wrapper a reference of its own to pkt.
-func (l *link) inject(pkt *stack.PacketBuffer) {
-	l.counters.out.add(pkt.Size())
-	if l.isForHost(pkt) {
-		// The device's error: there is nobody to tell, and Counters has it.
-		_ = l.w.InjectInboundPacketBuffer(pkt.IncRef())
-		return
-	}
-	// A full queue has counted the packet, and TCP sends it again.
-	_ = l.w.InjectOutboundPacketBuffer(pkt.IncRef())
 }
 
 // send injects a packet that the stack did not make, and reports whether it

@@ -253,7 +253,6 @@ func (s *Stack) destroy() {
 	}
 	s.link.inbox.close()
 	<-s.link.delivered
-	s.link.acks.close()
 	s.ip.Destroy()
 }
 
