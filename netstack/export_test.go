@@ -10,9 +10,12 @@ import (
 // TCPWrites is how often TCP wrote to the link: super-packets count once.
 func (s *Stack) TCPWrites() uint64 { return s.ip.Stats().TCP.SegmentsSent.Value() }
 
-// Processed is how many packets came to an end in gVisor, or before it.
-func (s *Stack) Processed() uint64 {
-	return s.ip.Stats().IP.PacketsReceived.Value()
+// IsIdle reports whether all that came was handed over.
+func (s *Stack) IsIdle() bool {
+	b := &s.link.inbox
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	return len(b.waiting) == 0 && !b.busy
 }
 
 // MemoryUsed is what peers make the stack hold, exactly.

@@ -146,6 +146,7 @@ func (r *UDPRequest) connect(id stack.TransportEndpointID, pkt *stack.PacketBuff
 	c.local, c.remote = net.UDPAddrFromAddrPort(r.Destination), net.UDPAddrFromAddrPort(r.Source)
 	c.queue.alone, c.session = true, r
 	(*arrivals)(c).NotifyEvent(0) // the datagram came before c listened
+	c.register()
 	r.f.mu.Lock()
 	defer r.f.mu.Unlock()
 	r.conn, r.queued = c, r.used.Load()

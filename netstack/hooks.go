@@ -65,7 +65,7 @@ func (l *link) setOwn(addrs []netip.Addr) {
 	l.own.Store(&own)
 }
 
-// take hands a copy of the packet to the stack.
+// take hands a copy of the packet to the stack, or to a socket.
 func (l *link) take(p *packet.Parsed) filter.Response {
 	l.counters.in.add(len(p.Buffer()))
 	why := l.admit(p)
@@ -85,7 +85,14 @@ func (l *link) admit(p *packet.Parsed) Reason {
 	if isSYN(p) && l.listeners.isFull(p.Dst) {
 		return ReasonBacklog // the peer tries again
 	}
-	return l.inbox.put(p)
+	if p.IPProto == ipproto.UDP && l.datagram(p) {
+		return noReason
+	}
+	why, items := l.inbox.put(p)
+	if items != nil {
+		l.handOver(items)
+	}
+	return why
 }
 
 // isSYN reports whether p opens a connection.

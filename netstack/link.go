@@ -2,6 +2,7 @@ package netstack
 
 import (
 	"net/netip"
+	"sync"
 	"sync/atomic"
 	"syscall"
 
@@ -23,15 +24,18 @@ const maxSuperPacket = packet.MaxLen
 // window, and a UDP writer waits once its socket's buffer is full. What exceeds
 // the queue is lost, as in any network, and counted by the Wrapper: a thousand
 // small datagrams that nobody reads do not fill a buffer. Inbound, the
-// Wrapper's hooks fill an inbox that one goroutine empties.
+// Wrapper's hooks put datagrams into the queues of their sockets, and all else
+// into an inbox.
 type link struct {
 	w    *tstun.Wrapper
+	ip   *stack.Stack // whose interface it is
 	own  atomic.Pointer[map[netip.Addr]struct{}]
 	host []netip.Prefix
 
 	memory    *memory
 	counters  *counters
 	listeners *listeners
+	sockets   *sync.Map // of tcpip.Endpoint to the *UDPConn that has it
 	inbox     inbox
 	delivered chan struct{} // closed when deliverLoop has ended
 
@@ -47,8 +51,12 @@ var (
 // newLink returns the link of a stack with these listeners, or none, and one of
 // the Stack's inboxes.
 func newLink(w *tstun.Wrapper, mtu int, c Config, s *Stack, ls *listeners, which int) *link {
-	l := &link{w: w, memory: s.memory, counters: &s.counters, listeners: ls, delivered: make(chan struct{})}
+	l := &link{
+		w: w, memory: s.memory, counters: &s.counters, listeners: ls, sockets: &s.sockets,
+		delivered: make(chan struct{}),
+	}
 	l.inbox.init(s.memory, which)
+	l.inbox.inline = true
 	l.setOwn(c.Addrs)
 	l.host = append(l.host, c.Host...)
 	l.mtu.Store(uint32(mtu))

@@ -254,7 +254,7 @@ func TestInboxIsShared(t *testing.T) {
 			Src: netip.MustParseAddrPort(src), Dst: netip.MustParseAddrPort("100.64.0.2:2"),
 		}, make([]byte, 972)))
 		taken := 0
-		for b.put(&p) == noReason {
+		for why, _ := b.put(&p); why == noReason; why, _ = b.put(&p) {
 			taken++
 		}
 		return taken
@@ -266,6 +266,7 @@ func TestInboxIsShared(t *testing.T) {
 	if n := len(b.fetch()); n != first+second {
 		t.Errorf("fetched %d of %d", n, first+second)
 	}
+	b.done()
 	if again := fill("100.64.0.1:1"); again != first {
 		t.Errorf("took %d packets after a fetch, want %d", again, first)
 	}

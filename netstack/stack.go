@@ -84,6 +84,7 @@ type Stack struct {
 	addrs      atomic.Pointer[[]netip.Addr]
 
 	listeners listeners
+	sockets   sync.Map // of UDP, forwarded ones too: the tcpip.Endpoint to its *UDPConn
 
 	closing   atomic.Bool
 	closeOnce sync.Once
@@ -195,6 +196,7 @@ func (s *Stack) setUp(addrs []netip.Addr) error {
 
 // attach gives ip its interface, routes, and UDP and TCP settings.
 func attach(ip *stack.Stack, l *link) error {
+	l.ip = ip
 	if err := ip.CreateNIC(nicID, l); err != nil {
 		return fmt.Errorf("interface: %s", err)
 	}

@@ -79,12 +79,17 @@ func (c *UDPConn) bound() error {
 		return stackError("getsockname", err)
 	}
 	c.local = net.UDPAddrFromAddrPort(addrPort(a))
+	c.register()
 	// The stack may have closed before it knew of the endpoint.
 	if c.s.closing.Load() {
 		return net.ErrClosed
 	}
 	return nil
 }
+
+// register lets the link put datagrams into the socket's queue. What came
+// before is in gVisor's or there already.
+func (c *UDPConn) register() { c.s.sockets.Store(c.ep, c) }
 
 // arrivals is a UDPConn as the stack's events know it.
 type arrivals UDPConn
@@ -133,6 +138,7 @@ func (c *UDPConn) Close() error {
 	}
 	c.rd.stop()
 	c.wr.stop()
+	c.s.sockets.Delete(c.ep)
 	c.ep.Close()
 	c.queue.close()
 	c.session.end()

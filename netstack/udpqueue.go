@@ -27,6 +27,10 @@ type udpQueue struct {
 	alone   bool             // there is one peer: the socket is connected
 	held    map[*account]int // bytes; nil if alone
 	closed  bool
+	read    bool // since lags said so, or ever
+
+	last     *account // that of lastAddr
+	lastAddr netip.Addr
 }
 
 // datagram is one that waits.
@@ -84,21 +88,57 @@ func (q *udpQueue) fill(ep tcpip.Endpoint) tcpip.Error {
 	}
 }
 
-// put adds d, or drops and counts it.
-func (q *udpQueue) put(d *datagram) {
-	d.account = q.memory.of(d.from.Addr())
-	why := q.tryPut(d)
+// copyIn adds a copy of payload, or drops and counts it. It reports whether the
+// caller had better let the reader run.
+func (q *udpQueue) copyIn(payload []byte, from netip.AddrPort) (lags bool) {
+	d := datagram{data: append(getBuffer(len(payload)), payload...), from: from}
+	return q.put(&d)
+}
+
+// put adds d, or drops and counts it. It reports what lags does.
+func (q *udpQueue) put(d *datagram) (lags bool) {
+	why, lags := q.tryPut(d)
 	if why == noReason {
 		q.reader.poke()
-		return
+		return lags
 	}
 	q.counters.drop(why, 1)
 	putBuffer(d.data)
+	return lags
 }
 
-func (q *udpQueue) tryPut(d *datagram) Reason {
+func (q *udpQueue) tryPut(d *datagram) (why Reason, lags bool) {
 	q.mu.Lock()
 	defer q.mu.Unlock()
+	d.account = q.accountOf(d.from.Addr())
+	why = q.tryPutLocked(d)
+	return why, q.lags()
+}
+
+// accountOf returns the account of the peer behind a, which is often the last
+// one's. q.mu is held.
+func (q *udpQueue) accountOf(a netip.Addr) *account {
+	if q.last == nil || q.lastAddr != a || q.last.forgotten.Load() {
+		q.last, q.lastAddr = q.memory.of(a), a
+	}
+	return q.last
+}
+
+// lags reports whether half of the queue is full and the reader has read since
+// lags last said so. The reader is ready then, or about to be, and waits for a
+// processor that those who fill the queue keep busy: without a pause for it,
+// they would work on for the scheduler's time slice of 10 ms, in which thousands
+// of datagrams come to be dropped. A program that does not read is waited for
+// once. q.mu is held.
+func (q *udpQueue) lags() bool {
+	if !q.read || q.bytes < q.limit/2 {
+		return false
+	}
+	q.read = false
+	return true
+}
+
+func (q *udpQueue) tryPutLocked(d *datagram) Reason {
 	n := d.cost()
 	if q.closed || !q.hasRoom(d.account, n) {
 		return ReasonSocketBuffer
@@ -150,6 +190,7 @@ func (q *udpQueue) pop() (datagram, bool) {
 	d := q.waiting[q.first]
 	q.waiting[q.first] = datagram{}
 	q.first++
+	q.read = true
 	q.forget(&d)
 	return d, true
 }

@@ -3,7 +3,10 @@
 //
 //	go -C bench test -run '^$' -bench . -benchtime 20x ./netstack
 //
-// Each iteration runs both, by turns; reported is the median of their ratios.
+// Each iteration runs all, by turns; reported is the median of the ratios to
+// wireguard-go's. "tstun" sends and receives WireGuard's datagrams by package
+// bind, as package tunnel does; "tstun-alone" by wireguard-go's own Bind, which
+// is the other's too.
 package netstack
 
 import (
@@ -25,6 +28,7 @@ import (
 	wgnetstack "golang.zx2c4.com/wireguard/tun/netstack"
 
 	"tstun"
+	"tstun/bind"
 	"tstun/filter"
 	"tstun/internal/rig"
 	"tstun/netstack"
@@ -42,16 +46,23 @@ type sockets interface {
 // end is one end of a tunnel.
 type end struct {
 	sockets
-	listen func(port int) (net.Listener, error)
+	listen    func(port int) (net.Listener, error)
+	listenUDP func(port int) (net.PacketConn, error)
 }
 
 // candidate makes the two ends of a tunnel.
 type candidate struct {
 	name string
 	make func(tb testing.TB, i int) (end, tun.Device)
+	bind func() conn.Bind
 }
 
-var candidates = [2]candidate{{"tstun", makeTstun}, {"wireguard-go", makeWireGuard}}
+// candidates are compared with the last of them.
+var candidates = [...]candidate{
+	{"tstun", makeTstun, bind.New},
+	{"tstun-alone", makeTstun, conn.NewDefaultBind},
+	{"wireguard-go", makeWireGuard, conn.NewDefaultBind},
+}
 
 func makeTstun(tb testing.TB, i int) (end, tun.Device) {
 	w := tstun.Wrap(nil, tstun.NewFake())
@@ -61,7 +72,11 @@ func makeTstun(tb testing.TB, i int) (end, tun.Device) {
 		tb.Fatal(err)
 	}
 	tb.Cleanup(func() { s.Close() })
-	return end{s, func(port int) (net.Listener, error) { return s.Listen("tcp", fmt.Sprintf(":%d", port)) }}, w
+	return end{
+		s,
+		func(port int) (net.Listener, error) { return s.Listen("tcp", fmt.Sprintf(":%d", port)) },
+		func(port int) (net.PacketConn, error) { return s.ListenPacket("udp", fmt.Sprintf(":%d", port)) },
+	}, w
 }
 
 func makeWireGuard(tb testing.TB, i int) (end, tun.Device) {
@@ -69,7 +84,11 @@ func makeWireGuard(tb testing.TB, i int) (end, tun.Device) {
 	if err != nil {
 		tb.Fatal(err)
 	}
-	return end{n, func(port int) (net.Listener, error) { return n.ListenTCP(&net.TCPAddr{Port: port}) }}, dev
+	return end{
+		n,
+		func(port int) (net.Listener, error) { return n.ListenTCP(&net.TCPAddr{Port: port}) },
+		func(port int) (net.PacketConn, error) { return n.ListenUDP(&net.UDPAddr{Port: port}) },
+	}, dev
 }
 
 // tunnel is both ends, joined by WireGuard.
@@ -86,7 +105,7 @@ func (c candidate) tunnel(tb testing.TB) [2]end {
 		ports[i] = freePort(tb)
 		var dev tun.Device
 		ends[i], dev = c.make(tb, i)
-		devs[i] = device.NewDevice(dev, conn.NewDefaultBind(), device.NewLogger(device.LogLevelSilent, ""))
+		devs[i] = device.NewDevice(dev, c.bind(), device.NewLogger(device.LogLevelSilent, ""))
 		tb.Cleanup(devs[i].Close)
 	}
 	for i, d := range devs {
@@ -113,27 +132,42 @@ func freePort(tb testing.TB) int {
 // versus runs what of each candidate by turns, and reports the median of how
 // many times faster tstun was, and both times.
 func versus(b *testing.B, what func(tb testing.TB, ends [2]end) func()) {
-	var runs [2]func()
+	compare(b, "ms", func(tb testing.TB, ends [2]end) func() float64 {
+		run := what(tb, ends)
+		return func() float64 {
+			began := time.Now()
+			run()
+			return time.Since(began).Seconds() * 1e3
+		}
+	}, func(own, other float64) float64 { return other / own })
+}
+
+// compare runs what of each candidate by turns, and reports the median of the
+// ratios of what it returned, and the medians of that in its unit.
+func compare(b *testing.B, unit string, what func(tb testing.TB, ends [2]end) func() float64, ratio func(own, other float64) float64) {
+	var runs [len(candidates)]func() float64
 	for i, c := range candidates {
 		runs[i] = what(b, c.tunnel(b))
 		runs[i]() // handshake, and what else is done once
 	}
-	var ratios []float64
-	var times [2][]float64
+	var ratios, results [len(candidates)][]float64
+	const baseline = len(candidates) - 1
 	for n := 0; b.Loop(); n++ {
-		var took [2]time.Duration
+		var got [len(candidates)]float64
 		for j := range runs {
-			i := (j + n) % 2
-			began := time.Now()
-			runs[i]()
-			took[i] = time.Since(began)
-			times[i] = append(times[i], took[i].Seconds())
+			i := (j + n) % len(runs)
+			got[i] = runs[i]()
+			results[i] = append(results[i], got[i])
 		}
-		ratios = append(ratios, took[1].Seconds()/took[0].Seconds())
+		for i := range baseline {
+			ratios[i] = append(ratios[i], ratio(got[i], got[baseline]))
+		}
 	}
-	b.ReportMetric(median(ratios), "x")
 	for i, c := range candidates {
-		b.ReportMetric(median(times[i])*1e3, "ms/"+c.name)
+		b.ReportMetric(median(results[i]), unit+"/"+c.name)
+		if i != baseline {
+			b.ReportMetric(median(ratios[i]), "x/"+c.name)
+		}
 	}
 	b.ReportMetric(0, "ns/op")
 }
@@ -195,6 +229,10 @@ func BenchmarkConnections(b *testing.B) {
 func echo(tb testing.TB, from end) {
 	c := dial(tb, from, 80)
 	defer c.Close()
+	toAndFro(tb, c)
+}
+
+func toAndFro(tb testing.TB, c net.Conn) {
 	var b [1]byte
 	if _, err := c.Write(b[:]); err != nil {
 		tb.Error(err)
@@ -202,6 +240,22 @@ func echo(tb testing.TB, from end) {
 	if _, err := c.Read(b[:]); err != nil {
 		tb.Error(err)
 	}
+}
+
+// BenchmarkEcho sends a byte to and fro 2,000 times over a connection that is
+// kept.
+func BenchmarkEcho(b *testing.B) {
+	versus(b, func(tb testing.TB, ends [2]end) func() {
+		l := listen(tb, ends[1], 80)
+		go serve(l, func(c net.Conn) { io.CopyBuffer(onlyWriter{c}, onlyReader{c}, make([]byte, 64)) })
+		c := dial(tb, ends[0], 80)
+		tb.Cleanup(func() { c.Close() })
+		return func() {
+			for range 2000 {
+				toAndFro(tb, c)
+			}
+		}
+	})
 }
 
 // BenchmarkHTTP makes 500 requests over connections that are kept.
@@ -258,10 +312,12 @@ func serve(l net.Listener, f func(net.Conn)) {
 	}
 }
 
-func dial(tb testing.TB, from end, port int) net.Conn {
+func dial(tb testing.TB, from end, port int) net.Conn { return dialTo(tb, from, "tcp", port) }
+
+func dialTo(tb testing.TB, from end, network string, port int) net.Conn {
 	ctx, cancel := context.WithTimeout(context.Background(), 20*time.Second)
 	defer cancel()
-	c, err := from.DialContext(ctx, "tcp", netip.AddrPortFrom(addrs[1], uint16(port)).String())
+	c, err := from.DialContext(ctx, network, netip.AddrPortFrom(addrs[1], uint16(port)).String())
 	if err != nil {
 		tb.Fatal(err)
 	}

@@ -1,0 +1,53 @@
+package netstack_test
+
+import (
+	"net/netip"
+	"sync/atomic"
+	"testing"
+	"time"
+
+	"tstun/internal/rig"
+	"tstun/internal/rig/craft"
+)
+
+// A socket that is flooded, and whose program reads, gets a good part of what
+// comes, and all that it does not get is counted: what came is what was read and
+// what was dropped.
+func TestFloodIsCounted(t *testing.T) {
+	n := newNode(t, 0)
+	n.start(t)
+	pc := mustListenPacket(t, n, openPort)
+	var read atomic.Uint64
+	done := make(chan struct{})
+	go func() {
+		defer close(done)
+		for b := make([]byte, 100); ; read.Add(1) {
+			if _, _, err := pc.ReadFromUDPAddrPort(b); err != nil {
+				return
+			}
+		}
+	}()
+	const batches, batch = 200, 64
+	var bufs [][]byte
+	for range batch {
+		bufs = append(bufs, craft.UDP(netip.MustParseAddr(peer4), 5, n.v4, openPort, "a flood"))
+	}
+	bufs = rig.Wire(bufs...)
+	for range batches {
+		if _, err := n.w.Write(bufs, rig.Offset); err != nil {
+			t.Fatal(err)
+		}
+	}
+	const sent = batches * batch
+	for until := time.Now().Add(patience); read.Load()+n.s.Counters().Dropped() != sent && time.Now().Before(until); {
+		time.Sleep(time.Millisecond)
+	}
+	c := n.s.Counters()
+	if got := read.Load(); got+c.Dropped() != sent || c.In.Packets != sent {
+		t.Errorf("sent %d, read %d and counted %+v", sent, got, c)
+	} else if got < sent/10 {
+		t.Errorf("read %d of %d: %+v", got, sent, c)
+	}
+	pc.Close()
+	<-done
+}
