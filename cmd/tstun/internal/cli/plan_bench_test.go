@@ -19,7 +19,7 @@ func BenchmarkPlan(b *testing.B) {
 		b.Fatal(err)
 	}
 	next := file + ".next"
-	text = bytes.Replace(text, []byte(`"dst": "web:53"`), []byte(`"dst": "web:54"`), 1)
+	text = bytes.Replace(text, []byte(`"src": "10.10.0.0/16", "dst": "web:53"`), []byte(`"src": "10.10.0.0/16", "dst": "web:54"`), 1)
 	if err := os.WriteFile(next, text, 0o600); err != nil {
 		b.Fatal(err)
 	}
