@@ -88,11 +88,7 @@ func (l *link) admit(p *packet.Parsed) Reason {
 	if p.IPProto == ipproto.UDP && l.datagram(p) {
 		return noReason
 	}
-	why, items := l.inbox.put(p)
-	if items != nil {
-		l.handOver(items)
-	}
-	return why
+	return l.inbox.put(p)
 }
 
 // isSYN reports whether p opens a connection.

@@ -19,26 +19,25 @@ import (
 // TCP to slow down.
 const inboxBytes = maxTCPBuffer
 
-// inbox holds the packets that the hooks took until they are handed to the
-// stack. The hooks run on WireGuard's goroutines. A packet that nothing can join
-// is handed over there and then, with what waits before it; while more may join
-// a TCP segment, the goroutine of the stack is told, which has it if no more
-// come. One of them hands over at a time: what comes meanwhile waits.
+// inbox holds the packets that the hooks took until the stack's goroutine has
+// handed them to the stack. The hooks run on WireGuard's goroutines, which can go
+// on decrypting meanwhile, and packets that wait can be merged. To hand over a
+// packet that nothing can join on the hook's own goroutine saves a switch, but
+// makes all peers wait for what one of them causes in the stack.
 type inbox struct {
 	datagrams atomic.Int32 // how many of the packets are of UDP
 
 	mu      sync.Mutex // guards all below
-	changed sync.Cond  // something waits that nobody hands over, or closed is set
+	filled  sync.Cond  // signalled when waiting gets its first item, and by close
 	waiting []item
-	spare   []item // what was taken last, empty
+	spare   []item // what fetch gave out last, empty
 	bytes   int
-	busy    bool // somebody hands over
-	inline  bool // put's caller may
+	busy    bool // what fetch returned is being handed over
 	closed  bool
 
 	memory   *memory
 	which    int      // of an account's waiting
-	round    uint64   // of take: what an account has waiting is of one
+	round    uint64   // of fetch: what an account has waiting is of one
 	last     *account // that of lastAddr
 	lastAddr netip.Addr
 }
@@ -93,70 +92,47 @@ const (
 	numInboxes
 )
 
-func (b *inbox) init(m *memory, which int) { b.changed.L, b.memory, b.which = &b.mu, m, which }
+func (b *inbox) init(m *memory, which int) { b.filled.L, b.memory, b.which = &b.mu, m, which }
 
-// put copies the packet in, or returns why it does not. If it returns items, the
-// caller is to hand them over, and then to call done.
-func (b *inbox) put(p *packet.Parsed) (Reason, []item) {
+// put copies the packet in, or returns why it does not.
+func (b *inbox) put(p *packet.Parsed) Reason {
 	pkt := p.Buffer()
 	seg, mergeable := segmentOf(p)
 	b.mu.Lock()
 	defer b.mu.Unlock()
 	acct := b.accountOf(p.Src.Addr())
 	if b.closed || !b.hasRoom(acct, len(pkt)) {
-		return ReasonInbox, nil
+		return ReasonInbox
 	}
 	last := len(b.waiting) - 1
 	joins := mergeable && last >= 0 && b.waiting[last].run.continuedBy(seg)
 	whole, ok := b.memory.admit(acct, p, joins)
 	if !ok {
-		return ReasonMemory, nil
+		return ReasonMemory
 	}
 	b.bytes += len(pkt)
 	acct.waiting[b.which].bytes += len(pkt)
 	if joins && whole {
 		b.waiting[last].run.absorb(seg)
 		b.waiting[last].add(seg.payload)
-		return noReason, b.turn()
+		return noReason
 	}
 	it := newItem(p, seg, mergeable && whole)
 	if it.isUDP {
 		b.datagrams.Add(1)
 	}
 	b.waiting = append(b.waiting, it)
-	return noReason, b.turn()
-}
-
-// turn returns what the caller of put is to hand over, if it is. b.mu is held.
-func (b *inbox) turn() []item {
-	switch {
-	case b.busy: // who hands over looks again
-		return nil
-	case !b.inline || b.waiting[len(b.waiting)-1].run.open:
-		b.changed.Signal()
-		return nil
+	if len(b.waiting) == 1 {
+		b.filled.Signal()
 	}
-	return b.take()
+	return noReason
 }
 
-// take returns what waits, until the next call. b.mu is held.
-func (b *inbox) take() []item {
-	out := b.waiting
-	b.waiting, b.spare = b.spare[:0], out
-	b.bytes = 0
-	b.round++
-	b.busy = true
-	return out
-}
-
-// done is told once all was handed over that put or fetch returned.
+// done is told once all was handed over that fetch returned.
 func (b *inbox) done() {
 	b.mu.Lock()
 	defer b.mu.Unlock()
 	b.busy = false
-	if len(b.waiting) > 0 || b.closed {
-		b.changed.Broadcast()
-	}
 }
 
 // accountOf returns the account of the peer behind a, which is often the last
@@ -189,23 +165,26 @@ func newItem(p *packet.Parsed, seg segment, mergeable bool) item {
 	return it
 }
 
-// fetch waits for packets that nobody hands over, and returns all of them, for
-// the caller to do so and then to call done. It returns nil once the inbox is
-// closed.
+// fetch waits for packets and returns all of them, for the caller to hand over and
+// then to call done. It returns nil once the inbox is closed.
 func (b *inbox) fetch() []item {
 	b.mu.Lock()
 	defer b.mu.Unlock()
-	for (len(b.waiting) == 0 || b.busy) && !b.closed {
-		b.changed.Wait()
+	for len(b.waiting) == 0 && !b.closed {
+		b.filled.Wait()
 	}
 	if b.closed {
 		return nil
 	}
-	return b.take()
+	out := b.waiting
+	b.waiting, b.spare = b.spare[:0], out
+	b.bytes = 0
+	b.round++
+	b.busy = true
+	return out
 }
 
-// close ends fetch, drops what waits, and returns when nobody hands over any
-// more.
+// close ends fetch and drops what waits.
 func (b *inbox) close() {
 	b.mu.Lock()
 	defer b.mu.Unlock()
@@ -214,14 +193,11 @@ func (b *inbox) close() {
 		b.waiting[i].release()
 	}
 	b.waiting = nil
-	b.changed.Broadcast()
-	for b.busy {
-		b.changed.Wait()
-	}
+	b.filled.Signal()
 }
 
-// deliverLoop is the stack's goroutine: it hands over what the inbox holds and
-// no hook does, until that is closed.
+// deliverLoop is the stack's goroutine: it hands over what the inbox holds, until
+// that is closed.
 func (l *link) deliverLoop() {
 	defer close(l.delivered)
 	for items := l.inbox.fetch(); items != nil; items = l.inbox.fetch() {

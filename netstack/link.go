@@ -56,7 +56,6 @@ func newLink(w *tstun.Wrapper, mtu int, c Config, s *Stack, ls *listeners, which
 		delivered: make(chan struct{}),
 	}
 	l.inbox.init(s.memory, which)
-	l.inbox.inline = true
 	l.setOwn(c.Addrs)
 	l.host = append(l.host, c.Host...)
 	l.mtu.Store(uint32(mtu))

@@ -254,7 +254,7 @@ func TestInboxIsShared(t *testing.T) {
 			Src: netip.MustParseAddrPort(src), Dst: netip.MustParseAddrPort("100.64.0.2:2"),
 		}, make([]byte, 972)))
 		taken := 0
-		for why, _ := b.put(&p); why == noReason; why, _ = b.put(&p) {
+		for b.put(&p) == noReason {
 			taken++
 		}
 		return taken
