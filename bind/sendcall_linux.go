@@ -31,7 +31,7 @@ type sendCall struct {
 	headers [maxBuffers]header
 	vector  [maxBuffers]unix.Iovec
 	control [maxBuffers][96]byte // of each message: source, and the datagrams' length
-	used    int                  // of vector
+	used    int                  // of vector, since forget
 
 	pending []header // what is to be sent
 	sent    int      // how many of these were
@@ -78,7 +78,7 @@ func (c *sendCall) address(to netip.AddrPort, source []byte) {
 // set, and returns them.
 func (c *sendCall) fill(bufs [][]byte, segments bool) []header {
 	n := 0
-	c.used = len(bufs)
+	c.used = max(c.used, len(bufs))
 	for at := 0; len(bufs) > 0; {
 		count := 1
 		if segments {
@@ -146,5 +146,6 @@ func (c *sendCall) transmit(socket syscall.RawConn, messages []header) (int, err
 // forget lets go of what the last call sent.
 func (c *sendCall) forget() {
 	clear(c.vector[:c.used])
+	c.used = 0
 	c.source, c.pending = nil, nil
 }

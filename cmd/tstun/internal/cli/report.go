@@ -41,17 +41,12 @@ type reportOptions struct {
 func newReportCommand(env ui.Environment, doc *document) *cobra.Command {
 	var o reportOptions
 	cmd := &cobra.Command{
-		Use:     "report [NAME]",
-		Short:   "Write what a tunnel did, as a page to look at and to send",
-		Long:    reportHelp,
-		Example: "  tstun report --out report.html\n  sudo tstun report wg0 --since 24h --anonymize",
-		Args:    cobra.MaximumNArgs(1),
-		ValidArgsFunction: func(_ *cobra.Command, args []string, _ string) ([]string, cobra.ShellCompDirective) {
-			if len(args) > 0 {
-				return nil, cobra.ShellCompDirectiveNoFileComp
-			}
-			return o.names(env), cobra.ShellCompDirectiveNoFileComp
-		},
+		Use:               "report [NAME]",
+		Short:             "Write what a tunnel did, as a page to look at and to send",
+		Long:              reportHelp,
+		Example:           "  tstun report --out report.html\n  sudo tstun report wg0 --since 24h --anonymize",
+		Args:              cobra.MaximumNArgs(1),
+		ValidArgsFunction: completeTunnel(env, &o.stateDir),
 		RunE: func(cmd *cobra.Command, args []string) error {
 			if len(args) > 0 {
 				o.tunnel = args[0]
