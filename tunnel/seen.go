@@ -23,7 +23,8 @@ func (t *Tunnel) Seen(q FlowQuery) (iter.Seq[policy.Seen], error) {
 	}
 	return func(yield func(policy.Seen) bool) {
 		peers := t.calledPeers()
-		for r := range list.recorded() {
+		var r flowlog.Record // one for all: it escapes
+		for r = range list.recorded() {
 			if q.Match != nil && !q.Match(&r) {
 				continue
 			}

@@ -3,6 +3,7 @@ package cli
 import (
 	"context"
 	"errors"
+	"fmt"
 
 	"github.com/spf13/cobra"
 
@@ -37,7 +38,14 @@ func (a *asked) client(env ui.Environment) (*control.Client, error) {
 	if a.tunnel != "" {
 		return findTunnel(dirs, a.tunnel)
 	}
-	return onlyTunnel(dirs)
+	clients, _ := control.List(dirs)
+	switch len(clients) {
+	case 1:
+		return clients[0], nil
+	case 0:
+		return nil, ui.Failf(whichRun(dirs), "no tunnel runs")
+	}
+	return nil, ui.BadInput("--tunnel NAME says which; "+whichRun(dirs), fmt.Errorf("%d tunnels run: want the name of one", len(clients)))
 }
 
 // linesEnd returns the error of a command that printed lines, of which err ended the

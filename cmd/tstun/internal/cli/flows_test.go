@@ -144,6 +144,29 @@ func TestForgottenPort(t *testing.T) {
 	eventually(t, []string{"2 flows, 33 B in, 28 B out", "udp laptop > web:53", "peer new policy.hujson:5", "1 refused flow"}, "flows", "--tunnel", "web", "--state-dir", dir)
 	eventually(t, []string{"flow-refused udp from laptop (10.9.0.2) to web:8080 (10.9.0.1): no-rule; rule 0, ", "comes nearest: port 8080 is not in web:53,80", "peer-up laptop is up"}, "events", "--state-dir", dir)
 
+	next := filepath.Join(t.TempDir(), "next.hujson")
+	if err := os.WriteFile(next, []byte(strings.Replace(forgottenPort, "53,80", "80,8080", 1)), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	for _, tt := range []struct {
+		code int
+		args []string
+		want []string
+	}{
+		{1, []string{"policy", "plan", next}, []string{"cut udp from laptop (10.9.0.2) to web:53 (10.9.0.1)", "let in udp from laptop (10.9.0.2) to web:8080 (10.9.0.1)", "laptop 1 1 33 1 1"}},
+		{0, []string{"policy", "suggest"}, []string{"# 1 rule is added", `+ {"proto": "udp", "src": "laptop", "dst": "web:8080"},`}},
+		{0, []string{"policy", "suggest", "--tighten"}, []string{"# 1 rule go or are replaced, by 1", `+ {"proto": "udp", "src": "laptop", "dst": "web:53"},`}},
+		{0, []string{"policy", "usage"}, []string{"5 1 33"}},
+		{0, []string{"check", next, "--record", "--json"}, []string{`"dst": "10.9.0.1:53", "srcName": "laptop", "dstName": "web", "why": "it was let in, and the policy refuses it"`}},
+	} {
+		out, _ := tstun(t, tt.code, append(tt.args, "--state-dir", dir)...)
+		for _, want := range tt.want {
+			if !strings.Contains(strings.Join(strings.Fields(out), " "), want) {
+				t.Errorf("%q does not say %q:\n%s", tt.args, want, out)
+			}
+		}
+	}
+
 	out, _ := tstun(t, 0, "flows", "--json", "--since", "-10m", "--state-dir", dir, "dropped", "and", "port", "8080")
 	var f tunnel.Flow
 	if err := json.Unmarshal([]byte(out), &f); err != nil || strings.Count(out, "\n") != 1 || f.Reason.String() != "no-rule" || len(f.Lacks) != 1 || f.Lacks[0] != "port" || f.NearestRule.Line != 5 {

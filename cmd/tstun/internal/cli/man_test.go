@@ -12,8 +12,8 @@ import (
 	"tstun/cmd/tstun/internal/ui"
 )
 
-// TestManual: each command has a page with its flags and exit codes, in the language of
-// man(7), and no page refers to one that is not there.
+// TestManual: each command has a page with its flags, of which one is --json, and exit
+// codes, in the language of man(7), and no page refers to one that is not there.
 func TestManual(t *testing.T) {
 	dir := filepath.Join(t.TempDir(), "man1")
 	var out, errs bytes.Buffer
@@ -23,7 +23,11 @@ func TestManual(t *testing.T) {
 	}
 	root := newRoot(env, new(document))
 	pages := make(map[string]string)
+	var textAlone []string
 	for _, c := range manualOf(root) {
+		if !c.HasSubCommands() && c.Flags().Lookup("json") == nil {
+			textAlone = append(textAlone, c.CommandPath())
+		}
 		data, err := os.ReadFile(filepath.Join(dir, pageName(c)+".1"))
 		if err != nil {
 			t.Error(err)
@@ -45,6 +49,11 @@ func TestManual(t *testing.T) {
 				t.Errorf("%s: there is no %s", name, m[1])
 			}
 		}
+	}
+	// Each command that tells something has it as JSON, too; up has --log-format json.
+	want := []string{"completion bash", "completion fish", "completion powershell", "completion zsh", "connect", "down", "help", "top", "up", "version"}
+	if got := strings.ReplaceAll(strings.Join(textAlone, ","), "tstun ", ""); got != strings.Join(want, ",") {
+		t.Errorf("without --json: %s\nwant %s", got, want)
 	}
 	lint(t, dir)
 	if code := Run(t.Context(), env, []string{"man"}); code != 2 {

@@ -3,7 +3,6 @@ package cli
 import (
 	"context"
 	"errors"
-	"fmt"
 	"io/fs"
 	"net/http"
 	"path/filepath"
@@ -75,18 +74,6 @@ func whichRun(dirs []string) string {
 		text += "; root's are seen with sudo"
 	}
 	return text
-}
-
-// onlyTunnel returns who answers for the one tunnel that runs.
-func onlyTunnel(dirs []string) (*control.Client, error) {
-	clients, _ := control.List(dirs)
-	switch len(clients) {
-	case 1:
-		return clients[0], nil
-	case 0:
-		return nil, ui.Failf(whichRun(dirs), "no tunnel runs")
-	}
-	return nil, ui.BadInput(whichRun(dirs), fmt.Errorf("%d tunnels run: want the name of one", len(clients)))
 }
 
 // askFailure returns the error of a tunnel that was asked, with its hint. What the tunnel

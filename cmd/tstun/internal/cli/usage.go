@@ -30,6 +30,11 @@ func unknownWord(cmd *cobra.Command, word string) error {
 	if near := nearest(word, names(cmd)); near != "" {
 		hint = fmt.Sprintf("did you mean %s %s?", cmd.CommandPath(), near)
 	}
+	for _, group := range cmd.Commands() {
+		if c := child(group, word); c != nil {
+			hint = fmt.Sprintf("did you mean %s?", c.CommandPath())
+		}
+	}
 	return ui.BadInput(hint, fmt.Errorf("unknown command %q for %q", word, cmd.CommandPath()))
 }
 
@@ -66,6 +71,9 @@ func withUsageHint(cmd *cobra.Command, err error) error {
 	hint := "tstun help tells the commands, tstun help COMMAND their flags"
 	if cmd.HasParent() {
 		hint = fmt.Sprintf("%s tells how it is called", strings.Replace(cmd.CommandPath(), "tstun", "tstun help", 1))
+	}
+	if strings.Contains(err.Error(), "arg(s)") {
+		hint = "want " + cmd.UseLine() + "\n" + hint
 	}
 	return ui.BadInput(hint, err)
 }

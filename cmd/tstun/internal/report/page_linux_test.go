@@ -9,7 +9,9 @@ import (
 	"strings"
 	"testing"
 
+	"tstun/cmd/tstun/internal/cli"
 	"tstun/cmd/tstun/internal/report"
+	"tstun/cmd/tstun/internal/ui"
 )
 
 // shotsEnv names a directory into which pictures of whole pages are written, to be looked
@@ -56,6 +58,38 @@ func TestPageInBrowser(t *testing.T) {
 	if c := b.complaints(); len(c) > 0 {
 		t.Errorf("the page: %s", strings.Join(c, "\n"))
 	}
+	b.open(matrixPicture(t))
+	for _, scheme := range []string{"light", "dark"} {
+		b.show(1280, scheme)
+		shot := b.picture(false)
+		if n := colours(t, shot); n < 5 {
+			t.Errorf("the matrix, %s: %d colours are seen", scheme, n)
+		}
+		keep(t, "matrix-"+scheme+".png", func() []byte { return shot })
+	}
+	if c := b.complaints(); len(c) > 0 {
+		t.Errorf("the matrix: %s", strings.Join(c, "\n"))
+	}
+}
+
+// matrixPicture returns the file of a picture that tstun policy matrix --svg made.
+func matrixPicture(t *testing.T) string {
+	t.Helper()
+	dir := t.TempDir()
+	policy, picture := filepath.Join(dir, "policy.hujson"), filepath.Join(dir, "matrix.svg")
+	text := `{"hosts": {"web": "10.0.0.1", "anna": "10.0.0.2"}, "local": "web", "accept": [{"src": "anna", "dst": "web:22,80"}, {"src": "*", "dst": "web:443"}]}`
+	if err := os.WriteFile(policy, []byte(text), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	var out, errs bytes.Buffer
+	env := ui.Environment{Stdin: new(bytes.Buffer), Stdout: &out, Stderr: &errs, Getenv: func(string) string { return "" }}
+	if code := cli.Run(t.Context(), env, []string{"policy", "matrix", policy, "--svg"}); code != 0 {
+		t.Fatalf("%d: %s", code, &errs)
+	}
+	if err := os.WriteFile(picture, out.Bytes(), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	return picture
 }
 
 // keep writes a picture to be looked at.
