@@ -44,6 +44,26 @@ func TestPlan(t *testing.T) {
 	}
 }
 
+// With a limit there are the same numbers, and of the flows those with the most bytes.
+func TestPlanLimit(t *testing.T) {
+	p := mustParse(t, `{"local": ["10.0.0.1"], "accept": []}`)
+	r := rand.New(rand.NewPCG(1, 2))
+	var seen []policy.Seen
+	for i := range 5000 {
+		s := seenFlow(t, p, "10.0.0.2", "10.0.0.1:80", "tcp")
+		s.Bytes, s.Packets = r.Uint64N(500), uint64(i)
+		seen = append(seen, s)
+	}
+	all, err := p.Plan(slices.Values(seen), 0)
+	if err != nil || len(all.Cut) != len(seen) {
+		t.Fatalf("%d flows, %v", len(all.Cut), err)
+	}
+	few, err := p.Plan(slices.Values(seen), 100)
+	if err != nil || !reflect.DeepEqual(few.Cut, all.Cut[:100]) || !reflect.DeepEqual(few.Peers, all.Peers) || few.CutFlows() != len(seen) {
+		t.Errorf("%d flows of %d, %v", len(few.Cut), few.CutFlows(), err)
+	}
+}
+
 const (
 	manyRulesN = 10_000
 	manyFlowsN = 100_000

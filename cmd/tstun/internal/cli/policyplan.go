@@ -21,8 +21,10 @@ open ones would be cut, and which refused ones would be let in, for each peer.
 Flows that the host began need no rule, and go on. FILE is tried first: a policy
 whose own tests do not hold never comes into force.
 
-It asks the running tunnel for the flows, or takes those of --flows. With
---since, flows count that ended since, too.
+The running tunnel computes it, for the host that its own policy is read for
+unless --local says another; with --flows, the flows are those of a file. With
+--since, flows count that ended since, too. The first of either kind are told
+one by one, those with the most bytes: 20, and with --json 10,000.
 
 Exit codes:
   0  no flow would be cut
