@@ -95,16 +95,6 @@ func (k Key) WithPorts(host, peer uint16) Key {
 	return k
 }
 
-// Side returns a key that has nothing of k but the address of one side, that of the peer
-// or of the host, as its peer's, and the given protocol and port.
-func (k Key) Side(peer bool, proto ipproto.Proto, port uint16) Key {
-	hi, lo, family := k.hostHi, k.hostLo, k.rest>>4&0xf
-	if peer {
-		hi, lo, family = k.peerHi, k.peerLo, k.rest&0xf
-	}
-	return Key{peerHi: hi, peerLo: lo, rest: uint64(port)<<32 | uint64(proto)<<8 | family}
-}
-
 // Tag returns a few bits of k that tell most keys apart, never 0.
 func (k Key) Tag() uint16 { return tagOf(k.hostHi, k.hostLo, k.peerHi, k.peerLo, k.rest) }
 
