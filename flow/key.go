@@ -142,13 +142,15 @@ func addrWords(a netip.Addr) (hi, lo, family uint64) {
 }
 
 func wordsAddr(hi, lo uint64, family uint8) netip.Addr {
-	var b [16]byte
-	binary.BigEndian.PutUint64(b[:8], hi)
-	binary.BigEndian.PutUint64(b[8:], lo)
 	switch family {
 	case family4:
-		return netip.AddrFrom16(b).Unmap()
+		var b [4]byte
+		binary.BigEndian.PutUint32(b[:], uint32(lo))
+		return netip.AddrFrom4(b)
 	case family6:
+		var b [16]byte
+		binary.BigEndian.PutUint64(b[:8], hi)
+		binary.BigEndian.PutUint64(b[8:], lo)
 		return netip.AddrFrom16(b)
 	}
 	return netip.Addr{}
