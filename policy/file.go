@@ -36,8 +36,14 @@ func (r *reader) readFile(v *hujson.Value) {
 			}
 			r.settleLocal(local)
 		}},
-		field{key: "accept", read: func(v *hujson.Value) { r.anyElements(v, "rules", r.readRule) }},
-		field{key: "tests", read: func(v *hujson.Value) { r.anyElements(v, "tests", r.readTest) }},
+		field{key: "accept", read: func(v *hujson.Value) {
+			p.matches, p.places = slices.Grow(p.matches, lengthOf(v)), slices.Grow(p.places, lengthOf(v))
+			r.anyElements(v, "rules", r.readRule)
+		}},
+		field{key: "tests", read: func(v *hujson.Value) {
+			p.tests = slices.Grow(p.tests, lengthOf(v))
+			r.anyElements(v, "tests", r.readTest)
+		}},
 	)
 	if r.missing {
 		r.notes.add(func() Note {

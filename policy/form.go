@@ -57,7 +57,7 @@ func findKey(v *hujson.Value, keys []string) *hujson.Value {
 		return nil
 	}
 	for i := range o.Members {
-		if slices.Contains(keys, o.Members[i].Name.Value.(hujson.Literal).String()) {
+		if slices.Contains(keys, stringOf(o.Members[i].Name.Value.(hujson.Literal))) {
 			return &o.Members[i].Name
 		}
 	}
@@ -114,7 +114,7 @@ func (r *reader) readFilters(v *hujson.Value, f form) {
 func (r *reader) node(v *hujson.Value) *hujson.Value {
 	o := v.Value.(*hujson.Object)
 	for i := range o.Members {
-		if o.Members[i].Name.Value.(hujson.Literal).String() == r.host {
+		if stringOf(o.Members[i].Name.Value.(hujson.Literal)) == r.host {
 			return &o.Members[i].Value
 		}
 	}

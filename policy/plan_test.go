@@ -28,7 +28,7 @@ func TestPlan(t *testing.T) {
 		of("a", "10.0.0.3", "10.0.0.1:80", refused), of("a", "10.0.1.3", "10.0.0.1:80", open),
 		of("a", "10.0.0.3", "10.0.0.1:99", func(s *policy.Seen) { s.Outbound = true }),
 	}
-	plan, err := p.Plan(slices.Values(seen))
+	plan, err := p.Plan(slices.Values(seen), 0)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -102,7 +102,7 @@ func BenchmarkLarge(b *testing.B) {
 		name string
 		run  func() error
 	}{
-		{"plan", func() error { _, err := p.Plan(slices.Values(seen)); return err }},
+		{"plan", func() error { _, err := p.Plan(slices.Values(seen), 0); return err }},
 		{"usage", func() error { _, err := p.Usage(slices.Values(seen)); return err }},
 		{"suggest", func() error { _, err := policy.Suggest("test", text, "", flowsIn(seen, true)); return err }},
 		{"tighten", func() error { _, err := policy.Tighten("test", text, "", flowsIn(seen, false)); return err }},

@@ -1,6 +1,7 @@
 package policy
 
 import (
+	"slices"
 	"strconv"
 
 	"github.com/tailscale/hujson"
@@ -18,34 +19,36 @@ type field struct {
 // They are read in the order of fields, not of the file. what names v in
 // errors.
 func (s *source) object(v *hujson.Value, what string, fields ...field) {
-	var keys []string
-	for _, f := range fields {
-		if f.key != "" {
-			keys = append(keys, f.key)
-		}
-	}
-	values := make(map[string]*hujson.Value)
+	values := make([]*hujson.Value, len(fields))
 	s.members(v, what, func(key string, name, value *hujson.Value) {
-		for _, k := range keys {
-			if k == key {
-				values[key] = value
-				return
-			}
+		i := slices.IndexFunc(fields, func(f field) bool { return f.key == key })
+		if i < 0 || key == "" {
+			s.errorf(name, "unknown key in %s: want %s", what, quoted(keysOf(fields)))
+			return
 		}
-		s.errorf(name, "unknown key in %s: want %s", what, quoted(keys))
+		values[i] = value
 	})
 	if _, ok := v.Value.(*hujson.Object); !ok {
 		return
 	}
-	for _, f := range fields {
-		if value, ok := values[f.key]; ok {
-			f.read(value)
+	for i, f := range fields {
+		if values[i] != nil {
+			f.read(values[i])
 		} else if f.key == "" {
 			f.read(v)
 		} else if f.required {
 			s.errorf(v, "%s has no %q", what, f.key)
 		}
 	}
+}
+
+func keysOf(fields []field) (keys []string) {
+	for _, f := range fields {
+		if f.key != "" {
+			keys = append(keys, f.key)
+		}
+	}
+	return keys
 }
 
 // members calls each for the members of v, which is to be an object. A key
@@ -56,18 +59,17 @@ func (s *source) members(v *hujson.Value, what string, each func(key string, nam
 		s.errorf(v, "want %s: an object", what)
 		return
 	}
-	first := make(map[string]int, len(o.Members))
+	first := newFirsts(len(o.Members))
 	for i := range o.Members {
 		if s.full() {
 			return
 		}
 		name, value := &o.Members[i].Name, &o.Members[i].Value
-		key := name.Value.(hujson.Literal).String()
-		if at, again := first[key]; again {
+		key := stringOf(name.Value.(hujson.Literal))
+		if at, again := first.at(key, name.StartOffset); again {
 			s.errorf(name, "duplicate key: the first is in line %d", s.position(at).Line)
 			continue
 		}
-		first[key] = name.StartOffset
 		each(key, name, value)
 	}
 }
@@ -77,6 +79,14 @@ func (s *source) anyElements(v *hujson.Value, what string, each func(v *hujson.V
 	if a, ok := v.Value.(*hujson.Array); !ok || len(a.Elements) > 0 {
 		s.elements(v, what, each)
 	}
+}
+
+// lengthOf returns how many elements v has, or 0 if it is no list.
+func lengthOf(v *hujson.Value) int {
+	if a, ok := v.Value.(*hujson.Array); ok {
+		return len(a.Elements)
+	}
+	return 0
 }
 
 // elements calls each for the elements of v, which is to be a list of what, with
@@ -124,7 +134,62 @@ func (s *source) text(v *hujson.Value, what string) (string, bool) {
 		s.errorf(v, "want %s: a string", what)
 		return "", false
 	}
-	return l.String(), true
+	return stringOf(l), true
+}
+
+// stringOf returns l.String(). Most strings have nothing to unquote.
+func stringOf(l hujson.Literal) string {
+	if l.Kind() != '"' {
+		return l.String()
+	}
+	for _, c := range l {
+		if c == '\\' || c < ' ' || c > '~' {
+			return l.String()
+		}
+	}
+	return string(l[1 : len(l)-1])
+}
+
+// firsts are the offsets at which keys come first. A map costs more than it saves where
+// there are few.
+type firsts struct {
+	few  []firstAt
+	many map[string]int // nil: few has all
+}
+
+type firstAt struct {
+	key string
+	at  int
+}
+
+// fewKeys is how many are looked at one by one.
+const fewKeys = 8
+
+// newFirsts returns the place for so many keys.
+func newFirsts(n int) (f firsts) {
+	if n > fewKeys {
+		f.many = make(map[string]int, n)
+	} else {
+		f.few = make([]firstAt, 0, n)
+	}
+	return f
+}
+
+// at returns where a key came first, if it did, or else notes that it is here.
+func (f *firsts) at(key string, here int) (first int, again bool) {
+	if f.many != nil {
+		if first, again = f.many[key]; !again {
+			f.many[key] = here
+		}
+		return first, again
+	}
+	for _, k := range f.few {
+		if k.key == key {
+			return k.at, true
+		}
+	}
+	f.few = append(f.few, firstAt{key, here})
+	return 0, false
 }
 
 // textOrNumber returns the string that v is to be, or the number that it may be,

@@ -14,13 +14,14 @@ type Seen struct {
 	// no rule: nothing is computed on it.
 	Flow
 	// Outbound: the host began it, or it is not known who did.
-	Outbound bool
+	Outbound bool `json:"outbound,omitempty"`
 	// Refused: it was refused, for want of a rule that allows it.
-	Refused bool
+	Refused bool `json:"refused,omitempty"`
 	// Peer is whose the source is, in whatever words, or empty.
-	Peer           string
-	Packets, Bytes uint64
-	Last           time.Time // when the last packet was counted
+	Peer    string    `json:"peer,omitempty"`
+	Packets uint64    `json:"packets"`
+	Bytes   uint64    `json:"bytes"`
+	Last    time.Time `json:"last,omitzero"` // when the last packet was counted
 }
 
 // ruleOf returns the index of the rule that lets a flow in, or -1. f is of a policy's

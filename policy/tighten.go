@@ -182,7 +182,7 @@ func findMember(v *hujson.Value, key string) *hujson.Value {
 		return nil
 	}
 	for i := range o.Members {
-		if o.Members[i].Name.Value.(hujson.Literal).String() == key {
+		if stringOf(o.Members[i].Name.Value.(hujson.Literal)) == key {
 			return &o.Members[i].Value
 		}
 	}

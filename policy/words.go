@@ -72,7 +72,7 @@ func (s *source) noteWords(p *Policy, v *hujson.Value) {
 	var w Words
 	for i := range o.Members {
 		value := &o.Members[i].Value
-		switch o.Members[i].Name.Value.(hujson.Literal).String() {
+		switch stringOf(o.Members[i].Name.Value.(hujson.Literal)) {
 		case "proto":
 			w.Protos = literals(value)
 		case "src":
@@ -93,7 +93,7 @@ func (s *source) noteWords(p *Policy, v *hujson.Value) {
 func literals(v *hujson.Value) (all []string) {
 	switch v := v.Value.(type) {
 	case hujson.Literal:
-		return []string{v.String()}
+		return []string{stringOf(v)}
 	case *hujson.Array:
 		for i := range v.Elements {
 			all = append(all, literals(&v.Elements[i])...)

@@ -211,7 +211,11 @@ func TestCableUDP(t *testing.T) {
 	c.in(t, 0, func() error { granted = udpOffload(t); return nil })
 	for _, addr := range []string{"10.8.0.2:9", "[fd08::2]:9"} {
 		for _, gro := range []bool{false, true} {
-			c.datagrams(t, addr, gro)
+			from, in := c.sockets(t, addr)
+			if gro {
+				socketOption(t, in, unix.SOL_UDP, unix.UDP_GRO, 1)
+			}
+			datagrams(t, from, in, true)
 			if joined := c.joined.Load(); gro && granted && joined == 0 || !granted && joined != 0 {
 				t.Errorf("%s: %d joined packets; the kernel grants UDP offload: %v", addr, joined, granted)
 			}
@@ -222,26 +226,51 @@ func TestCableUDP(t *testing.T) {
 	}
 }
 
-// datagrams sends bursts and compares each as it arrives.
-func (c *cable) datagrams(t *testing.T, addr string, gro bool) {
+// Datagrams without a checksum, as VXLAN's, arrive as they do with one. Over IPv4 they are
+// joined.
+func TestCableUDPWithoutChecksums(t *testing.T) {
+	c := newCable(t)
+	granted := false
+	c.in(t, 0, func() error { granted = udpOffload(t); return nil })
+
+	from, in := c.sockets(t, "10.8.0.2:9")
+	socketOption(t, from, unix.SOL_SOCKET, unix.SO_NO_CHECK, 1)
+	datagrams(t, from, in, false)
+	if joined := c.joined.Swap(0); granted != (joined > 0) {
+		t.Errorf("IPv4: %d joined packets; the kernel grants UDP offload: %v", joined, granted)
+	}
+
+	const noCheck6TX, noCheck6RX = 101, 102 // UDP_NO_CHECK6_TX and _RX of linux/udp.h
+	from, in = c.sockets(t, "[fd08::2]:9")
+	socketOption(t, from, unix.SOL_UDP, noCheck6TX, 1)
+	socketOption(t, in, unix.SOL_UDP, noCheck6RX, 1)
+	datagrams(t, from, in, false)
+	if joined := c.joined.Load(); joined != 0 {
+		t.Errorf("IPv6: %d joined packets", joined)
+	}
+	if found := c.checksumErrors(t); found != "" {
+		t.Error(found)
+	}
+}
+
+// datagrams sends bursts, compares each as it arrives, and closes both sockets. It leaves
+// the cutting of every second one to the kernel if segment is set.
+func datagrams(t *testing.T, from, in *net.UDPConn, segment bool) {
 	t.Helper()
-	from, in := c.sockets(t, addr)
 	defer in.Close()
 	defer from.Close()
 	in.SetReadBuffer(1 << 20)
-	if gro {
-		socketOption(t, in, unix.UDP_GRO, 1)
-	}
 	r := rand.New(rand.NewPCG(1, 2))
 	for burst := range 60 {
 		size := 1 + r.IntN(1100)
-		socketOption(t, from, unix.UDP_SEGMENT, []int{0, size}[burst%2])
 		data := make([]byte, size*(1+r.IntN(20))-r.IntN(size))
 		for i := range data {
 			data[i] = byte(r.Uint32())
 		}
-		if burst%2 == 1 {
+		if segment && burst%2 == 1 {
+			socketOption(t, from, unix.SOL_UDP, unix.UDP_SEGMENT, size)
 			writeAll(t, from, data)
+			socketOption(t, from, unix.SOL_UDP, unix.UDP_SEGMENT, 0)
 		} else {
 			for chunk := range slices.Chunk(data, size) {
 				writeAll(t, from, chunk)
@@ -258,13 +287,13 @@ func writeAll(t *testing.T, to *net.UDPConn, b []byte) {
 	}
 }
 
-func socketOption(t *testing.T, c *net.UDPConn, option, value int) {
+func socketOption(t *testing.T, c *net.UDPConn, level, option, value int) {
 	t.Helper()
 	raw, err := c.SyscallConn()
 	if err != nil {
 		t.Fatal(err)
 	}
-	if ctlErr := raw.Control(func(fd uintptr) { err = unix.SetsockoptInt(int(fd), unix.IPPROTO_UDP, option, value) }); ctlErr != nil || err != nil {
+	if ctlErr := raw.Control(func(fd uintptr) { err = unix.SetsockoptInt(int(fd), level, option, value) }); ctlErr != nil || err != nil {
 		t.Skipf("this kernel has no UDP offload: %v", errors.Join(ctlErr, err))
 	}
 }

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"os"
 	"os/exec"
+	"slices"
 
 	"tstun/bench/report"
 )
@@ -17,7 +18,7 @@ func Compare(ctx context.Context, cfg Config, r *report.Report) (err error) {
 	if os.Geteuid() != 0 {
 		return ErrNeedsRoot
 	}
-	if _, err := exec.LookPath("iperf3"); err != nil && (cfg.wants(TCP) || cfg.wants(TCP64)) {
+	if _, err := exec.LookPath("iperf3"); err != nil && slices.ContainsFunc([]string{TCP, TCP64, VXLAN, IperfU}, cfg.wants) {
 		return ErrNeedsIperf
 	}
 	if err := ctx.Err(); err != nil {

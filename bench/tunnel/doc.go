@@ -29,6 +29,7 @@ func Kinds() []string { return []string{Bare, Tstun, Alone, Tailscale} }
 const (
 	TCP    = "tcp"    // one stream
 	TCP64  = "tcp64"  // 64 streams at once
+	VXLAN  = "vxlan"  // one stream of TCP in VXLAN in the tunnel, whose datagrams have a checksum or none
 	IperfU = "iperfu" // UDP as iperf3 sends it
 	UDP    = "udp"    // at full rate, packets of several lengths
 	Rates  = "rates"  // UDP at fixed rates
@@ -38,7 +39,7 @@ const (
 )
 
 // Measures returns the names of all measures in the order they are made in.
-func Measures() []string { return []string{Ping, Lone, TCP, TCP64, IperfU, UDP, Rates, Inject} }
+func Measures() []string { return []string{Ping, Lone, TCP, TCP64, VXLAN, IperfU, UDP, Rates, Inject} }
 
 // ErrNeedsRoot and ErrNeedsIperf say what is missing on this machine.
 var (

@@ -9,6 +9,7 @@ import (
 	"fmt"
 	"io"
 	"math"
+	"net/netip"
 	"os/exec"
 	"strconv"
 	"strings"
@@ -27,13 +28,13 @@ type transfer struct {
 
 const iperfPort = "5201"
 
-// iperf sends from a to b, by TCP over one connection unless the client gets arguments that
-// say otherwise.
-func (l *lab) iperf(ctx context.Context, args ...string) (transfer, error) {
+// iperf sends from a to an address of b, by TCP over one connection unless the client gets
+// arguments that say otherwise.
+func (l *lab) iperf(ctx context.Context, to netip.Addr, args ...string) (transfer, error) {
 	// iperf3 ends by itself, but not if no packet passes any more.
 	ctx, cancel := context.WithTimeout(ctx, l.cfg.Time+15*time.Second)
 	defer cancel()
-	address := l.b.inner.Addr().String()
+	address := to.String()
 	server := iperfCommand(ctx, "-s", "-1", "-B", address, "-p", iperfPort, "--forceflush")
 	out, err := server.StdoutPipe()
 	if err != nil {

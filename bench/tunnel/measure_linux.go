@@ -22,8 +22,9 @@ const (
 
 // measures are the functions behind the names.
 var measures = map[string]func(*trial) error{
-	TCP:    func(t *trial) error { return t.tcp("TCP, one stream", 1) },
-	TCP64:  func(t *trial) error { return t.tcp("TCP, 64 streams", 64) },
+	TCP:    func(t *trial) error { return t.tcp("TCP, one stream", t.b.inner.Addr(), 1) },
+	TCP64:  func(t *trial) error { return t.tcp("TCP, 64 streams", t.b.inner.Addr(), 64) },
+	VXLAN:  (*trial).vxlan,
 	IperfU: (*trial).iperfUDP,
 	UDP:    (*trial).udpSizes,
 	Rates:  (*trial).udpRates,
@@ -92,10 +93,10 @@ func (t *trial) addBusy(measure string, took time.Duration, sender, receiver tim
 	t.add(measure, "machine busy", "%", report.Neither, 100*machine)
 }
 
-func (t *trial) tcp(measure string, streams int) error {
+func (t *trial) tcp(measure string, to netip.Addr, streams int) error {
 	var got transfer
 	nodes, busy, err := t.watched(func() (err error) {
-		got, err = t.iperf(t.ctx, "-P", strconv.Itoa(streams))
+		got, err = t.iperf(t.ctx, to, "-P", strconv.Itoa(streams))
 		return err
 	})
 	if err != nil {
@@ -112,7 +113,7 @@ func (t *trial) iperfUDP() error {
 	const measure = "UDP, 200 bytes, by iperf3"
 	var got transfer
 	nodes, busy, err := t.watched(func() (err error) {
-		got, err = t.iperf(t.ctx, "-u", "-b", "0", "-l", "200")
+		got, err = t.iperf(t.ctx, t.b.inner.Addr(), "-u", "-b", "0", "-l", "200")
 		return err
 	})
 	if err != nil {

@@ -80,11 +80,17 @@ func (seg *segment) classifyUDP(b []byte, kinds Kinds) class {
 	}
 	seg.header = seg.transport + udpHeaderLen
 	seg.size = int32(len(b) - udpHeaderLen)
-	if seg.size == 0 || int(binary.BigEndian.Uint16(b[4:])) != len(b) || binary.BigEndian.Uint16(b[udpChecksumAt:]) == 0 {
+	if seg.size == 0 || int(binary.BigEndian.Uint16(b[4:])) != len(b) {
 		return inOrder
+	}
+	if seg.transport != minIPv4Header && !hasChecksum(b) {
+		return inOrder // few receivers take it (RFC 8200 §8.1), and with a checksum all would
 	}
 	return joinable
 }
+
+// hasChecksum reports whether the sender of a UDP datagram made a checksum (RFC 768).
+func hasChecksum(udp []byte) bool { return binary.NativeEndian.Uint16(udp[udpChecksumAt:]) != 0 }
 
 // flowHash returns the slot of p's flow: a hash of addresses, protocol and ports.
 func flowHash(p []byte, seg *segment) int {

@@ -36,8 +36,9 @@ type Kinds struct {
 // Joiner puts the packets of one batch into groups, each of which can be written as one
 // super-packet. It neither changes nor copies packets. It joins packets only if segmenting
 // the result gives the same packets again: they are of one flow, with the same headers,
-// consecutive, all of one size but a shorter last one, with right checksums. Packets of one
-// flow stay in order.
+// consecutive, all of one size but a shorter last one, with right checksums. Only datagrams
+// over IPv4 that have no checksum, as VXLAN's, come back with one. Packets of one flow stay
+// in order.
 //
 // The zero value is ready for use. It is not safe for concurrent use.
 type Joiner struct {
@@ -183,7 +184,7 @@ func (g *group) sameHeaders(first, p []byte) bool {
 		return false
 	}
 	if g.proto == ipproto.UDP {
-		return binary.NativeEndian.Uint16(b[udpChecksumAt:]) != 0
+		return hasChecksum(a) == hasChecksum(b)
 	}
 	return binary.NativeEndian.Uint32(a[8:]) == binary.NativeEndian.Uint32(b[8:]) &&
 		a[12] == b[12] && (a[13]^b[13])&^tcpPSH == 0 &&
@@ -226,7 +227,7 @@ func sumsOf(p []byte, seg *segment) (s sums) {
 
 // hold reports whether the checksums of p are right. The kernel does not verify them in a
 // joined packet. hold is false for a checksum of 0xffff in IPv4 and TCP: segmenting would
-// write it as 0. UDP must write 0xffff.
+// write it as 0. UDP must write 0xffff. A datagram without a checksum has no wrong one.
 func (s *sums) hold(p []byte, seg *segment) bool {
 	if seg.transport == minIPv4Header {
 		checksum := binary.BigEndian.Uint16(p[10:])
@@ -238,6 +239,9 @@ func (s *sums) hold(p []byte, seg *segment) bool {
 	transport := p[seg.transport:]
 	if seg.proto == ipproto.TCP && binary.NativeEndian.Uint16(transport[tcpChecksumAt:]) == 0xffff {
 		return false
+	}
+	if seg.proto == ipproto.UDP && !hasChecksum(transport) {
+		return true
 	}
 	return packet.Checksum(transport, packet.Fold(uint64(s.pseudo)+uint64(len(transport)))) == 0xffff
 }

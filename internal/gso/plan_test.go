@@ -30,6 +30,12 @@ func TestPlan(t *testing.T) {
 	udp := shape{proto: ipproto.UDP, ttl: 64, id: 1, src: tcp.src, dst: tcp.dst, sport: 1, dport: 2}
 	six := tcp
 	six.v6, six.src, six.dst = true, [16]byte{0xfd, 1}, [16]byte{0xfd, 2}
+	noChecksum := udp
+	noChecksum.noChecksum = true
+	withChecksumSix := six
+	withChecksumSix.proto = ipproto.UDP
+	noChecksumSix := withChecksumSix
+	noChecksumSix.noChecksum = true
 	data := func(n int) []byte { return bytes.Repeat([]byte{7}, n) }
 	// follow returns n packets of size bytes each.
 	follow := func(s shape, n, size int) (all []shape) {
@@ -104,7 +110,11 @@ func TestPlan(t *testing.T) {
 		{"hop limit", change(six, func(s *shape) { s.ttl = 63 }), firstAlone},
 		{"id with DF", change(tcp, func(s *shape) { s.id = 77 }), [][]int{{0, 1, 2}}},
 		{"id jumps", second(udp, func(s *shape) { s.id = 77 }), alone},
-		{"UDP without checksum", change(udp, func(s *shape) { s.noChecksum = true }), alone},
+		{"UDP without checksums", follow(noChecksum, 3, 100), [][]int{{0, 1, 2}}},
+		{"UDP without checksums over IPv6", follow(noChecksumSix, 3, 100), alone},
+		{"UDP without a checksum from now on", change(udp, func(s *shape) { s.noChecksum = true }), firstAlone},
+		{"UDP with a checksum from now on", change(noChecksum, func(s *shape) { s.noChecksum = false }), firstAlone},
+		{"UDP with checksums from now on over IPv6", first(withChecksumSix, func(s *shape) { s.noChecksum = true }), firstAlone},
 		{"UDP without payload", change(udp, func(s *shape) { s.payload = nil }), alone},
 		{"UDP short one ends", []shape{follow(udp, 1, 100)[0], func() shape { s := udp; s.id++; s.payload = data(1); return s }(),
 			func() shape { s := udp; s.id += 2; s.payload = data(1); return s }()}, [][]int{{0, 1}, {2}}},
@@ -302,9 +312,9 @@ func TestZeroChecksums(t *testing.T) {
 	}
 }
 
-// A datagram without a checksum would come back with one. It is told apart even
-// where the sum over it is that of a right checksum.
-func TestNoChecksumIsNotJoined(t *testing.T) {
+// A datagram without a checksum joins none with one, even where the sum over it is that of
+// a right checksum.
+func TestNoChecksumIsToldApart(t *testing.T) {
 	s := newStream(rand.New(rand.NewPCG(35, 36)), false, ipproto.UDP).shape
 	s.payload = make([]byte, 100)
 	pkts := [][]byte{s.bytes(), nil}

@@ -82,12 +82,18 @@ func (s shape) transport() []byte {
 	if s.noChecksum {
 		return t
 	}
-	c := ^slowSum(t, uint32(slowPseudo(s.v6, s.proto, s.src, s.dst, len(t))))
-	if c == 0 && s.proto == ipproto.UDP {
+	setChecksum(t, at, s.v6, s.proto, s.src, s.dst)
+	return t
+}
+
+// setChecksum writes the checksum of a transport header and what follows to its place.
+func setChecksum(t []byte, at int, v6 bool, proto ipproto.Proto, src, dst [16]byte) {
+	t[at], t[at+1] = 0, 0
+	c := ^slowSum(t, uint32(slowPseudo(v6, proto, src, dst, len(t))))
+	if c == 0 && proto == ipproto.UDP {
 		c = 0xffff
 	}
 	binary.BigEndian.PutUint16(t[at:], c)
-	return t
 }
 
 // slowPseudo is the sum of a pseudo-header.

@@ -61,7 +61,7 @@ func (s *stream) next() []byte {
 	case 6:
 		now.df = !now.df
 	case 7:
-		now.noChecksum = true
+		now.noChecksum = now.proto == ipproto.UDP && !now.noChecksum
 	case 8:
 		now.payload = nil
 	}

@@ -114,7 +114,7 @@ var may = map[string][]string{
 
 	// What tests share.
 	"tstun/internal/rig": {
-		"tstun", "tstun/packet", "tstun/filter", "tstun/ipproto", "tstun/key", "tstun/netlogtype",
+		"tstun", "tstun/bind", "tstun/packet", "tstun/filter", "tstun/ipproto", "tstun/key", "tstun/netlogtype",
 		"tstun/internal/netns", "tstun/internal/rig/craft", "tstun/internal/rig/testdev",
 		"golang.zx2c4.com/wireguard/", "gvisor.dev/gvisor/", "golang.org/x/sys/",
 	},

@@ -19,7 +19,7 @@ var otherSystems = []string{"windows/amd64", "darwin/arm64", "freebsd/amd64", "o
 
 // TestOtherSystems type-checks all packages as they are built for other systems.
 // A compiler would take minutes for what they link; of that, the declarations
-// are read here.
+// are read here. With tests, those of what differs most are checked as well.
 func TestOtherSystems(t *testing.T) {
 	for _, system := range otherSystems {
 		t.Run(system, func(t *testing.T) {
@@ -27,10 +27,22 @@ func TestOtherSystems(t *testing.T) {
 			goos, goarch, _ := strings.Cut(system, "/")
 			c := checker{t: t, files: token.NewFileSet(), sizes: types.SizesFor("gc", goarch), known: map[string]*types.Package{"unsafe": types.Unsafe}}
 			ours := 0
-			for _, p := range packagesFor(t, goos, goarch) {
+			for _, p := range packagesFor(t, goos, goarch, "./...") {
 				if c.check(p); isOurs(p.ImportPath) {
 					ours++
 				}
+			}
+			tests := 0
+			for _, p := range packagesFor(t, goos, goarch, "-test", "./tundev") {
+				if c.known[p.ImportPath] == nil && !strings.HasSuffix(p.ImportPath, ".test") { // which go test writes
+					c.check(p)
+				}
+				if strings.HasPrefix(p.ImportPath, module+"/tundev_test ") {
+					tests += len(p.GoFiles)
+				}
+			}
+			if tests < 5 {
+				t.Errorf("%d files with tests of tundev", tests)
 			}
 			if ours < 30 {
 				t.Errorf("%d packages", ours)
@@ -46,11 +58,11 @@ type listed struct {
 	ImportMap       map[string]string
 }
 
-// packagesFor returns the project's packages and all that they import, each
+// packagesFor returns packages of the project and all that they import, each
 // behind what it imports itself.
-func packagesFor(t *testing.T, goos, goarch string) (all []listed) {
+func packagesFor(t *testing.T, goos, goarch string, packages ...string) (all []listed) {
 	t.Helper()
-	out := goTool(t, []string{"GOOS=" + goos, "GOARCH=" + goarch, "CGO_ENABLED=0"}, "list", "-deps", "-json=ImportPath,Dir,GoFiles,ImportMap", "./...")
+	out := goTool(t, []string{"GOOS=" + goos, "GOARCH=" + goarch, "CGO_ENABLED=0"}, append([]string{"list", "-deps", "-json=ImportPath,Dir,GoFiles,ImportMap"}, packages...)...)
 	for d := json.NewDecoder(strings.NewReader(out)); ; {
 		var p listed
 		if err := d.Decode(&p); errors.Is(err, io.EOF) {

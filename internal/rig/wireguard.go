@@ -10,11 +10,11 @@ import (
 	"strings"
 	"testing"
 
-	"golang.zx2c4.com/wireguard/conn"
 	"golang.zx2c4.com/wireguard/device"
 	"golang.zx2c4.com/wireguard/tun"
 
 	"tstun"
+	"tstun/bind"
 )
 
 // Node is one end of a tunnel on loopback: a real wireguard-go device on a
@@ -107,7 +107,7 @@ func Peer(key *ecdh.PublicKey, at netip.AddrPort, addrs []netip.Addr) string {
 // StartWireGuard starts wireguard-go on a device, with sockets in the calling
 // thread's network namespace. It closes dev if it fails.
 func StartWireGuard(dev tun.Device, logger *device.Logger, config string) (*device.Device, error) {
-	wg := device.NewDevice(dev, conn.NewDefaultBind(), logger)
+	wg := device.NewDevice(dev, bind.New(), logger)
 	err := wg.IpcSet(config)
 	if err == nil {
 		err = wg.Up()

@@ -3,7 +3,6 @@ package cli
 import (
 	"context"
 	"errors"
-	"net/http"
 
 	"github.com/spf13/cobra"
 
@@ -45,14 +44,11 @@ func (a *asked) client(env ui.Environment) (*control.Client, error) {
 // answer. A signal is how one ends that follows. With --json the error follows the lines,
 // as a document.
 func linesEnd(ctx context.Context, doc *document, follows bool, err error) error {
-	var told *control.Error
 	switch {
 	case err == nil || follows && ctx.Err() != nil:
 		return nil
 	case ctx.Err() != nil:
 		err = ui.Failf("", "%w", errAbandoned)
-	case errors.As(err, &told) && told.Code == http.StatusBadRequest:
-		err = ui.BadInput(told.Hint, err)
 	case !isFailure(err):
 		err = askFailure(err)
 	}

@@ -6,7 +6,6 @@ import (
 	"errors"
 	"fmt"
 	"io"
-	"net/http"
 	"os"
 	"strings"
 	"time"
@@ -251,14 +250,10 @@ func printPackets(out io.Writer, in io.Reader, asJSON bool) error {
 	}
 }
 
-// captureFailure returns the error of a capture. Its end by a signal is none; a wrong
-// filter is one of the command line.
+// captureFailure returns the error of a capture. Its end by a signal is none.
 func captureFailure(ctx context.Context, err error) error {
 	var told *control.Error
-	switch {
-	case errors.As(err, &told) && told.Code == http.StatusBadRequest:
-		return ui.BadInput(told.Hint, err)
-	case err == nil || ctx.Err() != nil && !errors.As(err, &told):
+	if err == nil || ctx.Err() != nil && !errors.As(err, &told) {
 		return nil
 	}
 	return askFailure(err)

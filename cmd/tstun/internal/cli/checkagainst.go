@@ -294,11 +294,7 @@ func printAgainst(env ui.Environment, file, pcap string, r *againstResult) error
 func runRecord(ctx context.Context, env ui.Environment, doc *document, flows *seenFlows, file, pcap, host string) error {
 	result := suggestResult{Rules: []string{}, Removed: []ruleAt{}, Left: []leftFlow{}}
 	doc.body = &result
-	text, err := flows.textOrAsk(ctx, env, file, host)
-	if err != nil {
-		return err
-	}
-	p, err := parseText(text)
+	text, p, err := flows.textOrAsk(ctx, env, file, host)
 	if err != nil {
 		return err
 	}
@@ -309,7 +305,7 @@ func runRecord(ctx context.Context, env ui.Environment, doc *document, flows *se
 			return ui.BadInput("want a capture of tstun's, or one of raw IP with directions", fmt.Errorf("%s: %w", fileName(pcap), err))
 		}
 		seen = r.seen()
-	} else if seen, err = flows.read(ctx, env); err != nil {
+	} else if seen, err = flows.read(ctx, env, false); err != nil {
 		return err
 	}
 	s, err := policy.Record(text.File, []byte(text.Text), text.Host, seen)

@@ -38,8 +38,9 @@ type applyResult struct {
 	ui.Report
 	Confirmed bool           `json:"confirmed"`
 	Until     time.Time      `json:"until"`
-	Cut       []plannedFlow  `json:"cut"`     // open flows that the policy does not allow
-	Refused   []plannedFlow  `json:"refused"` // meanwhile, that were allowed before
+	Cut       []plannedFlow  `json:"cut"`      // open flows that the policy does not allow
+	CutFlows  int            `json:"cutFlows"` // how many there are of them
+	Refused   []plannedFlow  `json:"refused"`  // meanwhile, that were allowed before
 	hash      string         // of what is tried
 	before    *policy.Policy // what was in force
 	began     time.Time
@@ -79,27 +80,15 @@ func runApply(ctx context.Context, env ui.Environment, doc *document, a *asked, 
 	if result.before, err = parseText(now); err != nil {
 		return err
 	}
-	text, err := a.textOrAsk(ctx, env, file, now.Host)
+	text, next, err := readPolicy(env, file, now.Host)
 	if err != nil {
 		return err
 	}
-	next, err := parseText(text)
+	plan, err := askPlan(ctx, c, text, next, control.FlowsQuery{Limit: maxPlannedJSON})
 	if err != nil {
 		return err
 	}
-	if err := testsHold(text.File, next); err != nil {
-		return err
-	}
-	open := seenFlows{asked: *a}
-	seen, err := open.ask(ctx, env)
-	if err != nil {
-		return err
-	}
-	plan, err := next.Plan(slices.Values(seen))
-	if err != nil {
-		return ui.Failf("", "%w", err)
-	}
-	result.Cut = planned(result.Cut, next.Names(), plan.Cut)
+	result.Cut, result.CutFlows = planned(result.Cut, next.Names(), plan.Cut), plan.CutFlows()
 	result.began = time.Now()
 	tried, err := c.TryPolicy(ctx, []byte(text.Text), within)
 	if err != nil {
@@ -111,7 +100,7 @@ func runApply(ctx context.Context, env ui.Environment, doc *document, a *asked, 
 			return err
 		}
 	}
-	return awaitTrial(ctx, env, doc, &open, c, &result)
+	return awaitTrial(ctx, env, doc, &seenFlows{asked: *a}, c, &result)
 }
 
 // planned appends flows in the form of JSON.
@@ -122,22 +111,22 @@ func planned(to []plannedFlow, names policy.Names, all []policy.Seen) []plannedF
 	return to
 }
 
-// showFlows prints flows, each behind a word, and how many more there are.
-func showFlows(p *ui.Painter, word string, hue ui.Colour, all []plannedFlow, many string) {
-	for i, f := range all {
-		if i == maxPlanned {
-			p.Printf("%s %s %s\n", p.Paint(hue, word), ui.Number(uint64(len(all)-i)), many)
-			return
-		}
+// showFlows prints flows, each behind a word, and how many more there are of all.
+func showFlows(p *ui.Painter, word string, hue ui.Colour, flows []plannedFlow, all int, many string) {
+	flows = flows[:min(len(flows), maxPlanned)]
+	for _, f := range flows {
 		p.Printf("%s %v\n", p.Paint(hue, word), f.namedFlow)
+	}
+	if more := all - len(flows); more > 0 {
+		p.Printf("%s %s %s\n", p.Paint(hue, word), ui.Number(uint64(more)), many)
 	}
 }
 
 func printTrial(env ui.Environment, r *applyResult) error {
 	p := ui.NewPainter(env)
-	showFlows(p, "cut   ", ui.Red, r.Cut, "more open flows")
+	showFlows(p, "cut   ", ui.Red, r.Cut, r.CutFlows, "more open flows")
 	p.Printf("in force until %s, %s cut: tstun policy confirm keeps it, tstun policy rollback ends it\n",
-		r.Until.Local().Format(time.TimeOnly), ui.Counted(len(r.Cut), "open flow", "open flows"))
+		r.Until.Local().Format(time.TimeOnly), ui.Counted(r.CutFlows, "open flow", "open flows"))
 	return p.Err()
 }
 
@@ -177,19 +166,19 @@ func awaitTrial(ctx context.Context, env ui.Environment, doc *document, flows *s
 // rolledBack says what was refused during the trial that was allowed before.
 func rolledBack(ctx context.Context, env ui.Environment, doc *document, flows *seenFlows, r *applyResult) error {
 	flows.since = r.began.Format(time.RFC3339Nano)
-	seen, err := flows.ask(ctx, env)
+	seen, err := flows.ask(ctx, env, true)
 	if err != nil {
 		return err
 	}
 	seen = slices.DeleteFunc(seen, func(s policy.Seen) bool { return s.Last.Before(r.began) })
-	plan, err := r.before.Plan(slices.Values(seen))
+	plan, err := r.before.Plan(slices.Values(seen), 0)
 	if err != nil {
 		return ui.Failf("", "%w", err)
 	}
 	r.Refused = planned(r.Refused, r.before.Names(), plan.LetIn)
 	if !doc.wanted {
 		p := ui.NewPainter(env)
-		showFlows(p, "refused meanwhile:", ui.Red, r.Refused, "more flows")
+		showFlows(p, "refused meanwhile:", ui.Red, r.Refused, len(r.Refused), "more flows")
 		if err := p.Err(); err != nil {
 			return err
 		}

@@ -58,31 +58,38 @@ func (a *asked) policyText(ctx context.Context, env ui.Environment) (tunnel.Poli
 // errLocalAlone is of --local where no file is named.
 var errLocalAlone = ui.BadInput("", errors.New("--local without a file: the tunnel has read its policy for itself"))
 
-// readOrAsk returns the policy of a file, or without a file the one in force.
-func (a *asked) readOrAsk(ctx context.Context, env ui.Environment, file, host string) (*policy.Policy, error) {
+// textOrAsk returns the policy of a file and its text, or without a file those of the one
+// in force.
+func (a *asked) textOrAsk(ctx context.Context, env ui.Environment, file, host string) (text tunnel.PolicyText, p *policy.Policy, err error) {
 	if file != "" {
-		policies, err := readPolicies(env, []string{file}, host)
-		if err != nil {
-			return nil, err
-		}
-		return policies[0], nil
+		return readPolicy(env, file, host)
 	}
 	if host != "" {
-		return nil, errLocalAlone
+		return text, nil, errLocalAlone
 	}
-	text, err := a.policyText(ctx, env)
+	if text, err = a.policyText(ctx, env); err != nil {
+		return text, nil, err
+	}
+	p, err = parseText(text)
+	return text, p, err
+}
+
+// readPolicy reads a file as readPolicies does.
+func readPolicy(env ui.Environment, file, host string) (text tunnel.PolicyText, p *policy.Policy, err error) {
+	data, err := readFile(env, file)
 	if err != nil {
-		return nil, err
+		return text, nil, ui.BadInput(policyHint(err), err)
 	}
-	return parseText(text)
+	text = tunnel.PolicyText{File: fileName(file), Host: host, Text: string(data)}
+	if p, err = parseFile(text.File, data, host); err != nil {
+		return text, nil, ui.BadInput(policyHint(err), err)
+	}
+	return text, p, nil
 }
 
 // parseText parses the policy in force.
 func parseText(text tunnel.PolicyText) (*policy.Policy, error) {
-	p, err := policy.Parse(text.File, []byte(text.Text))
-	if text.Host != "" {
-		p, err = policy.ParseFor(text.File, []byte(text.Text), text.Host)
-	}
+	p, err := parseFile(text.File, []byte(text.Text), text.Host)
 	if err != nil {
 		return nil, ui.Failf("", "%w", err)
 	}

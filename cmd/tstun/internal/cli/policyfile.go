@@ -54,12 +54,8 @@ func readPolicies(env ui.Environment, files []string, host string) ([]*policy.Po
 		}
 		fromStdin = fromStdin || file == stdinFile
 		data, err := readFile(env, file)
-		switch {
-		case err != nil:
-		case host != "":
-			policies[i], err = parseFor(fileName(file), data, host)
-		default:
-			policies[i], err = policy.Parse(fileName(file), data)
+		if err == nil {
+			policies[i], err = parseFile(fileName(file), data, host)
 		}
 		if err != nil {
 			errs = append(errs, err)
@@ -72,9 +68,12 @@ func readPolicies(env ui.Environment, files []string, host string) ([]*policy.Po
 	return policies, nil
 }
 
-// parseFor parses a policy for a host. An error that is of the host, not of the
-// file, is a hostError.
-func parseFor(name string, data []byte, host string) (*policy.Policy, error) {
+// parseFile parses a policy, for a host if that is not empty. An error that is of the
+// host, not of the file, is a hostError.
+func parseFile(name string, data []byte, host string) (*policy.Policy, error) {
+	if host == "" {
+		return policy.Parse(name, data)
+	}
 	p, err := policy.ParseFor(name, data, host)
 	if err != nil && !errors.As(err, new(policy.Errors)) {
 		err = hostError{err}

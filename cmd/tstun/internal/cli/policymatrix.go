@@ -138,7 +138,7 @@ func (o *matrixOptions) matrix(ctx context.Context, env ui.Environment, file str
 // oldAndInForce returns the policy OLD, if there is one, and the one of the file
 // or in force.
 func (o *matrixOptions) oldAndInForce(ctx context.Context, env ui.Environment, file string) ([]*policy.Policy, error) {
-	next, err := o.readOrAsk(ctx, env, file, o.host)
+	_, next, err := o.textOrAsk(ctx, env, file, o.host)
 	if err != nil || o.old == "" {
 		return []*policy.Policy{next}, err
 	}

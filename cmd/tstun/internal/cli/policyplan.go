@@ -2,14 +2,18 @@ package cli
 
 import (
 	"context"
+	"errors"
+	"net/http"
 	"slices"
 	"strconv"
 	"time"
 
 	"github.com/spf13/cobra"
 
+	"tstun/cmd/tstun/internal/control"
 	"tstun/cmd/tstun/internal/ui"
 	"tstun/policy"
+	"tstun/tunnel"
 )
 
 const planHelp = `plan says what would become of flows if the policy FILE came into force: which
@@ -53,9 +57,9 @@ func newPlanCommand(env ui.Environment, doc *document) *cobra.Command {
 // planResult is the JSON document of policy plan.
 type planResult struct {
 	ui.Report
-	Cut   []plannedFlow `json:"cut"`
-	LetIn []plannedFlow `json:"letIn"`
-	Peers []peerPlan    `json:"peers"`
+	Cut   []plannedFlow     `json:"cut"`
+	LetIn []plannedFlow     `json:"letIn"`
+	Peers []policy.PeerPlan `json:"peers"`
 }
 
 // plannedFlow is a policy.Seen, in JSON.
@@ -67,45 +71,72 @@ type plannedFlow struct {
 	Last    time.Time `json:"last,omitzero"`
 }
 
-// peerPlan is a policy.PeerPlan, in JSON.
-type peerPlan struct {
-	Peer         string `json:"peer"`
-	Open         int    `json:"open"`
-	Cut          int    `json:"cut"`
-	CutBytes     uint64 `json:"cutBytes"`
-	Refused      int    `json:"refused"`
-	LetIn        int    `json:"letIn"`
-	LetInPackets uint64 `json:"letInPackets"`
-}
-
 func runPlan(ctx context.Context, env ui.Environment, doc *document, o planOptions, file string) error {
-	result := planResult{Cut: []plannedFlow{}, LetIn: []plannedFlow{}, Peers: []peerPlan{}}
+	result := planResult{Cut: []plannedFlow{}, LetIn: []plannedFlow{}, Peers: []policy.PeerPlan{}}
 	doc.body = &result
-	policies, err := readPolicies(env, []string{file}, o.host)
+	text, p, err := readPolicy(env, file, o.host)
 	if err != nil {
 		return err
 	}
-	if err := testsHold(fileName(file), policies[0]); err != nil {
-		return err
+	limit := maxPlanned
+	if doc.wanted {
+		limit = maxPlannedJSON
 	}
-	seen, err := o.read(ctx, env)
+	plan, err := o.plan(ctx, env, text, p, limit)
 	if err != nil {
 		return err
 	}
-	plan, err := policies[0].Plan(slices.Values(seen))
-	if err != nil {
-		return ui.Failf("", "%s: %w", fileName(file), err)
-	}
-	result.fill(policies[0].Names(), plan)
+	result.fill(p.Names(), plan)
 	if !doc.wanted {
 		if err := printPlan(env, &result); err != nil {
 			return err
 		}
 	}
-	if n := len(plan.Cut); n > 0 {
+	if n := plan.CutFlows(); n > 0 {
 		return ui.Failf("", "%s would be cut", ui.Counted(n, "open flow", "open flows"))
 	}
 	return nil
+}
+
+// plan computes the plan of the flows of --flows, or has the tunnel compute it.
+func (o *planOptions) plan(ctx context.Context, env ui.Environment, text tunnel.PolicyText, p *policy.Policy, limit int) (*policy.Plan, error) {
+	if o.file == "" {
+		c, q, err := o.query(env)
+		if err != nil {
+			return nil, err
+		}
+		q.Limit = limit
+		return askPlan(ctx, c, text, p, q)
+	}
+	if err := testsHold(text.File, p); err != nil {
+		return nil, err
+	}
+	seen, err := o.read(ctx, env, false)
+	if err != nil {
+		return nil, err
+	}
+	plan, err := p.Plan(slices.Values(seen), limit)
+	if err != nil {
+		return nil, ui.Failf("", "%s: %w", text.File, err)
+	}
+	return plan, nil
+}
+
+// askPlan has the tunnel compute the plan of a policy.
+func askPlan(ctx context.Context, c *control.Client, text tunnel.PolicyText, p *policy.Policy, q control.FlowsQuery) (*policy.Plan, error) {
+	ctx, cancel := context.WithTimeout(ctx, flowsTimeout)
+	defer cancel()
+	plan, err := c.PlanPolicy(ctx, []byte(text.Text), text.Host, q)
+	if err == nil {
+		return &plan, nil
+	}
+	var told *control.Error
+	if errors.As(err, &told) && told.Code == http.StatusUnprocessableEntity {
+		if err := testsHold(text.File, p); err != nil {
+			return nil, err
+		}
+	}
+	return nil, askFailure(err)
 }
 
 // testsHold returns the error of a policy whose tests do not hold.
@@ -123,18 +154,23 @@ func testsHold(name string, p *policy.Policy) error {
 // fill sets what the document says.
 func (r *planResult) fill(names policy.Names, plan *policy.Plan) {
 	r.Cut, r.LetIn = planned(r.Cut, names, plan.Cut), planned(r.LetIn, names, plan.LetIn)
-	for _, p := range plan.Peers {
-		r.Peers = append(r.Peers, peerPlan(p))
-	}
+	r.Peers = plan.Peers
 }
 
-// maxPlanned is how many flows of a kind are told one by one. --json has them all.
-const maxPlanned = 20
+// How many flows of a kind are told one by one, in text and with --json.
+const (
+	maxPlanned     = 20
+	maxPlannedJSON = 10_000 // as many as the tunnel tells
+)
 
 func printPlan(env ui.Environment, r *planResult) error {
 	p := ui.NewPainter(env)
-	showFlows(p, "cut   ", ui.Red, r.Cut, "more open flows")
-	showFlows(p, "let in", ui.Green, r.LetIn, "more that were refused")
+	cut, letIn := 0, 0
+	for i := range r.Peers {
+		cut, letIn = cut+r.Peers[i].Cut, letIn+r.Peers[i].LetIn
+	}
+	showFlows(p, "cut   ", ui.Red, r.Cut, cut, "more open flows")
+	showFlows(p, "let in", ui.Green, r.LetIn, letIn, "more that were refused")
 	t := ui.Table{Right: []bool{false, true, true, true, true, true}}
 	t.Add("peer", "open", "cut", "its bytes", "refused", "let in")
 	for _, x := range r.Peers {

@@ -8,7 +8,6 @@ import (
 
 	"tstun/cmd/tstun/internal/ui"
 	"tstun/policy"
-	"tstun/tunnel"
 )
 
 const suggestHelp = `suggest prints a patch of the policy file with the fewest rules, of the kinds
@@ -81,21 +80,17 @@ type leftFlow struct {
 func runSuggest(ctx context.Context, env ui.Environment, doc *document, o suggestOptions, file string) error {
 	result := suggestResult{Rules: []string{}, Removed: []ruleAt{}, Left: []leftFlow{}}
 	doc.body = &result
-	text, err := o.textOrAsk(ctx, env, file, o.host)
+	text, p, err := o.textOrAsk(ctx, env, file, o.host)
 	if err != nil {
 		return err
 	}
-	p, err := parseText(text)
-	if err != nil {
-		return err
-	}
-	seen, err := o.read(ctx, env)
+	seen, err := o.read(ctx, env, !o.tighten)
 	if err != nil {
 		return err
 	}
 	var flows []policy.Flow
 	for _, s := range seen {
-		if !s.Outbound && s.Refused != o.tighten {
+		if s.Refused != o.tighten {
 			flows = append(flows, s.Flow)
 		}
 	}
@@ -112,30 +107,6 @@ func runSuggest(ctx context.Context, env ui.Environment, doc *document, o sugges
 		return nil
 	}
 	return printSuggestion(env, &result, o.tighten)
-}
-
-// textOrAsk returns the text of a file, or without a file that of the policy in force.
-func (a *asked) textOrAsk(ctx context.Context, env ui.Environment, file, host string) (tunnel.PolicyText, error) {
-	if file == "" {
-		if host != "" {
-			return tunnel.PolicyText{}, errLocalAlone
-		}
-		return a.policyText(ctx, env)
-	}
-	data, err := readFile(env, file)
-	if err != nil {
-		return tunnel.PolicyText{}, ui.BadInput(policyHint(err), err)
-	}
-	text := tunnel.PolicyText{File: fileName(file), Host: host, Text: string(data)}
-	if host != "" {
-		_, err = parseFor(text.File, data, host)
-	} else {
-		_, err = policy.Parse(text.File, data)
-	}
-	if err != nil {
-		return text, ui.BadInput(policyHint(err), err)
-	}
-	return text, nil
 }
 
 // fill sets what the document says.

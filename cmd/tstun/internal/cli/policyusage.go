@@ -75,11 +75,11 @@ type ruleUse struct {
 func runUsage(ctx context.Context, env ui.Environment, doc *document, o usageOptions, file string) error {
 	result := usageResult{Rules: []ruleUse{}}
 	doc.body = &result
-	p, err := o.readOrAsk(ctx, env, file, o.host)
+	_, p, err := o.textOrAsk(ctx, env, file, o.host)
 	if err != nil {
 		return err
 	}
-	seen, err := o.read(ctx, env)
+	seen, err := o.read(ctx, env, false)
 	if err != nil {
 		return err
 	}

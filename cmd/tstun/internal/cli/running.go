@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"io/fs"
+	"net/http"
 	"path/filepath"
 	"strings"
 	"time"
@@ -88,13 +89,17 @@ func onlyTunnel(dirs []string) (*control.Client, error) {
 	return nil, ui.BadInput(whichRun(dirs), fmt.Errorf("%d tunnels run: want the name of one", len(clients)))
 }
 
-// askFailure returns the error of a tunnel that was asked, with its hint.
+// askFailure returns the error of a tunnel that was asked, with its hint. What the tunnel
+// cannot read was wrong in the command line.
 func askFailure(err error) error {
 	var told *control.Error
-	if errors.As(err, &told) {
-		return ui.Failf(told.Hint, "%w", err)
+	switch {
+	case !errors.As(err, &told):
+		return ui.Failf("", "%w", err)
+	case told.Code == http.StatusBadRequest:
+		return ui.BadInput(told.Hint, err)
 	}
-	return ui.Failf("", "%w", err)
+	return ui.Failf(told.Hint, "%w", err)
 }
 
 // statuses asks all clients.

@@ -51,6 +51,7 @@ type flowLine struct {
 	Out       flowLineSum   `json:"out"`
 	Last      time.Time     `json:"last"`
 	Reason    string        `json:"reason"`
+	Revoked   bool          `json:"revoked"`
 }
 
 type flowLineSide struct {
@@ -63,15 +64,14 @@ type flowLineSum struct {
 	Bytes   uint64 `json:"bytes"`
 }
 
-// seen returns the flow of a line. ok is false if nothing can be computed on it: it
-// sums up several, or was refused for something else than the rules.
+// seen returns the flow of a line, as tunnel.Seen does. ok is false if a policy has nothing
+// to say of it.
 func (l *flowLine) seen() (s policy.Seen, ok bool) {
 	s = policy.Seen{
-		Flow:     policy.Flow{Proto: l.Proto, Src: l.Src.Addr, Dst: netip.AddrPortFrom(l.Dst.Addr, l.Dst.Port)},
-		Outbound: l.Initiator != "peer",
-		Refused:  l.Kind == "refused" || l.Kind == "forgotten",
-		Peer:     l.PeerName,
-		Packets:  l.In.Packets + l.Out.Packets, Bytes: l.In.Bytes + l.Out.Bytes, Last: l.Last,
+		Flow:    policy.Flow{Proto: l.Proto, Src: l.Src.Addr, Dst: netip.AddrPortFrom(l.Dst.Addr, l.Dst.Port)},
+		Refused: l.Kind == "refused" || l.Kind == "forgotten",
+		Peer:    l.PeerName,
+		Packets: l.In.Packets + l.Out.Packets, Bytes: l.In.Bytes + l.Out.Bytes, Last: l.Last,
 	}
 	if s.Peer == "" {
 		s.Peer = l.Peer
@@ -79,7 +79,7 @@ func (l *flowLine) seen() (s policy.Seen, ok bool) {
 	if !s.Proto.HasPorts() {
 		s.Dst = netip.AddrPortFrom(l.Dst.Addr, 0)
 	}
-	return s, !l.More && l.Src.Addr.IsValid() && l.Dst.Addr.IsValid() && (!s.Refused || l.Reason == "no-rule" || l.Reason == "revoked")
+	return s, l.Initiator == "peer" && !l.More && !l.Revoked && l.Src.Addr.IsValid() && l.Dst.Addr.IsValid() && (!s.Refused || l.Reason == "no-rule" || l.Reason == "revoked")
 }
 
 // readSeen reads flows, a JSON document a line. name is the file's in errors.
@@ -114,10 +114,10 @@ func readSeen(name string, r io.Reader) (all []policy.Seen, err error) {
 // maxFlowLine is how long a line about a flow may be, in bytes.
 const maxFlowLine = 1 << 20
 
-// read returns the flows.
-func (s *seenFlows) read(ctx context.Context, env ui.Environment) ([]policy.Seen, error) {
+// read returns the flows, of which alone those that were refused are needed if refused.
+func (s *seenFlows) read(ctx context.Context, env ui.Environment, refused bool) ([]policy.Seen, error) {
 	if s.file == "" {
-		return s.ask(ctx, env)
+		return s.ask(ctx, env, refused)
 	}
 	if s.filter != "" {
 		return nil, ui.BadInput("tstun flows --json FILTER writes such a file", errors.New("--filter with --flows: want the lines of the flows that count"))
@@ -140,34 +140,32 @@ func (s *seenFlows) read(ctx context.Context, env ui.Environment) ([]policy.Seen
 
 const wantFlows = "want the lines of tstun flows --json"
 
-// ask asks the tunnel for the flows.
-func (s *seenFlows) ask(ctx context.Context, env ui.Environment) (all []policy.Seen, err error) {
-	q := control.FlowsQuery{Filter: s.filter}
-	if s.since != "" {
-		if q.Since, err = control.ParseSince(s.since, time.Now()); err != nil {
-			return nil, ui.BadInput("", err)
-		}
-	}
-	c, err := s.client(env)
+// ask is read of the tunnel that runs.
+func (s *seenFlows) ask(ctx context.Context, env ui.Environment, refused bool) ([]policy.Seen, error) {
+	c, q, err := s.query(env)
 	if err != nil {
 		return nil, err
 	}
+	q.Dropped = refused
 	ctx, cancel := context.WithTimeout(ctx, flowsTimeout)
 	defer cancel()
-	_, err = c.Flows(ctx, q, func(text []byte) error {
-		var l flowLine
-		if err := json.Unmarshal(text, &l); err != nil {
-			return fmt.Errorf("answer of tunnel %s: %w", c.Name, err)
-		}
-		if x, ok := l.seen(); ok {
-			all = append(all, x)
-		}
-		return nil
-	})
+	all, err := c.Seen(ctx, q)
 	if err != nil {
 		return nil, askFailure(err)
 	}
 	return all, nil
+}
+
+// query returns who answers, and what is to be asked.
+func (s *seenFlows) query(env ui.Environment) (c *control.Client, q control.FlowsQuery, err error) {
+	q.Filter = s.filter
+	if s.since != "" {
+		if q.Since, err = control.ParseSince(s.since, time.Now()); err != nil {
+			return nil, q, ui.BadInput("", err)
+		}
+	}
+	c, err = s.client(env)
+	return c, q, err
 }
 
 // flowsTimeout bounds how long a tunnel may take to tell all its flows.

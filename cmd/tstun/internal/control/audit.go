@@ -43,12 +43,10 @@ func (s *Server) audit(w http.ResponseWriter, r *http.Request, t *Running) *Erro
 	if err != nil {
 		return &Error{Message: err.Error(), Code: http.StatusBadRequest}
 	}
-	select {
-	case s.snapshots <- struct{}{}:
-		defer func() { <-s.snapshots }()
-	case <-r.Context().Done():
+	if !s.takeSnapshot(r.Context()) {
 		return nil
 	}
+	defer s.giveSnapshot()
 	a, err := t.Tunnel.Audit(since, limit)
 	switch {
 	case errors.Is(err, tunnel.ErrNoAudit):

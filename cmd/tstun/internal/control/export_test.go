@@ -9,3 +9,5 @@ func Routes() (all [][2]string) {
 }
 
 var AppendFlow = appendFlow
+
+var AppendSeen = appendSeen

@@ -103,16 +103,16 @@ func (s *Server) flows(w http.ResponseWriter, r *http.Request, t *Running) *Erro
 	if err != nil {
 		return &Error{Message: err.Error(), Code: http.StatusBadRequest}
 	}
-	match, err := matcher(&q, t.Tunnel)
-	if err != nil {
-		return &Error{Message: "filter: " + err.Error(), Hint: "it has tcpdump's words, such as \"tcp port 443 and not src net 10.0.0.0/8\", or \"dropped and peer NAME\"", Code: http.StatusBadRequest}
+	match, failed := matcher(&q, t.Tunnel)
+	if failed != nil {
+		return failed
 	}
 	if q.Follow {
 		return s.followFlows(w, r, t, &q, match)
 	}
 	out := newLongAnswer(w)
 	total, err := s.listFlows(r.Context(), t, &q, match, out)
-	if failed := flowsError(err); failed != nil {
+	if failed = flowsError(err); failed != nil {
 		return failed
 	}
 	if err == nil {
@@ -135,12 +135,10 @@ func (s *Server) listFlows(ctx context.Context, t *Running, q *FlowsQuery, match
 	if err != nil {
 		return total, err
 	}
-	select {
-	case s.snapshots <- struct{}{}:
-		defer func() { <-s.snapshots }()
-	case <-ctx.Done():
+	if !s.takeSnapshot(ctx) {
 		return total, ctx.Err()
 	}
+	defer s.giveSnapshot()
 	for f := range list.All {
 		if err = out.flow(f); err != nil {
 			break
@@ -174,7 +172,7 @@ func (s *Server) followFlows(w http.ResponseWriter, r *http.Request, t *Running,
 }
 
 // matcher returns which records a query is about.
-func matcher(q *FlowsQuery, t Tunnel) (func(*flowlog.Record) bool, error) {
+func matcher(q *FlowsQuery, t Tunnel) (func(*flowlog.Record) bool, *Error) {
 	peers := make(map[string]flow.PeerID)
 	for _, p := range t.Status().Peers {
 		if p.Name != "" {
@@ -183,7 +181,7 @@ func matcher(q *FlowsQuery, t Tunnel) (func(*flowlog.Record) bool, error) {
 	}
 	e, err := flowexpr.Compile(q.Filter, flowexpr.Options{Peers: peers, Records: true})
 	if err != nil {
-		return nil, err
+		return nil, &Error{Message: "filter: " + err.Error(), Hint: "it has tcpdump's words, such as \"tcp port 443 and not src net 10.0.0.0/8\", or \"dropped and peer NAME\"", Code: http.StatusBadRequest}
 	}
 	return func(r *flowlog.Record) bool {
 		if q.Dropped && !r.Kind.IsRefused() {

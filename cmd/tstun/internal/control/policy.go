@@ -14,11 +14,11 @@ import (
 	"tstun/tunnel"
 )
 
-// maxPolicy bounds the text of a policy that is tried, in bytes.
+// maxPolicy bounds the text of a policy that is sent, in bytes.
 const maxPolicy = 16 << 20
 
 // bodies are how long the body of a request may be, by path: 0 for most.
-var bodies = map[string]int64{"/v1/policy/try": maxPolicy}
+var bodies = map[string]int64{"/v1/policy/try": maxPolicy, "/v1/policy/plan": maxPolicy}
 
 func (s *Server) policy(w http.ResponseWriter, _ *http.Request, t *Running) *Error {
 	if t == nil {
@@ -45,18 +45,33 @@ func (s *Server) tryPolicy(w http.ResponseWriter, r *http.Request, t *Running) *
 	if err != nil {
 		return &Error{Message: "within: " + err.Error(), Hint: "as in /v1/policy/try?within=60s", Code: http.StatusBadRequest}
 	}
-	_ = http.NewResponseController(w).SetReadDeadline(time.Now().Add(readTimeout))
-	text, err := io.ReadAll(io.LimitReader(r.Body, maxPolicy+1))
-	switch {
-	case err != nil:
-		return &Error{Message: "read the policy: " + err.Error(), Code: http.StatusBadRequest}
-	case len(text) > maxPolicy:
-		return &Error{Message: fmt.Sprintf("more than %d bytes", maxPolicy), Code: http.StatusRequestEntityTooLarge}
+	text, failed := readPolicy(w, r)
+	if failed != nil {
+		return failed
 	}
 	if err := t.Tunnel.TryPolicy(text, within); err != nil {
 		return &Error{Message: err.Error(), Hint: "what was in force stays in force", Code: http.StatusUnprocessableEntity}
 	}
 	return s.policy(w, r, t)
+}
+
+// readPolicy reads the policy in the body.
+func readPolicy(w http.ResponseWriter, r *http.Request) ([]byte, *Error) {
+	c := http.NewResponseController(w)
+	_ = c.SetReadDeadline(time.Now().Add(readTimeout))
+	text, err := io.ReadAll(io.LimitReader(r.Body, maxPolicy+1))
+	_ = c.SetReadDeadline(time.Time{}) // at which the request would end
+	switch {
+	case err != nil:
+		return nil, &Error{Message: "read the policy: " + err.Error(), Code: http.StatusBadRequest}
+	case len(text) > maxPolicy:
+		return nil, tooLong()
+	}
+	return text, nil
+}
+
+func tooLong() *Error {
+	return &Error{Message: fmt.Sprintf("the policy has more than %d bytes", maxPolicy), Code: http.StatusRequestEntityTooLarge}
 }
 
 func (s *Server) confirmPolicy(w http.ResponseWriter, r *http.Request, t *Running) *Error {
@@ -109,6 +124,9 @@ func (c *Client) RollBackPolicy(ctx context.Context) (p tunnel.PolicyText, err e
 
 // post sends a body and reads one JSON document.
 func (c *Client) post(ctx context.Context, path string, body []byte, into any) error {
+	if len(body) > maxPolicy {
+		return tooLong()
+	}
 	resp, err := c.send(ctx, "POST", path, bytes.NewReader(body))
 	if err != nil {
 		return err

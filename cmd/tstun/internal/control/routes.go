@@ -39,6 +39,8 @@ func routes() []route {
 		{"GET", "/v1/capture", true, (*Server).capture},
 		{"GET", "/v1/policy", false, (*Server).policy},
 		{"GET", "/v1/policy/history", false, (*Server).policyHistory},
+		{"GET", "/v1/policy/seen", true, (*Server).seen},
+		{"POST", "/v1/policy/plan", true, (*Server).planPolicy},
 		{"POST", "/v1/policy/try", false, (*Server).tryPolicy},
 		{"POST", "/v1/policy/confirm", false, (*Server).confirmPolicy},
 		{"POST", "/v1/policy/rollback", false, (*Server).rollBackPolicy},
@@ -74,7 +76,7 @@ func (s *Server) handler() http.Handler {
 			w.Header().Set("Allow", to.method)
 			err = &Error{Message: fmt.Sprintf("%s takes %s, not %s", to.path, to.method, r.Method), Code: http.StatusMethodNotAllowed}
 		case bodies[to.path] == 0 && r.ContentLength != 0:
-			err = &Error{Message: "no endpoint takes a body but /v1/policy/try", Hint: "put parameters into the query", Code: http.StatusRequestEntityTooLarge}
+			err = &Error{Message: "no endpoint takes a body but /v1/policy/plan and /v1/policy/try", Hint: "put parameters into the query", Code: http.StatusRequestEntityTooLarge}
 		default:
 			err = s.run(to, w, r)
 		}

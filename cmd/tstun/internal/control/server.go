@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"io/fs"
+	"iter"
 	"log"
 	"net"
 	"net/http"
@@ -50,6 +51,8 @@ type Tunnel interface {
 	PacketNames() *tunnel.PacketNames
 	Audit(since time.Time, limit int) (*tunnel.Audit, error)
 	Traffic(since time.Time) tunnel.Traffic
+	Seen(tunnel.FlowQuery) (iter.Seq[policy.Seen], error)
+	PlanPolicy(text []byte, host string, q tunnel.FlowQuery) (*policy.Plan, error)
 	PolicyText() tunnel.PolicyText
 	PolicyHistory() tunnel.PolicyHistory
 	TryPolicy(text []byte, within time.Duration) error
