@@ -187,6 +187,9 @@ func (s *State) Add(id *flow.ID, in bool, packets, bytes uint64, now int64) bool
 	return s.flows.AddID(id, in, packets, bytes, now)
 }
 
+// Untaken returns for how many flows TakeCounts would call its function, at most.
+func (s *State) Untaken() int { return s.flows.Untaken() }
+
 // TakeCounts calls f with what each flow has carried since the last call, without a
 // lock. What the function of KeepAccounts was told of is not in it.
 func (s *State) TakeCounts(f func(flow.Key, flow.Counts)) { s.flows.Take(f) }

@@ -1,5 +1,10 @@
 package flow
 
+import (
+	"math"
+	"slices"
+)
+
 // Counts is what a flow has carried, as the host sees it: it sent Tx and got Rx.
 type Counts struct {
 	TxPackets, TxBytes, RxPackets, RxBytes uint64
@@ -35,7 +40,7 @@ type Account struct {
 // accounts are kept. What changes with each packet is in pairCounts, of which a pair of
 // slots has one: a cache line, whose place is known before that of the entry.
 type pairCounts struct {
-	last    [2]int64     // 0: the account is empty
+	last    [2]int64     // 0: the account is empty; negative: Take has not returned all of it
 	bytes   [2][2]uint64 // by slot and direction
 	packets [2][2]uint32 // the lower half
 }
@@ -58,14 +63,15 @@ const (
 func (s *store[V]) keepAccounts() {
 	s.counts = make([]pairCounts, s.pairs())
 	s.notes = make([]slotNote, len(s.slots))
+	s.untakenSlots = 0
 }
 
 // fetchCounts reads the counts of the home pair of a key with the hash h, so that the
 // processor has them when they are added to: it waits for them while it waits for the
 // entry.
 func (s *store[V]) fetchCounts(h uint64) {
-	if i := int(uint64(uint32(h)) * uint64(len(s.counts)) >> 32); i < len(s.counts) && s.counts[i].last[0] < 0 {
-		s.counts[i].last[0] = 0 // never: no time is negative
+	if i := int(uint64(uint32(h)) * uint64(len(s.counts)) >> 32); i < len(s.counts) && s.counts[i].last[0] == math.MinInt64 {
+		s.counts[i].last[0] = 0 // never: no time is so late
 	}
 }
 
@@ -78,10 +84,13 @@ func (s *store[V]) add(r ref, in bool, packets, bytes uint64, now int64) {
 	if in {
 		way = rx
 	}
-	if c.last[slot] == 0 {
-		s.notes[r-1].first = now
+	if c.last[slot] >= 0 {
+		s.untakenSlots++
+		if c.last[slot] == 0 {
+			s.notes[r-1].first = now
+		}
 	}
-	c.last[slot] = max(now, 1)
+	c.last[slot] = min(-now, -1)
 	c.bytes[slot][way] += bytes
 	sum := uint64(c.packets[slot][way]) + packets
 	c.packets[slot][way] = uint32(sum)
@@ -93,7 +102,13 @@ func (s *store[V]) add(r ref, in bool, packets, bytes uint64, now int64) {
 // account returns the account of slot r.
 func (s *store[V]) account(r ref) Account {
 	n := &s.notes[r-1]
-	return Account{Counts: s.countsOf(r), First: n.first, Last: s.counts[(r-1)/2].last[(r-1)%2], Note: n.note}
+	return Account{Counts: s.countsOf(r), First: n.first, Last: s.lastOf(r), Note: n.note}
+}
+
+// lastOf returns when slot r was last added to.
+func (s *store[V]) lastOf(r ref) int64 {
+	last := s.counts[(r-1)/2].last[(r-1)%2]
+	return max(last, -last)
 }
 
 func (s *store[V]) countsOf(r ref) Counts {
@@ -106,10 +121,15 @@ func (s *store[V]) countsOf(r ref) Counts {
 	}
 }
 
-// putAccount makes a the account of slot r, of which Take has not returned untaken.
+// putAccount makes a the account of slot r, which has none, and of which Take has not
+// returned untaken.
 func (s *store[V]) putAccount(r ref, a *Account, untaken Counts) {
 	c, slot, n := &s.counts[(r-1)/2], (r-1)%2, &s.notes[r-1]
 	c.last[slot] = max(a.Last, 1)
+	if untaken != (Counts{}) {
+		c.last[slot] = -c.last[slot]
+		s.untakenSlots++
+	}
 	c.bytes[slot] = [2]uint64{tx: a.TxBytes, rx: a.RxBytes}
 	c.packets[slot] = [2]uint32{tx: uint32(a.TxPackets), rx: uint32(a.RxPackets)}
 	n.high = [2]uint32{tx: uint32(a.TxPackets >> 32), rx: uint32(a.RxPackets >> 32)}
@@ -119,12 +139,15 @@ func (s *store[V]) putAccount(r ref, a *Account, untaken Counts) {
 // clearAccount empties the account of slot r.
 func (s *store[V]) clearAccount(r ref) {
 	c, slot := &s.counts[(r-1)/2], (r-1)%2
+	if c.last[slot] < 0 {
+		s.untakenSlots--
+	}
 	c.last[slot], c.bytes[slot], c.packets[slot] = 0, [2]uint64{}, [2]uint32{}
 	s.notes[r-1] = slotNote{}
 }
 
 // moveAccount moves the account of slot from of the store s to the slot to of t, whose
-// account is empty.
+// account is empty. It does not count the slot in t.untakenSlots.
 func (t *store[V]) moveAccount(to ref, s *store[V], from ref) {
 	a, i := &t.counts[(to-1)/2], (to-1)%2
 	b, j := &s.counts[(from-1)/2], (from-1)%2
@@ -177,7 +200,7 @@ func (t *Table[V]) DropAccounts(f func(r *Record[V], untaken Counts)) {
 				all = append(all, dropped{s.record(r), s.untaken(r)})
 			}
 		}
-		s.counts, s.notes, s.keeper = nil, nil, nil
+		s.counts, s.notes, s.keeper, s.untakenSlots = nil, nil, nil, 0
 		s.place()
 		s.mu.Unlock()
 		for i := range all {
@@ -296,32 +319,58 @@ func (s *shard[V]) end(r ref, now int64) {
 // untaken returns what Take has not returned of the account of slot r.
 func (s *store[V]) untaken(r ref) Counts { return s.countsOf(r).Sub(s.notes[r-1].taken) }
 
+// Untaken returns for how many entries Take would call its function, at most.
+func (t *Table[V]) Untaken() (n int) {
+	for i := range t.shards {
+		s := &t.shards[i]
+		s.mu.Lock()
+		n += s.untakenSlots
+		s.mu.Unlock()
+	}
+	return n
+}
+
 // Take calls f with what each account was added since the last Take, where that is not
 // nothing, outside of any lock. An addition that another goroutine makes meanwhile is
 // seen either by this Take or by the next one, or by the function that is called when
-// the entry ends.
+// the entry ends. Of accounts that were not added to it reads a cache line for each two.
 func (t *Table[V]) Take(f func(Key, Counts)) {
-	type taken struct {
-		key    Key
-		counts Counts
-	}
 	var all []taken
 	for i := range t.shards {
 		s := &t.shards[i]
-		all = all[:0]
 		s.mu.Lock()
-		for r := ref(1); int(r) <= len(s.notes); r++ {
-			if e := s.at(r); e.live() && s.hasAccount(r) {
-				now := s.countsOf(r)
-				if n := &s.notes[r-1]; now != n.taken {
-					all = append(all, taken{e.Key(), now.Sub(n.taken)})
-					n.taken = now
-				}
-			}
-		}
+		all = s.take(all[:0])
 		s.mu.Unlock()
-		for _, x := range all {
-			f(x.key, x.counts)
+		for j := range all {
+			f(all[j].key, all[j].counts)
 		}
 	}
+}
+
+// taken is what Take returns of an entry.
+type taken struct {
+	key    Key
+	counts Counts
+}
+
+// take appends to all what Take has not returned of the locked s.
+func (s *shard[V]) take(all []taken) []taken {
+	all = slices.Grow(all, s.untakenSlots)
+	for i := 0; s.untakenSlots > 0; i++ {
+		c := &s.counts[i]
+		for slot := range c.last {
+			if c.last[slot] >= 0 {
+				continue
+			}
+			r := ref(2*i + slot + 1)
+			now := s.countsOf(r)
+			if left := now.Sub(s.notes[r-1].taken); left != (Counts{}) {
+				all = append(all, taken{s.at(r).Key(), left})
+				s.notes[r-1].taken = now
+			}
+			c.last[slot] = -c.last[slot]
+			s.untakenSlots--
+		}
+	}
+	return all
 }

@@ -4,6 +4,7 @@ import (
 	"math/bits"
 	"math/rand/v2"
 
+	"tstun/ipproto"
 	"tstun/packet"
 )
 
@@ -86,6 +87,18 @@ func (id *ID) set(hostHi, hostLo, peerHi, peerLo, rest uint64) {
 	h := hashKey.words(hostHi, hostLo, peerHi, peerLo, rest)
 	id.key = Key{hostHi, hostLo, peerHi, peerLo, rest | tag(h)}
 	id.hash = h
+}
+
+// SetSide sets id to the ID of a key that has nothing of the key of other but the address
+// of one side, that of the peer or of the host, as its peer's, and the given protocol and
+// port.
+func (id *ID) SetSide(other *ID, peer bool, proto ipproto.Proto, port uint16) {
+	k := &other.key
+	hi, lo, family := k.hostHi, k.hostLo, k.rest>>4
+	if peer {
+		hi, lo, family = k.peerHi, k.peerLo, k.rest
+	}
+	id.set(0, 0, hi, lo, uint64(port)<<32|uint64(proto)<<8|family&0xf)
 }
 
 // Key returns the key of id.

@@ -95,16 +95,6 @@ func (k Key) WithPorts(host, peer uint16) Key {
 	return k
 }
 
-// Side returns a key that has nothing of k but the address of one side, that of the peer
-// or of the host, as its peer's, and the given protocol and port.
-func (k Key) Side(peer bool, proto ipproto.Proto, port uint16) Key {
-	hi, lo, family := k.hostHi, k.hostLo, k.rest>>4&0xf
-	if peer {
-		hi, lo, family = k.peerHi, k.peerLo, k.rest&0xf
-	}
-	return Key{peerHi: hi, peerLo: lo, rest: uint64(port)<<32 | uint64(proto)<<8 | family}
-}
-
 // Tag returns a few bits of k that tell most keys apart, never 0.
 func (k Key) Tag() uint16 { return tagOf(k.hostHi, k.hostLo, k.peerHi, k.peerLo, k.rest) }
 
@@ -152,13 +142,15 @@ func addrWords(a netip.Addr) (hi, lo, family uint64) {
 }
 
 func wordsAddr(hi, lo uint64, family uint8) netip.Addr {
-	var b [16]byte
-	binary.BigEndian.PutUint64(b[:8], hi)
-	binary.BigEndian.PutUint64(b[8:], lo)
 	switch family {
 	case family4:
-		return netip.AddrFrom16(b).Unmap()
+		var b [4]byte
+		binary.BigEndian.PutUint32(b[:], uint32(lo))
+		return netip.AddrFrom4(b)
 	case family6:
+		var b [16]byte
+		binary.BigEndian.PutUint64(b[:8], hi)
+		binary.BigEndian.PutUint64(b[8:], lo)
 		return netip.AddrFrom16(b)
 	}
 	return netip.Addr{}

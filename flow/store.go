@@ -16,6 +16,8 @@ type store[V any] struct {
 	links  []link       // of the slots
 	count  int
 	notes  []slotNote // of the slots; nil: no accounts are kept
+	// untakenSlots is the number of slots of which Take has not returned the whole account.
+	untakenSlots int
 }
 
 // link holds the neighbours of an entry in its list of use.
@@ -132,6 +134,7 @@ func (s *store[V]) grown(pairs int) (t store[V], moved []ref) {
 	t = newStore[V](pairs)
 	if s.counts != nil {
 		t.keepAccounts()
+		t.untakenSlots = s.untakenSlots
 	}
 	moved = make([]ref, len(s.slots)+1)
 	for i := range s.slots {

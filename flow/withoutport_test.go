@@ -37,6 +37,11 @@ func TestWithoutPort(t *testing.T) {
 			if idA.Port(peer) != port || idA.TagWithoutPort(peer) != rest.Tag() {
 				t.Fatalf("%v, peer %v: port %d, tag %#x, want %d, %#x", a, peer, idA.Port(peer), idA.TagWithoutPort(peer), port, rest.Tag())
 			}
+			var id flow.ID
+			id.SetSide(&idA, peer, ipproto.SCTP, 3)
+			if want := flow.MakeKey(ipproto.SCTP, netip.AddrPort{}, netip.AddrPortFrom(side(a).Addr(), 3)).ID(); !id.Equal(&want) {
+				t.Fatalf("%v, peer %v: the side's key is %v, want %v", a, peer, id.Key(), want.Key())
+			}
 			if got, want := idA.IsWithoutPort(&b, peer), b == rest; got != want {
 				t.Fatalf("%v, %v, peer %v: is without port %v", a, b, peer, got)
 			}

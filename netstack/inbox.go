@@ -22,8 +22,8 @@ const inboxBytes = maxTCPBuffer
 // inbox holds the packets that the hooks took until the stack's goroutine has
 // handed them to the stack. The hooks run on WireGuard's goroutines, which can go
 // on decrypting meanwhile, and packets that wait can be merged. To hand over a
-// packet that nothing can join on the hook's own goroutine saves a switch, but
-// makes all peers wait for what one of them causes in the stack.
+// packet that nothing can join on the hook's own goroutine saves a switch, and no
+// time that was seen (docs/netstack.md).
 type inbox struct {
 	datagrams atomic.Int32 // how many of the packets are of UDP
 

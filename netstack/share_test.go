@@ -99,16 +99,29 @@ func (x *star) canTransfer(t *testing.T, client, port int) {
 	echoes(t, c, 1<<20)
 }
 
-// echoes sends n bytes over c and reads them back.
+// echoes sends n bytes over c and reads them back, whatever time that takes as long
+// as it goes on.
 func echoes(t *testing.T, c net.Conn, n int64) {
 	t.Helper()
+	c.SetDeadline(time.Now().Add(patience)) // what came before may have taken long
 	go func() {
 		io.Copy(c, io.LimitReader(pattern(1), n))
 		c.(*netstack.TCPConn).CloseWrite()
 	}()
-	if got, err := io.Copy(io.Discard, c); got != n || err != nil {
+	if got, err := io.Copy(io.Discard, goingOn{c}); got != n || err != nil {
 		t.Errorf("%d of %d bytes came back: %v", got, n, err)
 	}
+}
+
+// goingOn reads from a connection, whose deadline is moved on by what comes.
+type goingOn struct{ c net.Conn }
+
+func (g goingOn) Read(b []byte) (int, error) {
+	n, err := g.c.Read(b)
+	if n > 0 {
+		g.c.SetDeadline(time.Now().Add(patience))
+	}
+	return n, err
 }
 
 // A peer that opens connections, sends into them and is never read takes its

@@ -26,7 +26,7 @@ type Flows struct {
 	accounts  filter.Accounts
 	loose     *flow.Table[struct{}]          // flows of which the state has no entry
 	ended     *flow.Table[netlogtype.Counts] // of ended flows, what Take has not returned
-	refused   *flow.Table[sourceRefusals]    // by sourceKey
+	refused   *flow.Table[sourceRefusals]    // by refusedSource.id
 	datagrams datagrams
 
 	observer atomic.Pointer[Observer] // nil: there is none
@@ -209,26 +209,31 @@ func (f *Flows) take(s *filter.State, add func(flow.Key, flow.Counts)) {
 // Take returns what was counted since the last call. s is the state of the filter in
 // force, with accounts of f, or nil.
 func (f *Flows) Take(s *filter.State) map[netlogtype.Connection]netlogtype.Counts {
-	size := f.loose.Len() + f.ended.Len()
+	// First the tables, then the map: both are larger than a processor's caches. An
+	// insertion waits for a key that was made just before it.
+	var apart, others []connCounts
 	if s != nil {
-		size += s.Stats().Flows.Entries
-	}
-	m := make(map[netlogtype.Connection]netlogtype.Counts, size)
-	merge := func(k flow.Key, c netlogtype.Counts) {
-		conn := ConnectionOf(k)
-		m[conn] = m[conn].Add(c)
-	}
-	if s != nil {
+		apart = make([]connCounts, 0, s.Untaken())
 		s.TakeCounts(func(k flow.Key, c flow.Counts) {
-			if k.Proto().IsICMP() { // several queries may be of one connection
-				merge(k, netlogtype.Counts(c))
-				return
+			if x := (connCounts{ConnectionOf(k), netlogtype.Counts(c)}); k.Proto().IsICMP() {
+				others = append(others, x) // several queries may be of one connection
+			} else {
+				apart = append(apart, x)
 			}
-			m[ConnectionOf(k)] = netlogtype.Counts(c)
 		})
 	}
-	f.loose.Take(func(k flow.Key, c flow.Counts) { merge(k, netlogtype.Counts(c)) })
-	f.ended.Drain(merge)
+	f.loose.Take(func(k flow.Key, c flow.Counts) {
+		others = append(others, connCounts{ConnectionOf(k), netlogtype.Counts(c)})
+	})
+	f.ended.Drain(func(k flow.Key, c netlogtype.Counts) { others = append(others, connCounts{ConnectionOf(k), c}) })
+	m := make(map[netlogtype.Connection]netlogtype.Counts, len(apart)+len(others))
+	for i := range apart {
+		m[apart[i].conn] = apart[i].counts
+	}
+	for i := range others {
+		x := &others[i]
+		m[x.conn] = m[x.conn].Add(x.counts)
+	}
 	f.restMu.Lock()
 	rest := f.rest
 	f.rest = netlogtype.Counts{}
@@ -237,6 +242,12 @@ func (f *Flows) Take(s *filter.State) map[netlogtype.Connection]netlogtype.Count
 		m[netlogtype.Connection{}] = rest
 	}
 	return m
+}
+
+// connCounts is what a connection has carried, or one of its flows.
+type connCounts struct {
+	conn   netlogtype.Connection
+	counts netlogtype.Counts
 }
 
 // ConnectionOf returns the connection of a flow. The identifier of an ICMP query is not

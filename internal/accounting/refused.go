@@ -67,8 +67,9 @@ type sourceRefusals struct {
 func (c *Call) Refuse(id *flow.ID, r filter.Reason, size int) {
 	last := len(c.refused) - 1
 	if last < 0 || c.refused[last].reason != r || !c.refused[last].ID.Equal(id) {
-		c.refused = append(c.refused, refusedRun{Run: Run{ID: *id}, reason: r})
 		last++
+		c.refused = append(c.refused, refusedRun{reason: r})
+		c.refused[last].ID = *id
 	}
 	c.refused[last].Add(size)
 }
@@ -79,13 +80,13 @@ const (
 	keyIn  = 2
 )
 
-// sourceKey returns the key of the entry of the flow's source.
-func sourceKey(k flow.Key, way Direction, r filter.Reason) flow.Key {
+// setSource makes the ID the one of the entry of the flow's source.
+func (s *refusedSource) setSource(of *refusedRun, way Direction) {
 	port := uint16(keyOut)
 	if way == In {
 		port = keyIn
 	}
-	return k.Side(way == In, ipproto.Proto(r), port)
+	s.id.SetSide(&of.ID, way == In, ipproto.Proto(of.reason), port)
 }
 
 // withoutSourcePort returns the port of the flow's source, and the key without it.
@@ -106,7 +107,8 @@ func (t *entry) refuse(runs []refusedRun) {
 		for end = begin + 1; end < len(runs) && t.ofOneSource(first, &runs[end]); end++ {
 		}
 		if !first.ID.IsZero() { // else its packets are of no flow
-			c.sources = append(c.sources, refusedSource{sourceKey(first.ID.Key(), t.way, first.reason).ID(), runs[begin:end]})
+			c.sources = append(c.sources, refusedSource{runs: runs[begin:end]})
+			c.sources[len(c.sources)-1].setSource(first, t.way)
 		}
 	}
 	if len(c.sources) > 1 {
