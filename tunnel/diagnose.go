@@ -170,10 +170,18 @@ func unanswered(who string, p *PeerStatus, err error) tundev.Finding {
 			Advice: "see that this host has a network, and a route to the endpoint", Evidence: fmt.Sprintf("%v; %s", err, seen),
 		}
 	}
+	asked := fmt.Sprintf("a handshake was asked for, and none came within %v; %s", answerTime, seen)
+	if p.Up {
+		return tundev.Finding{
+			Code: "peer-silent", Cause: fmt.Sprintf("%s was up, and does not answer any more", who),
+			Advice:   "see that the tunnel still runs there, and that its host has its network; if it is behind a NAT, give PersistentKeepalive there: the NAT forgets who is silent",
+			Evidence: asked,
+		}
+	}
 	return tundev.Finding{
 		Code: "no-handshake", Cause: fmt.Sprintf("%s does not answer", who),
-		Advice:   "compare both keys with the other side's, and its list of peers; see that no firewall drops UDP to that port, and that this host's clock was not set back, since WireGuard takes no handshake that is older than the last",
-		Evidence: fmt.Sprintf("a handshake was asked for, and none came within %v; %s", answerTime, seen),
+		Advice:   "see that its tunnel runs, and that Endpoint is its address; compare both keys with the other side's, and its list of peers; see that no firewall drops UDP to that port, and that this host's clock was not set back, since WireGuard takes no handshake that is older than the last",
+		Evidence: asked,
 	}
 }
 

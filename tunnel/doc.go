@@ -76,6 +76,7 @@
 //	mtu                   the tunnel's longest packet does not fit the way to the endpoint
 //	no-endpoint           the peer is not up, and where it is is not known
 //	no-handshake          the peer does not answer
+//	peer-silent           the peer was up, and does not answer any more
 //	no-peer               no peer has the address in its AllowedIPs
 //	no-route              the host has no route to the address
 //	nobody-listens        no program of the host's listens where the flow goes

@@ -63,7 +63,7 @@ const (
 	StepRoute Step = "route"
 	// StepPeer: a peer has the other side's address in its AllowedIPs.
 	StepPeer Step = "peer"
-	// StepHandshake: there are keys of that peer, or can be had.
+	// StepHandshake: that peer answers.
 	StepHandshake Step = "handshake"
 	// StepMTU: the tunnel's longest packet fits the way to the peer's endpoint.
 	StepMTU Step = "mtu"
@@ -115,8 +115,9 @@ func (e Explanation) String() string {
 // peer, handshake, MTU, name servers and who listens, and of each that is wrong the next
 // step. What the other end does with the flow is known there alone: Trace tries it.
 //
-// If the peer is not up, it is asked for a handshake as Diagnose does; its endpoint is
-// sent one datagram as long as a full packet, which WireGuard ignores. Explain waits
+// The peer is asked for a handshake, unless the last one is younger than five seconds: keys
+// alone do not say that it is still there. Its endpoint is sent one datagram of a byte and
+// one as long as a full packet, which WireGuard ignores. Explain waits
 // for about two seconds at most, and for names until ctx ends. A tunnel has no NAT
 // and no jail.
 func (t *Tunnel) Explain(ctx context.Context, d filter.Direction, f policy.Flow) Explanation {

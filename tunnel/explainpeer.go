@@ -9,15 +9,17 @@ import (
 	"syscall"
 	"time"
 
+	"golang.zx2c4.com/wireguard/device"
+
 	"tstun/tundev"
 	"tstun/tunnel/internal/hostnet"
 )
 
-// handshake says whether there are keys of the peer, after it was asked for some if
-// there are none.
+// handshake says whether the peer answers. One whose last handshake is old is asked for
+// another: keys may be used for three minutes after their peer went away.
 func (q *question) handshake(ctx context.Context) Check {
 	s := q.status()
-	if s.Up {
+	if time.Since(s.Handshake) < device.RekeyTimeout { // none is begun so soon
 		return q.isUp(&s)
 	}
 	if !s.Endpoint.IsValid() {
@@ -28,10 +30,8 @@ func (q *question) handshake(ctx context.Context) Check {
 	}
 	k := knockAt(ctx, s.Endpoint, q.t.Status().FwMark)
 	defer k.close()
-	asking, cancel := context.WithTimeout(ctx, answerTime)
-	defer cancel()
-	_ = q.t.peerReady(asking, q.peer) // the status tells
-	if s = q.status(); s.Up {
+	answered := q.answers(ctx, &s)
+	if s = q.status(); answered {
 		return q.isUp(&s)
 	}
 	found := q.t.silentFindings(ctx, &s, k.answer())
@@ -40,6 +40,17 @@ func (q *question) handshake(ctx context.Context) Check {
 		first = q.silence(first)
 	}
 	return q.wrong(StepHandshake, first)
+}
+
+// answers begins a handshake, and reports whether the peer has keys and sent something
+// that is newer than its state was, within a moment.
+func (q *question) answers(ctx context.Context, was *PeerStatus) bool {
+	ctx, cancel := context.WithTimeout(ctx, answerTime)
+	defer cancel()
+	q.t.beginHandshake(q.peer)
+	return q.t.awaitHandshake(ctx, q.peer, func(s peerState) bool {
+		return s.isUp(time.Now()) && (s.handshake.After(was.Handshake) || s.received > was.Received)
+	}) == nil
 }
 
 func (q *question) isUp(s *PeerStatus) Check {

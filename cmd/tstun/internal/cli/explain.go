@@ -22,8 +22,8 @@ open, what a policy that is tried would do, whether the host routes to the
 tunnel, which peer has the address, whether that peer is up or answers, whether
 the MTU fits the way, and who is asked for names. What is wrong first is to be
 set right first; each has its next step. What the other end does with the flow
-is known there. A peer that is not up is asked for a handshake, which takes two
-seconds at most.
+is known there. The peer is asked for a handshake, unless there was one just
+now; one that does not answer takes two seconds.
 
 With --policy, it reads a file alone: the rule that allows the flow, or the one
 that comes nearest and what it lacks.

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"maps"
 	"os"
 	"os/exec"
 	"strconv"
@@ -28,9 +29,21 @@ import (
 //	cmpformat           stdout is policy.Format
 //	waitfor NAME [TEXT] waits until tstun status tells of the tunnel NAME, and
 //	                    its JSON has TEXT
+//	cable HOST ADDRESS HOST ADDRESS
+//	                    two hosts, each with an interface of the other's name
+//	resolv HOST FILE    FILE is the host's /etc/resolv.conf
+//	in HOST CODE PROGRAM ARGS...
+//	                    runs a program there, and wants that exit code
+//	up HOST FILE ARGS...
+//	                    runs tstun up there, until the script ends
+//	first STEP: CODE    what tstun explain says is wrong first
 //
 // $SHORT is a directory whose name leaves room for that of a socket.
 func TestScript(t *testing.T) {
+	cmds := map[string]func(*testscript.TestScript, bool, []string){
+		"exits": exits, "fits": fits, "document": isDocument, "cmpformat": cmpFormat, "waitfor": waitFor,
+	}
+	maps.Copy(cmds, hostCommands)
 	testscript.Run(t, testscript.Params{
 		Dir:                 "testdata/script",
 		RequireExplicitExec: true,
@@ -38,12 +51,11 @@ func TestScript(t *testing.T) {
 			dir, err := os.MkdirTemp("", "tstun")
 			env.Defer(func() { os.RemoveAll(dir) })
 			env.Setenv("SHORT", dir)
+			env.Values[hostsKey{}] = map[string]*host{}
 			return err
 		},
 		Condition: condition,
-		Cmds: map[string]func(*testscript.TestScript, bool, []string){
-			"exits": exits, "fits": fits, "document": isDocument, "cmpformat": cmpFormat, "waitfor": waitFor,
-		},
+		Cmds:      cmds,
 	})
 }
 
