@@ -21,7 +21,7 @@ type Source interface {
 const (
 	redraws  = 4                // a second, at most
 	askEvery = time.Second      // at least between two answers
-	askShare = 25               // of the time, one part is for asking
+	askShare = 33               // of the time, one part is for asking: 3 % of a core, and drawing takes another
 	askWait  = 10 * time.Second // for an answer
 	typed    = 200 * time.Millisecond
 	maxRows  = 500 // connections, and refused flows

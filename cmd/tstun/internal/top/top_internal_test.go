@@ -202,9 +202,9 @@ func TestQuestions(t *testing.T) {
 	}
 }
 
-// Asking takes a 25th of the time at most.
+// Asking takes a 33rd of the time at most.
 func TestPause(t *testing.T) {
-	for took, want := range map[time.Duration]time.Duration{time.Millisecond: time.Second, 100 * time.Millisecond: 2400 * time.Millisecond} {
+	for took, want := range map[time.Duration]time.Duration{time.Millisecond: time.Second, 100 * time.Millisecond: 3200 * time.Millisecond} {
 		if got := pause(took); got != want {
 			t.Errorf("after %v: %v", took, got)
 		}
