@@ -149,7 +149,27 @@ func (h handle) addAddr(name string, prefix netip.Prefix) error {
 // the route that says so a little later (addrconf_dad_work), and drops what comes for the
 // address before.
 func awaitLocal(nl *netlink.Handle, link netlink.Link, addr netip.Addr) error {
-	local := &netlink.Route{Table: unix.RT_TABLE_LOCAL, Dst: ipNet(netip.PrefixFrom(addr, addr.BitLen())), LinkIndex: link.Attrs().Index}
+	return awaitLocalRoute(nl, link, netip.PrefixFrom(addr, addr.BitLen()))
+}
+
+// awaitMulticast waits until an interface that is up, and whose cable is connected, takes
+// part in IPv6, if it is to: the kernel sees the cable a little later (linkwatch_event).
+func (h handle) awaitMulticast(name string) error {
+	var off []byte
+	if err := h.do(func() error {
+		off, _ = os.ReadFile("/proc/sys/net/ipv6/conf/" + name + "/disable_ipv6") // there is none without IPv6
+		return nil
+	}); err != nil || string(off) != "0\n" {
+		return err
+	}
+	return h.withLink("await IPv6 of", name, func(nl *netlink.Handle, link netlink.Link) error {
+		return awaitLocalRoute(nl, link, netip.MustParsePrefix("ff00::/8"))
+	})
+}
+
+// awaitLocalRoute waits until the local table has a route.
+func awaitLocalRoute(nl *netlink.Handle, link netlink.Link, to netip.Prefix) error {
+	local := &netlink.Route{Table: unix.RT_TABLE_LOCAL, Dst: ipNet(to), LinkIndex: link.Attrs().Index}
 	filter := netlink.RT_FILTER_TABLE | netlink.RT_FILTER_DST | netlink.RT_FILTER_OIF
 	for range 5000 {
 		routes, err := nl.RouteListFiltered(netlink.FAMILY_V6, local, filter)
@@ -158,7 +178,7 @@ func awaitLocal(nl *netlink.Handle, link netlink.Link, addr netip.Addr) error {
 		}
 		time.Sleep(time.Millisecond)
 	}
-	return errors.New("the address was not added within five seconds")
+	return fmt.Errorf("the route to %v was not added within five seconds", to)
 }
 
 func (h handle) addRoute(name string, prefix netip.Prefix) error {
@@ -207,7 +227,10 @@ func (h handle) connect(name string, peer *NS, peerName string) error {
 	if err := h.linkUp(name); err != nil {
 		return err
 	}
-	return peer.linkUp(peerName)
+	if err := peer.linkUp(peerName); err != nil {
+		return err
+	}
+	return errors.Join(h.awaitMulticast(name), peer.awaitMulticast(peerName))
 }
 
 func (h handle) moveLink(name string, to *NS) error {

@@ -228,3 +228,23 @@ func execError(n *netns.NS, name string, args ...string) error {
 	_, err := n.Exec(context.Background(), name, args...)
 	return err
 }
+
+// What Connect connects is as it stays: the kernel adds nothing later. Without IPv6
+// there is nothing to wait for.
+func TestConnectIsComplete(t *testing.T) {
+	a, b := netns.New(t), netns.New(t)
+	if err := b.Do(func() error {
+		return os.WriteFile("/proc/sys/net/ipv6/conf/default/disable_ipv6", []byte("1"), 0)
+	}); err != nil {
+		t.Skip("needs IPv6:", err)
+	}
+	if err := a.Connect("a0", b, "b0"); err != nil {
+		t.Fatal(err)
+	}
+	for n, want := range map[*netns.NS]bool{a: true, b: false} {
+		out, err := n.Exec(t.Context(), "ip", "-6", "route", "show", "table", "local")
+		if got := strings.Contains(string(out), "ff00::/8"); err != nil || got != want {
+			t.Errorf("multicast route: %v, want %v (%v)\n%s", got, want, err, out)
+		}
+	}
+}

@@ -154,6 +154,12 @@ func (l *lab) paths() {
 		for _, dev := range []string{name, name + "1"} {
 			l.ours.run(fmt.Sprintf("ip link set %s mtu %d up", dev, mtu))
 		}
+		for _, dev := range []string{name, name + "1"} {
+			eventually(l.t, dev+" has its IPv6 routes, which come a little later", func() (string, bool) {
+				got := l.ours.run("ip -6 route show table local dev " + dev)
+				return got, strings.Contains(got, "ff00::/8")
+			})
+		}
 	}
 	l.ours.addrs("small", "203.0.113.1/24")
 	l.ours.addrs("large", "203.0.114.1/24")
