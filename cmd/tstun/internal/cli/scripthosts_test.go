@@ -4,12 +4,11 @@ import (
 	"bufio"
 	"errors"
 	"net/netip"
+	"os"
 	"os/exec"
 	"strconv"
 	"strings"
 	"time"
-
-	"golang.org/x/sys/unix"
 
 	"github.com/rogpeppe/go-internal/testscript"
 
@@ -117,7 +116,7 @@ func upInHost(ts *testscript.TestScript, neg bool, args []string) {
 		_ = cmd.Wait()
 	}()
 	ts.Defer(func() {
-		_ = cmd.Process.Signal(unix.SIGTERM) // or tstun down has ended it
+		_ = cmd.Process.Signal(os.Interrupt) // or tstun down has ended it
 		<-ended
 		ts.Logf("%s in %s:\n%s", args[1], args[0], lines)
 	})
