@@ -95,7 +95,7 @@ func upInHost(ts *testscript.TestScript, neg bool, args []string) {
 		ts.Fatalf("usage: up HOST FILE ARGS...")
 	}
 	h := hostOf(ts, args[0])
-	command := h.command(append([]string{"tstun", "up", ts.MkAbs(args[1]), "--mode", "kernel"}, args[2:]...))
+	command := h.command(append([]string{"tstun", "up", ts.MkAbs(args[1]), "--mode", "kernel", "--state-dir", ts.Getenv("SHORT")}, args[2:]...))
 	path, err := exec.LookPath(command[0])
 	ts.Check(err)
 	cmd := exec.Command(path, command[1:]...)
