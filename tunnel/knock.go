@@ -13,8 +13,8 @@ import (
 
 // knock is one byte that was sent to an endpoint, or why it was not.
 type knock struct {
-	conn net.Conn // nil if err is not
-	err  error
+	conn net.Conn // nil: none was sent
+	err  error    // nil without conn: there was no time
 }
 
 type knocks map[netip.AddrPort]knock
@@ -35,7 +35,10 @@ func knockAll(ctx context.Context, s *Status) knocks {
 func knockAt(ctx context.Context, to netip.AddrPort, mark uint32) knock {
 	d := net.Dialer{Control: hostnet.MarkSocket(mark)}
 	c, err := d.DialContext(ctx, "udp", to.String())
-	if err != nil {
+	switch {
+	case err != nil && ctx.Err() != nil:
+		return knock{}
+	case err != nil:
 		return knock{err: err}
 	}
 	if _, err := c.Write([]byte{0}); err != nil {
@@ -48,7 +51,7 @@ func knockAt(ctx context.Context, to netip.AddrPort, mark uint32) knock {
 // answer returns the error of the network that a knock has had by now, or nil if
 // there was none, which says nothing of who listens.
 func (k knock) answer() error {
-	if k.err != nil {
+	if k.conn == nil {
 		return k.err
 	}
 	_ = k.conn.SetReadDeadline(time.Now().Add(10 * time.Millisecond)) // a past one reads nothing

@@ -79,6 +79,10 @@ func tracePair(t *testing.T, change func(there, here *tunnel.Config)) (there, he
 	return there, here
 }
 
+// unanswered is how long a trace waits for what is not answered, and meanwhile for the
+// pong, which is.
+const unanswered = 500 * time.Millisecond
+
 // trace tries the one flow that src and dst stand for.
 func trace(ctx context.Context, t *testing.T, tun *tunnel.Tunnel, src, dst, proto string, wait time.Duration) tunnel.Trace {
 	t.Helper()
@@ -109,7 +113,6 @@ func came(tr tunnel.Trace) string {
 func TestTrace(t *testing.T) {
 	t.Parallel()
 	there, here := tracePair(t, nil)
-	const short = 30 * time.Millisecond // for what is not answered
 	for _, tt := range []struct {
 		name, dst, proto, want string
 		wait                   time.Duration
@@ -119,7 +122,7 @@ func TestTrace(t *testing.T) {
 		{"no rule", "10.9.0.1:24", "tcp", "rejected rules", patience},
 		{"a program answers a datagram", "10.9.0.1:53", "udp", "answered", patience},
 		{"nobody listens to datagrams", "10.9.0.1:54", "udp", "closed", patience},
-		{"a program does not answer a datagram", "10.9.0.1:55", "udp", "silent", short},
+		{"a program does not answer a datagram", "10.9.0.1:55", "udp", "silent", unanswered},
 		{"no rule for datagrams", "10.9.0.1:56", "udp", "rejected rules", patience},
 		{"no rule for pings", "10.9.0.1", "icmp", "rejected rules", patience},
 		{"refused here", "10.9.0.7:22", "tcp", "here peer no-peer", patience},
@@ -176,14 +179,14 @@ func wantReset(t *testing.T, there *tunnel.Tunnel) {
 func TestTraceSilence(t *testing.T) {
 	t.Parallel()
 	there, here := tracePair(t, func(there, _ *tunnel.Config) { there.Reject = tunnel.RejectNone })
-	tr := trace(within(t), t, here, "10.9.0.2", "10.9.0.1:24", "tcp", 30*time.Millisecond)
+	tr := trace(within(t), t, here, "10.9.0.2", "10.9.0.1:24", "tcp", unanswered)
 	if got := came(tr); got != "silent" || tr.Probe.Presence != tunnel.PresencePong || strings.Contains(fmt.Sprint(tr.Probe.MayBe), "AllowedIPs") {
 		t.Errorf("refused without a word: %q %+v", got, tr.Probe)
 	}
 	if err := there.Close(); err != nil {
 		t.Fatal(err)
 	}
-	tr = trace(within(t), t, here, "10.9.0.2", "10.9.0.1:22", "tcp", 30*time.Millisecond)
+	tr = trace(within(t), t, here, "10.9.0.2", "10.9.0.1:22", "tcp", unanswered)
 	if got := came(tr); got != "silent" || tr.Probe.Presence != "" || !strings.Contains(fmt.Sprint(tr.Probe.MayBe), "AllowedIPs") {
 		t.Errorf("the peer is gone: %q %+v", got, tr.Probe)
 	}
@@ -266,7 +269,7 @@ func TestTracePlainWireGuard(t *testing.T) {
 	if got := came(trace(within(t), t, here, "10.9.0.2", "10.9.0.1:22", "tcp", patience)); got != "closed" {
 		t.Errorf("nobody listens: %q", got)
 	}
-	tr := trace(within(t), t, here, "10.9.0.2", "10.9.0.1:55", "udp", 30*time.Millisecond)
+	tr := trace(within(t), t, here, "10.9.0.2", "10.9.0.1:55", "udp", unanswered)
 	if got := came(tr); got != "silent" || tr.Probe.Presence != tunnel.PresenceNoTSMP || strings.Contains(fmt.Sprint(tr.Probe.MayBe), "--reject") {
 		t.Errorf("a program that does not answer: %q %+v", got, tr.Probe)
 	}
