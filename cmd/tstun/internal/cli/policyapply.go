@@ -84,7 +84,7 @@ func runApply(ctx context.Context, env ui.Environment, doc *document, a *asked, 
 	if err != nil {
 		return err
 	}
-	plan, err := askPlan(ctx, c, text, next, control.FlowsQuery{Limit: maxPlannedJSON})
+	plan, err := askPlan(ctx, c, text, next, control.FlowsQuery{Limit: control.MaxPlanned})
 	if err != nil {
 		return err
 	}

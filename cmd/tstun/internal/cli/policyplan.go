@@ -82,7 +82,7 @@ func runPlan(ctx context.Context, env ui.Environment, doc *document, o planOptio
 	}
 	limit := maxPlanned
 	if doc.wanted {
-		limit = maxPlannedJSON
+		limit = control.MaxPlanned
 	}
 	plan, err := o.plan(ctx, env, text, p, limit)
 	if err != nil {
@@ -159,11 +159,9 @@ func (r *planResult) fill(names policy.Names, plan *policy.Plan) {
 	r.Peers = plan.Peers
 }
 
-// How many flows of a kind are told one by one, in text and with --json.
-const (
-	maxPlanned     = 20
-	maxPlannedJSON = 10_000 // as many as the tunnel tells
-)
+// maxPlanned is how many flows of a kind are told one by one, but for --json, which has as
+// many as the tunnel tells.
+const maxPlanned = 20
 
 func printPlan(env ui.Environment, r *planResult) error {
 	p := ui.NewPainter(env)

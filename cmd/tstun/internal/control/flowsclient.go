@@ -18,18 +18,29 @@ import (
 // the tunnel ends, is the zero value.
 func (c *Client) Flows(ctx context.Context, q FlowsQuery, line func([]byte) error) (total tunnel.FlowTotal, err error) {
 	var end FlowsEnd
-	complete := q.Follow
-	err = c.lines(ctx, "/v1/flows?"+q.values().Encode(), func(text []byte) error {
+	path := "/v1/flows?" + q.values().Encode()
+	if q.Follow {
+		return end.Total, c.lines(ctx, path, line)
+	}
+	err = c.linesAndEnd(ctx, path, &end, line)
+	return end.Total, err
+}
+
+// linesAndEnd calls line with each line of an answer but the last, which it reads into end.
+// An answer without that is not whole.
+func (c *Client) linesAndEnd(ctx context.Context, path string, end any, line func([]byte) error) error {
+	whole := false
+	err := c.lines(ctx, path, func(text []byte) error {
 		if !bytes.HasPrefix(text, []byte(`{"total":`)) {
 			return line(text)
 		}
-		complete = true
-		return json.Unmarshal(text, &end)
+		whole = true
+		return json.Unmarshal(text, end)
 	})
-	if err == nil && !complete {
+	if err == nil && !whole {
 		err = fmt.Errorf("the answer of tunnel %s ends too early", c.Name)
 	}
-	return end.Total, err
+	return err
 }
 
 // Events asks for events and calls line with each, as Flows does, a JSON document of

@@ -1,7 +1,6 @@
 package control
 
 import (
-	"bytes"
 	"context"
 	"encoding/json"
 	"fmt"
@@ -13,8 +12,8 @@ import (
 	"tstun/tunnel"
 )
 
-// maxPlanned bounds the flows in either list of an answer to POST /v1/policy/plan.
-const maxPlanned = 10_000
+// MaxPlanned bounds the flows in either list of an answer to POST /v1/policy/plan.
+const MaxPlanned = 10_000
 
 // SeenEnd is the last line of an answer to GET /v1/policy/seen.
 type SeenEnd struct {
@@ -57,8 +56,8 @@ func (s *Server) planPolicy(w http.ResponseWriter, r *http.Request, t *Running) 
 	if failed != nil {
 		return failed
 	}
-	if q.Limit == 0 || q.Limit > maxPlanned {
-		q.Limit = maxPlanned
+	if q.Limit == 0 || q.Limit > MaxPlanned {
+		q.Limit = MaxPlanned
 	}
 	if !s.takeSnapshot(r.Context()) {
 		return nil
@@ -119,12 +118,8 @@ func appendSeen(b []byte, s *policy.Seen) []byte {
 
 // Seen returns the flows that policies are computed on, as tunnel.Seen has them.
 func (c *Client) Seen(ctx context.Context, q FlowsQuery) (all []policy.Seen, err error) {
-	whole := false
-	err = c.lines(ctx, "/v1/policy/seen?"+q.values().Encode(), func(text []byte) error {
-		if bytes.HasPrefix(text, []byte(`{"total":`)) {
-			whole = true
-			return nil
-		}
+	var end SeenEnd
+	err = c.linesAndEnd(ctx, "/v1/policy/seen?"+q.values().Encode(), &end, func(text []byte) error {
 		var s policy.Seen
 		if err := json.Unmarshal(text, &s); err != nil {
 			return fmt.Errorf("answer of tunnel %s: %w", c.Name, err)
@@ -132,9 +127,6 @@ func (c *Client) Seen(ctx context.Context, q FlowsQuery) (all []policy.Seen, err
 		all = append(all, s)
 		return nil
 	})
-	if err == nil && !whole {
-		err = fmt.Errorf("the answer of tunnel %s ends too early", c.Name)
-	}
 	return all, err
 }
 
