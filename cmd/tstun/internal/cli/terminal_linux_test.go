@@ -12,7 +12,7 @@ import (
 )
 
 // openTerminal returns both ends of a pseudo-terminal (pty(7)).
-func openTerminal(t *testing.T) (keyboard, screen *os.File) {
+func openTerminal(t testing.TB) (keyboard, screen *os.File) {
 	t.Helper()
 	keyboard, err := os.OpenFile("/dev/ptmx", os.O_RDWR, 0)
 	if err != nil {

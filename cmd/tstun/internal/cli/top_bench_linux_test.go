@@ -74,23 +74,8 @@ func (s *terminalText) wait(b *testing.B, want string) {
 // topOnTerminal runs tstun top on a terminal of 120 by 40, until the benchmark ends.
 func topOnTerminal(b *testing.B, dir string) (*terminalText, *exec.Cmd) {
 	b.Helper()
-	near, err := os.OpenFile("/dev/ptmx", os.O_RDWR|unix.O_NOCTTY, 0)
-	if err != nil {
-		b.Fatal(err)
-	}
-	fd := int(near.Fd())
-	if err := unix.IoctlSetPointerInt(fd, unix.TIOCSPTLCK, 0); err != nil {
-		b.Fatal(err)
-	}
-	number, err := unix.IoctlGetInt(fd, unix.TIOCGPTN)
-	if err != nil {
-		b.Fatal(err)
-	}
-	if err := unix.IoctlSetWinsize(fd, unix.TIOCSWINSZ, &unix.Winsize{Row: 40, Col: 120}); err != nil {
-		b.Fatal(err)
-	}
-	far, err := os.OpenFile(fmt.Sprint("/dev/pts/", number), os.O_RDWR|unix.O_NOCTTY, 0)
-	if err != nil {
+	near, far := openTerminal(b)
+	if err := unix.IoctlSetWinsize(int(near.Fd()), unix.TIOCSWINSZ, &unix.Winsize{Row: 40, Col: 120}); err != nil {
 		b.Fatal(err)
 	}
 	cmd := exec.Command("tstun", "top", "--state-dir", dir)
@@ -110,7 +95,6 @@ func topOnTerminal(b *testing.B, dir string) (*terminalText, *exec.Cmd) {
 		_ = cmd.Process.Kill()
 		_ = cmd.Wait()
 		<-drawn
-		_ = near.Close()
 	})
 	return text, cmd
 }
