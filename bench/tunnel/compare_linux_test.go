@@ -75,9 +75,7 @@ func TestCompare(t *testing.T) {
 		t.Fatal(err)
 	}
 	for _, kind := range others.Kinds {
-		if s := r.Find(report.Tunnel, "UDP round trip, one at a time", "median", kind); s == nil {
-			t.Errorf("%s: no figure", kind)
-		}
+		wantFigure(t, r, "UDP round trip, one at a time", "median", kind)
 	}
 	for measure, quantity := range map[string]string{
 		"TCP, one stream": "throughput", "TCP, 64 streams": "throughput", "UDP, 200 bytes, full rate": "received",
@@ -90,14 +88,19 @@ func TestCompare(t *testing.T) {
 			if kind == tunnel.Bare && strings.Contains(measure, "injected") {
 				continue
 			}
-			s := r.Find(report.Tunnel, measure, quantity, kind)
-			if s == nil || len(s.Rounds) != 1 || s.Rounds[0] <= 0 {
-				t.Errorf("%s, %s, %s: %+v, want a figure", measure, quantity, kind, s)
-			}
+			wantFigure(t, r, measure, quantity, kind)
 		}
 	}
 	if n := children(t); n != 0 {
 		t.Errorf("%d processes are left", n)
+	}
+}
+
+func wantFigure(t *testing.T, r *report.Report, measure, quantity, kind string) {
+	t.Helper()
+	s := r.Find(report.Tunnel, measure, quantity, kind)
+	if s == nil || len(s.Rounds) != 1 || s.Rounds[0] <= 0 {
+		t.Errorf("%s, %s, %s: %+v, want a figure", measure, quantity, kind, s)
 	}
 }
 
