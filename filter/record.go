@@ -168,9 +168,12 @@ func (s *State) DropAccounts(a *Accounts, f func(f *Flow, untaken flow.Counts)) 
 	s.accounts.CompareAndSwap(a, nil)
 }
 
-// Expire forgets the flows that have expired, which then are told as ended: they are
-// gone for all others without it.
-func (s *State) Expire(now int64) { s.flows.Expire(now) }
+// Expire forgets the flows that have expired, which then are told as ended, and the
+// fragmented datagrams: they are gone for all others without it, but for their memory.
+func (s *State) Expire(now int64) {
+	s.flows.Expire(now)
+	s.fragments.Expire(now)
+}
 
 // InitiatorOf returns who began the flow k. ok is false if s does not have it at now.
 func (s *State) InitiatorOf(k flow.Key, now int64) (i Initiator, ok bool) {

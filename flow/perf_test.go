@@ -59,6 +59,59 @@ func TestMemoryPerEntry(t *testing.T) {
 	runtime.KeepAlive(table)
 }
 
+// TestMemoryIsGivenBack: what many flows took does not stay taken when they have ended,
+// neither where Expire is called nor where only new ones come. Those that go on are not
+// lost, with their accounts.
+func TestMemoryIsGivenBack(t *testing.T) {
+	const many, few, soon = 100_000, 1000, 1
+	for name, expire := range map[string]func(*flow.Table[state]){
+		"Expire": func(table *flow.Table[state]) { table.Expire(soon) },
+		"insertions": func(table *flow.Table[state]) {
+			for i := range many / 2 {
+				k := key(2*many + i)
+				table.Upsert(k, flow.Claim{}, soon, func(*flow.Entry[state], bool) flow.Action { return flow.Leave })
+				table.Delete(k)
+			}
+		},
+	} {
+		t.Run(name, func(t *testing.T) {
+			before := heapInUse()
+			table := flow.New[state](flow.Config{Limit: many})
+			table.KeepAccounts(&flow.Accounts[state]{Ended: func(*flow.Record[state], flow.Counts, int64) {}})
+			fill(table, many)
+			full := heapInUse() - before
+			for i := range many {
+				id := key(i).ID()
+				table.AddID(&id, true, 1, uint64(i), 0)
+				if i >= few {
+					table.UpdateID(&id, 0, func(e *flow.Entry[state]) flow.Action { e.Expires = soon; return flow.Touch })
+				}
+			}
+			expire(table)
+			if left := heapInUse() - before; left > full/10 {
+				t.Errorf("%d bytes are in use for %d entries, and %d were for %d", left, table.Len(), full, many)
+			}
+			sum := uint64(0)
+			table.Take(func(k flow.Key, c flow.Counts) {
+				sum += c.RxBytes
+				if e, ok := table.Peek(k, soon); !ok || uint64(e.a) != c.RxBytes {
+					t.Errorf("%v: %+v, %v, with %+v", k, e, ok, c)
+				}
+			})
+			if want := uint64(few * (few - 1) / 2); sum != want || table.Len() != few {
+				t.Errorf("%d entries with %d bytes, want %d with %d", table.Len(), sum, few, want)
+			}
+		})
+	}
+}
+
+func heapInUse() int64 {
+	var m runtime.MemStats
+	runtime.GC()
+	runtime.ReadMemStats(&m)
+	return int64(m.HeapAlloc)
+}
+
 func fill(table *flow.Table[state], n int) {
 	for i := range n {
 		table.Upsert(key(i), flow.Claim{}, 0, func(e *flow.Entry[state], _ bool) flow.Action {

@@ -43,6 +43,7 @@ func (s *shard[V]) empty() store[V] {
 
 // newEntry adds an entry of the key k, which is not in s, as the newest of its list.
 func (s *shard[V]) newEntry(t *Table[V], h uint64, k *Key, c Claim, share shareIndex, tick uint16) ref {
+	s.shrink()
 	if s.full() {
 		s.grow(t)
 	}
@@ -52,17 +53,30 @@ func (s *shard[V]) newEntry(t *Table[V], h uint64, k *Key, c Claim, share shareI
 }
 
 // grow enlarges the store by about a third, or to the size that it has in a full table,
-// if that is near. No other operation takes time in proportion to the shard.
+// if that is near. No other operation but shrink takes time in proportion to the shard.
 func (s *shard[V]) grow(t *Table[V]) {
 	old := s.pairs()
 	pairs := old + old/3 + 4
 	if old < t.fullPairs && 4*pairs > 3*t.fullPairs {
 		pairs = t.fullPairs
 	}
+	s.resize(pairs)
+}
+
+// shrink frees memory where the entries are few for it: in a quarter of the slots, so that
+// the store neither grows nor shrinks again soon.
+func (s *shard[V]) shrink() {
+	if s.sparse() {
+		s.resize(2 * s.count)
+	}
+}
+
+// resize moves the entries to a store of so many pairs.
+func (s *shard[V]) resize(pairs int) {
 	// The entries nearly keep their order, so the hand keeps its place in it.
-	hand := ref(uint64(s.hand) * uint64(pairs) / uint64(max(old, 1)))
+	hand := ref(uint64(s.hand) * uint64(pairs) / uint64(max(s.pairs(), 1)))
 	var moved []ref
-	s.store, moved = s.grown(pairs)
+	s.store, moved = s.resized(pairs)
 	s.place()
 	s.hand = hand
 	for i, l := range s.lists {

@@ -7,7 +7,7 @@ const none ref = 0
 
 // store is a hash table with open addressing and buckets of two slots, called pairs.
 // An entry is in its home pair or, where that was full, in the first later one that was
-// not. It stays in its slot until the store grows. There is no index beside the slots,
+// not. It stays in its slot until the store grows or shrinks. There is no index beside the slots,
 // so most look-ups wait for memory once: with a small value, a pair is two
 // neighbouring cache lines, which are read at the same time.
 type store[V any] struct {
@@ -94,6 +94,15 @@ const (
 // full reports whether the store must grow before the next entry.
 func (s *store[V]) full() bool { return 100*s.count >= maxLoad*len(s.slots) }
 
+// Where less than a sparseth of minSparse slots or more is in use, the store is sparse.
+const (
+	sparseth  = 8
+	minSparse = 64
+)
+
+// sparse reports whether the store takes much more memory than its entries need.
+func (s *store[V]) sparse() bool { return len(s.slots) >= minSparse && sparseth*s.count < len(s.slots) }
+
 // insert copies e into a slot. e's key has the hash h and is not in s. s is not
 // full.
 func (s *store[V]) insert(h uint64, e *Entry[V]) ref {
@@ -128,9 +137,9 @@ func (s *store[V]) clear(h uint64, r ref) {
 	}
 }
 
-// grown returns a store of so many pairs with the entries of s. moved is by slot of s
+// resized returns a store of so many pairs with the entries of s. moved is by slot of s
 // the slot that its entry has now.
-func (s *store[V]) grown(pairs int) (t store[V], moved []ref) {
+func (s *store[V]) resized(pairs int) (t store[V], moved []ref) {
 	t = newStore[V](pairs)
 	if s.counts != nil {
 		t.keepAccounts()

@@ -48,14 +48,14 @@ type Config struct {
 
 // Table is a bounded map from Key to V, safe for concurrent use. If V holds no
 // pointers, the garbage collector does not scan the table. Memory grows with the
-// largest number of entries that there ever was; below that, no operation allocates.
-// Where V takes 8 bytes, a full table of a million entries takes about 150 bytes for
-// each, and one that has just grown 210 at most.
+// number of entries, and is given back when an eighth of them is left. Where V takes 8
+// bytes, a full table of a million entries takes about 150 bytes for each, and one that
+// has just grown 210 at most.
 //
 // The cost of an operation does not depend on the number of entries, except of an
-// insertion that makes a shard grow. Other operations on the shard wait meanwhile, a
-// few hundred nanoseconds for each of its entries, of which there are about 2000 at
-// most up to a limit of 2 million.
+// insertion that makes a shard grow or shrink, which nothing else allocates for. Other
+// operations on the shard wait meanwhile, a few hundred nanoseconds for each of its
+// entries, of which there are about 2000 at most up to a limit of 2 million.
 //
 // Times are nanoseconds of one clock, of the caller's choice.
 //
