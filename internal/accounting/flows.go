@@ -206,50 +206,6 @@ func (f *Flows) take(s *filter.State, add func(flow.Key, flow.Counts)) {
 	f.loose.Take(add)
 }
 
-// Take returns what was counted since the last call. s is the state of the filter in
-// force, with accounts of f, or nil.
-func (f *Flows) Take(s *filter.State) map[netlogtype.Connection]netlogtype.Counts {
-	// First the tables, then the map: both are larger than a processor's caches. An
-	// insertion waits for a key that was made just before it.
-	var apart, others []connCounts
-	if s != nil {
-		apart = make([]connCounts, 0, s.Untaken())
-		s.TakeCounts(func(k flow.Key, c flow.Counts) {
-			if x := (connCounts{ConnectionOf(k), netlogtype.Counts(c)}); k.Proto().IsICMP() {
-				others = append(others, x) // several queries may be of one connection
-			} else {
-				apart = append(apart, x)
-			}
-		})
-	}
-	f.loose.Take(func(k flow.Key, c flow.Counts) {
-		others = append(others, connCounts{ConnectionOf(k), netlogtype.Counts(c)})
-	})
-	f.ended.Drain(func(k flow.Key, c netlogtype.Counts) { others = append(others, connCounts{ConnectionOf(k), c}) })
-	m := make(map[netlogtype.Connection]netlogtype.Counts, len(apart)+len(others))
-	for i := range apart {
-		m[apart[i].conn] = apart[i].counts
-	}
-	for i := range others {
-		x := &others[i]
-		m[x.conn] = m[x.conn].Add(x.counts)
-	}
-	f.restMu.Lock()
-	rest := f.rest
-	f.rest = netlogtype.Counts{}
-	f.restMu.Unlock()
-	if !rest.IsZero() {
-		m[netlogtype.Connection{}] = rest
-	}
-	return m
-}
-
-// connCounts is what a connection has carried, or one of its flows.
-type connCounts struct {
-	conn   netlogtype.Connection
-	counts netlogtype.Counts
-}
-
 // ConnectionOf returns the connection of a flow. The identifier of an ICMP query is not
 // in it.
 func ConnectionOf(k flow.Key) netlogtype.Connection {
