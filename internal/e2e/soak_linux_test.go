@@ -134,7 +134,11 @@ type footprint struct {
 	goroutines, descriptors int
 }
 
+// measure measures what is in use when all flows are forgotten that can be.
 func (s *soak) measure() footprint {
+	for _, side := range s.sides {
+		side.W.ExpireFlows()
+	}
 	for range 3 { // pools are emptied by the second collection
 		runtime.GC()
 	}
@@ -152,9 +156,10 @@ const (
 	// wireguard-go's packet buffers may: they are of 64 KiB, and it holds some
 	// hundred more at one time than at another.
 	smallRoom, buffers = 1 << 20, 256 << 16
-	// forgotten is how long a side remembers a connection that has ended. Each
-	// takes at most perFlow bytes.
-	forgotten, perFlow = time.Minute, 256
+	// ended is how long the filter remembers a connection that has ended, and
+	// forgotten how long a side does, that switches its statistics. Each takes at most
+	// perFlow bytes.
+	ended, forgotten, perFlow = time.Minute, 2 * time.Minute, 1024
 )
 
 func (s *soak) wantFlat(before, after footprint) {
@@ -216,12 +221,12 @@ func (s *side) setRules(t *testing.T, n int) {
 			rig.To(rig.Port(allowedPort), ipproto.UDP),
 			rig.To(filter.PortRange{First: 5210, Last: 5211}, ipproto.TCP),
 			rig.To(filter.AllPorts, ipproto.ICMPv4, ipproto.ICMPv6),
-			rig.To(rig.Port(uint16(10_000+n%5000)), ipproto.TCP, ipproto.UDP),
+			rig.To(rig.Port(uint16(10_000+n%50)), ipproto.TCP, ipproto.UDP), // each is remembered for ten minutes
 		},
 		Local:  rig.Local(s.Addrs...),
 		State:  state,
 		Keep:   n%2 == 0,
-		Limits: filter.Limits{TCPTransitory: forgotten, UDPUnreplied: 30 * time.Second, Fragment: 30 * time.Second},
+		Limits: filter.Limits{TCPTransitory: ended, UDPUnreplied: 30 * time.Second, Fragment: 30 * time.Second},
 	})
 	if err != nil {
 		t.Error(err)
