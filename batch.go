@@ -56,6 +56,7 @@ func (b *batch) begin(w *Wrapper, way accounting.Direction) {
 	b.Config, b.Now = &cfg.Config, clock.Now()
 	b.cache.Revalidate(b.Config, b.Now)
 	b.call.Begin(cfg.into != nil)
+	b.Count = cfg.into != nil && cfg.into.State != nil
 	if w.fragments.IsDue(b.Now) {
 		w.logOrphans(w.fragments.Expire(b.Now), b.Now)
 	}
@@ -79,6 +80,11 @@ func (b *batch) end() {
 // count counts the packet in hand, which passed or was taken, and returns its
 // run.
 func (b *batch) count(size int) int {
+	if b.Counting.Done() {
+		run := b.call.CountCounted(&b.Counting.Counted, size)
+		b.Counting.Counted = flow.Counted{}
+		return run
+	}
 	if b.cfg.into != nil {
 		b.findFlow()
 	}
@@ -153,20 +159,28 @@ func (b *batch) send(buf []byte, offset, size, run int) {
 	b.out = append(b.out, buf[:offset+size])
 }
 
-// uncountLost uncounts the packets that the device failed to write: those in
-// err's list, or all after the first n.
-func (b *batch) uncountLost(n int, err error) {
+// dropLost counts the packets as dropped that the device failed to write: those in err's
+// list, or all after the first n.
+func (b *batch) dropLost(n int, err error) {
 	var partial *tundev.WriteError
 	if errors.As(err, &partial) {
 		for _, i := range partial.Lost {
-			b.call.Uncount(int(b.sent[i].run), int(b.sent[i].size))
+			b.dropSent(&b.sent[i])
 		}
 		return
 	}
 	// Which they are is not known. Some devices return a number of bytes,
 	// which only tells whether anything was written.
-	for _, s := range b.sent[n:] {
-		b.call.Uncount(int(s.run), int(s.size))
+	for i := range b.sent[n:] {
+		b.dropSent(&b.sent[n+i])
+	}
+}
+
+// dropSent counts a packet as dropped that was counted as passed, unless a record or an
+// extract that does not change any more has it.
+func (b *batch) dropSent(s *sent) {
+	if b.call.Uncount(int(s.run), int(s.size), b.cfg.into, b.way) {
+		b.call.Drops.Add(filter.ReasonDevice, 1)
 	}
 }
 

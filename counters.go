@@ -39,6 +39,12 @@ func (d DirectionCounters) Dropped() uint64 {
 	return sum
 }
 
+// add adds packets that passed.
+func (d *DirectionCounters) add(packets, bytes uint64) {
+	d.Packets += packets
+	d.Bytes += bytes
+}
+
 // directionCounters returns what was counted in a direction.
 func directionCounters(passed accounting.Traffic, dropped *accounting.Drops) DirectionCounters {
 	return DirectionCounters{Packets: passed.Packets, Bytes: passed.Bytes, Drops: dropped.ByReason()}
@@ -57,11 +63,16 @@ func (w *Wrapper) Counters() Counters {
 }
 
 // stopOut calls f while nothing outbound is counted.
-func (w *Wrapper) stopOut(f func()) { accounting.Stop([]*accounting.Local{&w.inbox.batch.local}, f) }
+func (w *Wrapper) stopOut(f func()) { accounting.Stop(w.localsOut(), f) }
+
+// localsOut is what Read counts in.
+func (w *Wrapper) localsOut() []*accounting.Local {
+	return []*accounting.Local{&w.inbox.batch.local}
+}
 
 // countersOut returns the outbound counters, which are stopped.
 func (w *Wrapper) countersOut() DirectionCounters {
-	passed, dropped := accounting.Sum([]*accounting.Local{&w.inbox.batch.local})
+	passed, dropped := accounting.Sum(w.localsOut())
 	w.drops.AddTo(&dropped)
 	return directionCounters(passed, &dropped)
 }

@@ -149,16 +149,23 @@ func (w *Wrapper) Flows() *FlowSnapshot {
 	w.snapshotMu.Lock()
 	defer w.snapshotMu.Unlock()
 	s := new(FlowSnapshot)
+	var in, out accounting.Traffic // what calls have entered that the filter had counted
+	w.configMu.Lock()
 	w.stopIn(func(b fragqueue.Books) {
 		w.stopOut(func() {
 			s.now = clock.Now()
 			s.Counters = Counters{In: w.countersIn(b), Out: w.countersOut()}
+			in, out = accounting.AtLookup(w.pool.locals()), accounting.AtLookup(w.localsOut())
 			s.snapshot = w.flows.Begin(w.config.Load().state)
 		})
 	})
+	s.snapshot.Collect()
+	w.configMu.Unlock()
 	s.Counters.QueueOverflows = s.Counters.Out.Drops[filter.ReasonQueueFull]
 	s.Time = clock.Time(s.now)
-	s.snapshot.Collect()
+	counted := s.snapshot.AtLookup
+	s.Counters.In.add(counted.RxPackets-in.Packets, counted.RxBytes-in.Bytes)
+	s.Counters.Out.add(counted.TxPackets-out.Packets, counted.TxBytes-out.Bytes)
 	s.sumUp()
 	return s
 }

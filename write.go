@@ -112,8 +112,7 @@ func (w *Wrapper) deliver(b *batch, offset int) (n int, err error) {
 		n, err = w.ip.Write(b.out, offset)
 		if err != nil {
 			n = max(0, min(n, len(b.out)))
-			b.uncountLost(n, err)
-			b.call.Drops.Add(filter.ReasonDevice, len(b.out)-n)
+			b.dropLost(n, err)
 			n = b.ownSent(n)
 		}
 		err = w.linkIO.judge(w, err)

@@ -176,7 +176,7 @@ func (p *player) judge(now int64) {
 	if r.Inbound {
 		if r.Judged {
 			id.SetIn(parsed)
-			r.Verdict, _ = p.f.InRun(parsed, &id, now, 0, p.o.Peers)
+			r.Verdict, _ = p.f.InRun(parsed, &id, now, 0, p.o.Peers, nil)
 		}
 		return
 	}
@@ -186,7 +186,7 @@ func (p *player) judge(now int64) {
 	// What a hook took or dropped has opened no flow.
 	if r.Verdict.Response == filter.Accept && (r.Comment == "" || noted.Response == filter.Accept) {
 		id.SetOut(parsed)
-		p.f.RecordRun(parsed, &id, now, 0, p.o.Peers)
+		p.f.RecordRun(parsed, &id, now, 0, p.o.Peers, nil)
 	}
 }
 

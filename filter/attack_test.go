@@ -77,11 +77,11 @@ func TestPeerIsRenamed(t *testing.T) {
 		var id flow.ID
 		if ev.out {
 			id.SetOut(&q)
-			f.RecordRun(&q, &id, int64(at), 0, p)
+			f.RecordRun(&q, &id, int64(at), 0, p, nil)
 			return 0
 		}
 		id.SetIn(&q)
-		v, _ := f.InRun(&q, &id, int64(at), 0, p)
+		v, _ := f.InRun(&q, &id, int64(at), 0, p, nil)
 		return v.Reason
 	}
 	f := newFilter(t, filter.Config{Matches: []filter.Match{rule(port(80), ipproto.UDP)}})

@@ -120,7 +120,7 @@ func play(t *testing.T, s *script) {
 		awaits := f.Awaits(&p, now)
 		var id flow.ID
 		id.SetIn(&p)
-		got, _ := f.InRun(&p, &id, now, 0, nil)
+		got, _ := f.InRun(&p, &id, now, 0, nil, nil)
 		want := n.in(&p, now)
 		if got.Reason != want || awaits != (want == filter.ReasonFragmentOrphan) {
 			t.Fatalf("packet %d at %v, %v: %v, want %v; Awaits %v", i, time.Duration(now), &p, got.Reason, want, awaits)

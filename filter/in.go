@@ -18,7 +18,7 @@ func (f *Filter) RunIn(p *packet.Parsed, flags RunFlags) Response {
 func (f *Filter) In(p *packet.Parsed, now int64, flags RunFlags) Verdict {
 	var id flow.ID
 	id.SetIn(p)
-	v, _ := f.InRun(p, &id, now, flags, nil)
+	v, _ := f.InRun(p, &id, now, flags, nil, nil)
 	return v
 }
 
@@ -32,8 +32,11 @@ func (f *Filter) In(p *packet.Parsed, now int64, flags RunFlags) Verdict {
 // protocol, addresses, ports and control bits (PSH aside) and the same flags need
 // not be judged: they would get the same verdict, and change nothing but the
 // expiry time of their flow.
-func (f *Filter) InRun(p *packet.Parsed, id *flow.ID, now int64, flags RunFlags, peers Peers) (Verdict, flow.Stamp) {
-	if stamp, ok := f.acceptOpen(p, id, now, flags); ok {
+//
+// If count is not nil, InRun may count it in the account of the flow, if it accepts p: most
+// packets are counted where their flow is looked up, others by State.Add.
+func (f *Filter) InRun(p *packet.Parsed, id *flow.ID, now int64, flags RunFlags, peers Peers, count *flow.Counting) (Verdict, flow.Stamp) {
+	if stamp, ok := f.acceptOpen(p, id, now, flags, count); ok {
 		return Verdict{Response: Accept}, stamp
 	}
 	reason, begins := f.judgeIn(p, id, now, flags, peers)
@@ -45,12 +48,12 @@ func (f *Filter) InRun(p *packet.Parsed, id *flow.ID, now int64, flags RunFlags,
 
 // acceptOpen reports whether p is a whole TCP or UDP packet of an open flow,
 // which it refreshes. All other packets are for judgeIn.
-func (f *Filter) acceptOpen(p *packet.Parsed, id *flow.ID, now int64, flags RunFlags) (stamp flow.Stamp, ok bool) {
+func (f *Filter) acceptOpen(p *packet.Parsed, id *flow.ID, now int64, flags RunFlags, count *flow.Counting) (stamp flow.Stamp, ok bool) {
 	s := segmentOf(p, true)
 	if p.IPProto != ipproto.UDP && p.IPProto != ipproto.TCP || s.isSYN() || flags&Jailed != 0 || p.IsFragment() {
 		return flow.Stamp{}, false
 	}
-	return f.refresh(id, s, now)
+	return f.refresh(id, s, now, count)
 }
 
 // verdictFor returns the verdict on a packet that is dropped for r, or that
@@ -131,7 +134,7 @@ func (f *Filter) judgeTransport(p *packet.Parsed, id *flow.ID, now int64, flags 
 	s := segmentOf(p, true)
 	waived := flags&Exempt != 0 && !jailed
 	if id != nil {
-		switch st, _ := f.lookup(id, s, now, jailed); {
+		switch st, _ := f.lookup(id, s, now, jailed, nil); {
 		case st == ctOpen:
 			return ReasonNone, false
 		case st == ctNew, waived: // with waived, it does not count what the old flow was

@@ -25,14 +25,14 @@ const (
 // of no flow, start one, or need another look at their header. While the stamp
 // holds, refresh would report true for further segments with the same control
 // bits, and change nothing but the expiry time.
-func (f *Filter) refresh(id *flow.ID, s segment, now int64) (stamp flow.Stamp, ok bool) {
-	stamp, _ = f.state.flows.UpdateID(id, now, func(e *flow.Entry[conn]) flow.Action {
+func (f *Filter) refresh(id *flow.ID, s segment, now int64, count *flow.Counting) (stamp flow.Stamp, ok bool) {
+	stamp, _ = f.state.flows.UpdateID(id, now, count, func(e *flow.Entry[conn]) flow.Action {
 		c := &e.Value
 		if c.gen != f.gen || c.traits&(headerChecked|revoked) != headerChecked {
 			return flow.Leave
 		}
 		ok = true
-		return f.update(e, s, now)
+		return flow.Count | f.update(e, s, now)
 	})
 	return stamp, ok
 }
@@ -41,12 +41,12 @@ func (f *Filter) refresh(id *flow.ID, s segment, now int64) (stamp flow.Stamp, o
 // updates the flow if that is open. jailed says that the sender of s is jailed.
 // While the stamp holds, lookup would return the same for further segments with
 // the same control bits.
-func (f *Filter) lookup(id *flow.ID, s segment, now int64, jailed bool) (st ctState, stamp flow.Stamp) {
-	stamp, _ = f.state.flows.UpdateID(id, now, func(e *flow.Entry[conn]) flow.Action {
+func (f *Filter) lookup(id *flow.ID, s segment, now int64, jailed bool, count *flow.Counting) (st ctState, stamp flow.Stamp) {
+	stamp, _ = f.state.flows.UpdateID(id, now, count, func(e *flow.Entry[conn]) flow.Action {
 		c := &e.Value
 		if s.flags&packet.TCPSyn == 0 && !jailed && !c.has(revoked) && (c.gen == f.gen || !c.subjectToRules()) {
 			st = ctOpen // as ctStateOf says of most packets, without the call
-			return f.update(e, s, now)
+			return flow.Count | f.update(e, s, now)
 		}
 		st = f.ctStateOf(c, s, jailed)
 		switch st {
@@ -163,7 +163,7 @@ func (f *Filter) extendRevoked(e *flow.Entry[conn], now int64) {
 // read while the flow is not locked.
 func (f *Filter) rejudge(id *flow.ID, s segment, now int64) bool {
 	allowed, admitted := f.allows(id.Key()), false
-	f.state.flows.UpdateID(id, now, func(e *flow.Entry[conn]) flow.Action {
+	f.state.flows.UpdateID(id, now, nil, func(e *flow.Entry[conn]) flow.Action {
 		c := &e.Value
 		if !c.subjectToRules() {
 			return flow.Leave // another goroutine has opened a new flow

@@ -2,6 +2,7 @@ package filter
 
 import (
 	"tstun/flow"
+	"tstun/ipproto"
 	"tstun/packet"
 )
 
@@ -35,15 +36,16 @@ func (f *Filter) Out(p *packet.Parsed, now int64, flags RunFlags) Verdict {
 func (f *Filter) Record(p *packet.Parsed, now int64) {
 	var id flow.ID
 	id.SetOut(p)
-	f.RecordRun(p, &id, now, 0, nil)
+	f.RecordRun(p, &id, now, 0, nil, nil)
 }
 
 // RecordRun records the outbound packet p, and says for how long like packets
 // need neither Out nor RecordRun: while the stamp holds, under the conditions of
 // InRun. id is the ID of flow.Out(p), which RecordRun does not keep. flags tell
 // whether the peer that p goes to is Jailed. peers tells whose an address is;
-// with nil peers, each address is a peer of its own.
-func (f *Filter) RecordRun(p *packet.Parsed, id *flow.ID, now int64, flags RunFlags, peers Peers) flow.Stamp {
+// with nil peers, each address is a peer of its own. RecordRun may count count, as InRun
+// does.
+func (f *Filter) RecordRun(p *packet.Parsed, id *flow.ID, now int64, flags RunFlags, peers Peers, count *flow.Counting) flow.Stamp {
 	if formReason(p) != ReasonNone {
 		return flow.Stamp{}
 	}
@@ -52,7 +54,10 @@ func (f *Filter) RecordRun(p *packet.Parsed, id *flow.ID, now int64, flags RunFl
 		return flow.Stamp{}
 	}
 	s := segmentOf(p, false)
-	st, stamp := f.lookup(id, s, now, false)
+	if p.IPProto != ipproto.UDP && p.IPProto != ipproto.TCP || p.IsFragment() {
+		count = nil // statistics have its flow elsewhere
+	}
+	st, stamp := f.lookup(id, s, now, false, count)
 	switch st {
 	case ctNew:
 		f.openOut(id, s, now, flags, peers)

@@ -158,7 +158,7 @@ func judge(f *filter.Filter, at time.Duration, e event, flags filter.RunFlags) f
 	if v.Response == filter.Accept {
 		var id flow.ID
 		id.SetOut(&p)
-		f.RecordRun(&p, &id, int64(at), flags, nil)
+		f.RecordRun(&p, &id, int64(at), flags, nil, nil)
 	}
 	return v
 }

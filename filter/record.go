@@ -155,17 +155,19 @@ func (s *State) KeepAccounts(a *Accounts) bool {
 }
 
 // DropAccounts ends KeepAccounts, if it was for a, and calls f with each flow, and with
-// what TakeCounts has not returned of it, without a lock.
-func (s *State) DropAccounts(a *Accounts, f func(f *Flow, untaken flow.Counts)) {
+// what TakeCounts has not returned of it, without a lock. It returns what InRun and
+// RecordRun have counted since KeepAccounts.
+func (s *State) DropAccounts(a *Accounts, f func(f *Flow, untaken flow.Counts)) (counted flow.Counts) {
 	if s.accounts.Load() != a {
-		return
+		return counted
 	}
 	s.audit.Store(nil)
-	s.flows.DropAccounts(func(r *flow.Record[conn], untaken flow.Counts) {
+	counted = s.flows.DropAccounts(func(r *flow.Record[conn], untaken flow.Counts) {
 		x := flowOf(r)
 		f(&x, untaken)
 	})
 	s.accounts.CompareAndSwap(a, nil)
+	return counted
 }
 
 // Expire forgets the flows that have expired, which then are told as ended, and the
@@ -190,6 +192,12 @@ func (s *State) Add(id *flow.ID, in bool, packets, bytes uint64, now int64) bool
 	return s.flows.AddID(id, in, packets, bytes, now)
 }
 
+// Uncount takes back that InRun counted a packet of so many bytes, and reports whether it
+// did: see flow.Table.Uncount.
+func (s *State) Uncount(c *flow.Counted, in bool, bytes uint64, ended func() bool) bool {
+	return s.flows.Uncount(c, in, bytes, ended)
+}
+
 // Untaken returns for how many flows TakeCounts would call its function, at most.
 func (s *State) Untaken() int { return s.flows.Untaken() }
 
@@ -202,6 +210,8 @@ type Snapshot struct {
 	begun *flow.Snapshot[conn]
 	parts [][]flow.Record[conn]
 	size  int
+	// Counted is what InRun and RecordRun had counted since KeepAccounts.
+	Counted flow.Counts
 }
 
 // BeginSnapshot fixes the moment: what is added later is not in the Snapshot, which
@@ -210,7 +220,7 @@ func (s *State) BeginSnapshot() *Snapshot { return &Snapshot{begun: s.flows.Begi
 
 // Collect completes the snapshot. It takes about 40 ns for each flow.
 func (s *Snapshot) Collect() {
-	s.parts = s.begun.Collect()
+	s.parts, s.Counted = s.begun.Collect()
 	for _, part := range s.parts {
 		s.size += len(part)
 	}

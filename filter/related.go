@@ -16,7 +16,7 @@ func (f *Filter) judgeRelated(p *packet.Parsed, id *flow.ID, now int64, jailed b
 	case !p.IPProto.IsICMP():
 		return ReasonNone, false
 	case isQueryReply(p):
-		if st, _ := f.lookup(id, segment{fromPeer: true}, now, jailed); st == ctOpen {
+		if st, _ := f.lookup(id, segment{fromPeer: true}, now, jailed, nil); st == ctOpen {
 			return ReasonNone, true
 		}
 		return ReasonNoFlow, true

@@ -20,6 +20,11 @@ func (c Counts) Sub(other Counts) Counts {
 	return Counts{c.TxPackets - other.TxPackets, c.TxBytes - other.TxBytes, c.RxPackets - other.RxPackets, c.RxBytes - other.RxBytes}
 }
 
+// Has reports whether c is at least other in all.
+func (c Counts) Has(other Counts) bool {
+	return c.TxPackets >= other.TxPackets && c.TxBytes >= other.TxBytes && c.RxPackets >= other.RxPackets && c.RxBytes >= other.RxBytes
+}
+
 // Note is what the caller of a Table notes of an entry when its flow begins or is
 // admitted anew.
 type Note struct {
@@ -42,13 +47,14 @@ type Account struct {
 type pairCounts struct {
 	last    [2]int64     // 0: the account is empty; negative: Take has not returned all of it
 	bytes   [2][2]uint64 // by slot and direction
-	packets [2][2]uint32 // the lower half
+	packets [2][2]uint32 // the lower 32 bits
 }
 
 // slotNote is the rest of an account.
 type slotNote struct {
 	first int64
-	high  [2]uint32 // the upper half of packets, by direction
+	ends  uint32    // of the store, when the account began
+	high  [2]uint16 // bits 32 to 47 of packets, by direction
 	taken Counts    // what Take has returned
 	note  Note
 }
@@ -80,14 +86,15 @@ func (s *store[V]) hasAccount(r ref) bool { return s.counts[(r-1)/2].last[(r-1)%
 
 // add adds to the account of slot r.
 func (s *store[V]) add(r ref, in bool, packets, bytes uint64, now int64) {
-	c, slot, way := &s.counts[(r-1)/2], (r-1)%2, tx
+	i := uint32(r - 1)
+	c, slot, way := &s.counts[i/2], i%2, tx
 	if in {
 		way = rx
 	}
 	if c.last[slot] >= 0 {
 		s.untakenSlots++
 		if c.last[slot] == 0 {
-			s.notes[r-1].first = now
+			s.notes[i].first, s.notes[i].ends = now, s.ends
 		}
 	}
 	c.last[slot] = min(-now, -1)
@@ -95,7 +102,7 @@ func (s *store[V]) add(r ref, in bool, packets, bytes uint64, now int64) {
 	sum := uint64(c.packets[slot][way]) + packets
 	c.packets[slot][way] = uint32(sum)
 	if sum>>32 != 0 {
-		s.notes[r-1].high[way] += uint32(sum >> 32)
+		s.notes[i].high[way] += uint16(sum >> 32)
 	}
 }
 
@@ -121,19 +128,25 @@ func (s *store[V]) countsOf(r ref) Counts {
 	}
 }
 
+// setCounts makes n the counts of slot r.
+func (s *store[V]) setCounts(r ref, n Counts) {
+	c, slot := &s.counts[(r-1)/2], (r-1)%2
+	c.bytes[slot] = [2]uint64{tx: n.TxBytes, rx: n.RxBytes}
+	c.packets[slot] = [2]uint32{tx: uint32(n.TxPackets), rx: uint32(n.RxPackets)}
+	s.notes[r-1].high = [2]uint16{tx: uint16(n.TxPackets >> 32), rx: uint16(n.RxPackets >> 32)}
+}
+
 // putAccount makes a the account of slot r, which has none, and of which Take has not
 // returned untaken.
 func (s *store[V]) putAccount(r ref, a *Account, untaken Counts) {
 	c, slot, n := &s.counts[(r-1)/2], (r-1)%2, &s.notes[r-1]
+	s.setCounts(r, a.Counts)
 	c.last[slot] = max(a.Last, 1)
 	if untaken != (Counts{}) {
 		c.last[slot] = -c.last[slot]
 		s.untakenSlots++
 	}
-	c.bytes[slot] = [2]uint64{tx: a.TxBytes, rx: a.RxBytes}
-	c.packets[slot] = [2]uint32{tx: uint32(a.TxPackets), rx: uint32(a.RxPackets)}
-	n.high = [2]uint32{tx: uint32(a.TxPackets >> 32), rx: uint32(a.RxPackets >> 32)}
-	n.first, n.taken, n.note = a.First, a.Counts.Sub(untaken), a.Note
+	n.first, n.ends, n.taken, n.note = a.First, s.ends, a.Counts.Sub(untaken), a.Note
 }
 
 // clearAccount empties the account of slot r.
@@ -142,6 +155,7 @@ func (s *store[V]) clearAccount(r ref) {
 	if c.last[slot] < 0 {
 		s.untakenSlots--
 	}
+	s.ends++
 	c.last[slot], c.bytes[slot], c.packets[slot] = 0, [2]uint64{}, [2]uint32{}
 	s.notes[r-1] = slotNote{}
 }
@@ -184,8 +198,8 @@ func (t *Table[V]) KeepAccounts(a *Accounts[V]) {
 
 // DropAccounts ends KeepAccounts, and calls f with each account, outside of any lock, and
 // with what Take has not returned of it. Nothing that is added meanwhile is lost: AddID
-// says that there is no account.
-func (t *Table[V]) DropAccounts(f func(r *Record[V], untaken Counts)) {
+// says that there is no account. It returns what UpdateID has counted since KeepAccounts.
+func (t *Table[V]) DropAccounts(f func(r *Record[V], untaken Counts)) (counted Counts) {
 	type dropped struct {
 		Record[V]
 		untaken Counts
@@ -201,12 +215,15 @@ func (t *Table[V]) DropAccounts(f func(r *Record[V], untaken Counts)) {
 			}
 		}
 		s.counts, s.notes, s.keeper, s.untakenSlots = nil, nil, nil, 0
+		s.ends++
+		counted, s.counted = counted.Add(s.counted), Counts{}
 		s.place()
 		s.mu.Unlock()
 		for i := range all {
 			f(&all[i].Record, all[i].untaken)
 		}
 	}
+	return counted
 }
 
 // PutAccount makes a new entry of id's key with an account that was kept elsewhere, of

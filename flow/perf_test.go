@@ -84,7 +84,7 @@ func TestMemoryIsGivenBack(t *testing.T) {
 				id := key(i).ID()
 				table.AddID(&id, true, 1, uint64(i), 0)
 				if i >= few {
-					table.UpdateID(&id, 0, func(e *flow.Entry[state]) flow.Action { e.Expires = soon; return flow.Touch })
+					table.UpdateID(&id, 0, nil, func(e *flow.Entry[state]) flow.Action { e.Expires = soon; return flow.Touch })
 				}
 			}
 			expire(table)

@@ -14,12 +14,13 @@ type shard[V any] struct {
 	mu      sync.Mutex
 	changes atomic.Uint32 // see Stamp; written under mu
 	store[V]
-	hand   ref // the slot that the last sweep ended at
-	lists  [lists]list
-	keeper *Accounts[V] // nil: no accounts are kept
-	copied uint64       // serial of the Snapshot that has a copy
-	places places       // of store; written under mu
-	_      [cacheLine]byte
+	counted Counts // by UpdateID, since KeepAccounts
+	hand    ref    // the slot that the last sweep ended at
+	lists   [lists]list
+	keeper  *Accounts[V] // nil: no accounts are kept
+	copied  uint64       // serial of the Snapshot that has a copy
+	places  places       // of store; written under mu
+	_       [cacheLine]byte
 }
 
 // stamp returns the Stamp of this moment for an entry that expires then.
@@ -30,7 +31,7 @@ func (s *shard[V]) stamp(expires int64) Stamp {
 // empty removes all entries from s and returns the store that they are in.
 func (s *shard[V]) empty() store[V] {
 	old := s.store
-	s.store = store[V]{}
+	s.store = store[V]{ends: old.ends + 1}
 	if old.counts != nil {
 		s.keepAccounts()
 	}

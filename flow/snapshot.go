@@ -17,8 +17,10 @@ type Record[V any] struct {
 type Snapshot[V any] struct {
 	table  *Table[V]
 	serial uint64
-	mu     sync.Mutex // guards parts; taken under a shard's
+	mu     sync.Mutex // guards the below; taken under a shard's
 	parts  [][]Record[V]
+	// counted is what UpdateID had counted since KeepAccounts.
+	counted Counts
 }
 
 // Begin begins a Snapshot. One goroutine at a time may use it, and each Begin needs its
@@ -29,10 +31,11 @@ func (t *Table[V]) Begin() *Snapshot[V] {
 	return snap
 }
 
-// Collect ends the Snapshot and returns its records, in parts. Their order is
+// Collect ends the Snapshot and returns its records, in parts, and what UpdateID had
+// counted since KeepAccounts. Their order is
 // arbitrary. Expired entries are among them. An entry that left the table after Begin
 // may be missing, and new ones without counts may be there.
-func (snap *Snapshot[V]) Collect() [][]Record[V] {
+func (snap *Snapshot[V]) Collect() (parts [][]Record[V], counted Counts) {
 	t := snap.table
 	for i := range t.shards {
 		s := &t.shards[i]
@@ -41,7 +44,7 @@ func (snap *Snapshot[V]) Collect() [][]Record[V] {
 		s.mu.Unlock()
 	}
 	t.snapshot.Store(nil)
-	return snap.parts
+	return snap.parts, snap.counted
 }
 
 // ChangeID is UpdateID for what a Snapshot is not to see. Begin must not be called
@@ -53,7 +56,7 @@ func (t *Table[V]) ChangeID(id *ID, now int64, f func(*Entry[V]) Action) (known 
 		s.copyFor(snap)
 		s.mu.Unlock()
 	}
-	_, known = t.UpdateID(id, now, f)
+	_, known = t.UpdateID(id, now, nil, f)
 	return known
 }
 
@@ -74,17 +77,20 @@ func (s *shard[V]) copyFor(snap *Snapshot[V]) {
 		return
 	}
 	s.copied = snap.serial
-	if s.count == 0 {
-		return
+	var part []Record[V]
+	if s.count > 0 {
+		part = make([]Record[V], 0, s.count)
 	}
-	part := make([]Record[V], 0, s.count)
 	for r := ref(1); int(r) <= len(s.slots); r++ {
 		if s.at(r).live() {
 			part = append(part, s.record(r))
 		}
 	}
 	snap.mu.Lock()
-	snap.parts = append(snap.parts, part)
+	snap.counted = snap.counted.Add(s.counted)
+	if part != nil {
+		snap.parts = append(snap.parts, part)
+	}
 	snap.mu.Unlock()
 }
 

@@ -18,6 +18,7 @@ type store[V any] struct {
 	notes  []slotNote // of the slots; nil: no accounts are kept
 	// untakenSlots is the number of slots of which Take has not returned the whole account.
 	untakenSlots int
+	ends         uint32 // how many accounts were emptied; it wraps around
 }
 
 // link holds the neighbours of an entry in its list of use.
@@ -143,7 +144,7 @@ func (s *store[V]) resized(pairs int) (t store[V], moved []ref) {
 	t = newStore[V](pairs)
 	if s.counts != nil {
 		t.keepAccounts()
-		t.untakenSlots = s.untakenSlots
+		t.untakenSlots, t.ends = s.untakenSlots, s.ends
 	}
 	moved = make([]ref, len(s.slots)+1)
 	for i := range s.slots {

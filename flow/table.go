@@ -113,6 +113,8 @@ const (
 	// Changed is added to one of the others if the entry's meaning changed. The
 	// stamps that were given for it do not hold any longer.
 	Changed Action = 1 << 7
+	// Count is added if the Counting of UpdateID is to be counted. Others leave it.
+	Count Action = 1 << 6
 )
 
 // Stamp tells whether an entry is as it was when the stamp was made. It holds until an
@@ -201,12 +203,12 @@ func (t *Table[V]) Peek(k Key, now int64) (v V, ok bool) {
 // call does. Otherwise it is zero.
 func (t *Table[V]) Update(k Key, now int64, f func(*Entry[V]) Action) (Stamp, bool) {
 	id := k.ID()
-	return t.UpdateID(&id, now, f)
+	return t.UpdateID(&id, now, nil, f)
 }
 
-// UpdateID calls f with the entry of id's key, under the rules of Update. It does not
-// keep id. Of the zero ID there is no entry.
-func (t *Table[V]) UpdateID(id *ID, now int64, f func(*Entry[V]) Action) (Stamp, bool) {
+// UpdateID calls f with the entry of id's key, under the rules of Update, and counts c, if
+// that is not nil, as f says. It does not keep id. Of the zero ID there is no entry.
+func (t *Table[V]) UpdateID(id *ID, now int64, c *Counting, f func(*Entry[V]) Action) (Stamp, bool) {
 	if id.IsZero() {
 		return Stamp{}, false // its key would match a free slot
 	}
@@ -227,6 +229,15 @@ func (t *Table[V]) UpdateID(id *ID, now int64, f func(*Entry[V]) Action) (Stamp,
 		return Stamp{}, false
 	}
 	a := f(e)
+	if a&Count != 0 {
+		a &^= Count
+		if c != nil && s.counts != nil {
+			if snap := t.snapshot.Load(); snap != nil {
+				s.copyFor(snap)
+			}
+			s.countIn(r, id.hash, c, now)
+		}
+	}
 	if e.needsUpdate(a, now) {
 		t.apply(s, r, now, a)
 	}

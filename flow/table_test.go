@@ -98,7 +98,7 @@ func TestZeroIDIsNotThere(t *testing.T) {
 	table := flow.New[int](flow.Config{})
 	put(table, key(1), 0, 0, 100, 0, 0)
 	for _, now := range []int64{-1, 0, 1} {
-		if _, ok := table.UpdateID(new(flow.ID), now, func(*flow.Entry[int]) flow.Action { t.Error("called"); return flow.Remove }); ok {
+		if _, ok := table.UpdateID(new(flow.ID), now, nil, func(*flow.Entry[int]) flow.Action { t.Error("called"); return flow.Remove }); ok {
 			t.Error("UpdateID found the zero ID")
 		}
 	}

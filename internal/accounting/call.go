@@ -21,6 +21,10 @@ type Call struct {
 	byFlows bool
 	refused []refusedRun
 	sources []refusedSource // of these
+	// counted are the packets that the filter has counted in their flows, and atLookup
+	// is their sum, which is in Passed.
+	counted  []flow.Counted
+	atLookup Traffic
 	// Begun are the refused flows of which the call had the first packets, once it is
 	// entered, if Target.Tell asks for them.
 	Begun []Refused
@@ -30,6 +34,7 @@ type Call struct {
 func (c *Call) Begin(byFlows bool) {
 	c.Passed, c.runs, c.cached, c.byFlows = Traffic{}, c.runs[:0], NoRun, byFlows
 	c.refused, c.Begun = c.refused[:0], c.Begun[:0]
+	c.counted, c.atLookup = c.counted[:0], Traffic{}
 }
 
 // Count counts a packet of size bytes that passed, and returns the index of its
@@ -45,6 +50,15 @@ func (c *Call) Count(id *flow.ID, size int) int {
 	}
 	c.runs[last].Add(size)
 	return last
+}
+
+// CountCounted counts a packet of size bytes that passed, and that the filter has counted
+// in its flow, and returns a number of it, which is in no run.
+func (c *Call) CountCounted(packet *flow.Counted, size int) int {
+	c.Passed.Add(size)
+	c.atLookup.Add(size)
+	c.counted = append(c.counted, *packet)
+	return NoRun - len(c.counted)
 }
 
 // CountCached counts a packet of the verdict cache's flow, whose packets need
@@ -67,14 +81,22 @@ func (c *Call) newRun(id *flow.ID) int {
 }
 
 // Cache makes the run the one of the verdict cache's flow.
-func (c *Call) Cache(run int) { c.cached = run }
+func (c *Call) Cache(run int) { c.cached = max(run, NoRun) }
 
-// Uncount uncounts a packet of size bytes, which was counted in run, or in none.
-func (c *Call) Uncount(run, size int) {
+// Uncount uncounts a packet of size bytes, which was counted in run, or in none, and
+// reports whether it did: one that Take has returned stays counted.
+func (c *Call) Uncount(run, size int, t *Target, way Direction) bool {
+	if run < NoRun {
+		if !t.uncount(&c.counted[NoRun-run-1], size, way) {
+			return false
+		}
+		c.atLookup.Sub(size)
+	}
 	c.Passed.Sub(size)
 	if run >= 0 {
 		c.runs[run].Sub(size)
 	}
+	return true
 }
 
 // Cached returns what the call has carried of the verdict cache's flow.

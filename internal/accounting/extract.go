@@ -71,6 +71,9 @@ func (x *extract) add(k flow.Key, c netlogtype.Counts) {
 
 // addAgain adds to a connection that others may be added to.
 func (x *extract) addAgain(k flow.Key, c netlogtype.Counts) {
+	if c.IsZero() {
+		return // all of it was uncounted
+	}
 	x.others = append(x.others, connCounts{ConnectionOf(k), c})
 }
 

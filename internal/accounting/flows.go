@@ -32,6 +32,10 @@ type Flows struct {
 	observer atomic.Pointer[Observer] // nil: there is none
 	taking   atomic.Bool              // somebody calls Take
 
+	// atLookup is what the filters' states have counted that were detached. Attach,
+	// Detach and Begin are not called at once.
+	atLookup flow.Counts
+
 	restMu sync.Mutex        // guards the below
 	rest   netlogtype.Counts // of flows that ended had, or has, no room for
 }
@@ -68,12 +72,13 @@ func (f *Flows) Detach(s *filter.State, now int64) {
 	if s == nil {
 		return
 	}
-	s.DropAccounts(&f.accounts, func(x *filter.Flow, untaken flow.Counts) {
+	counted := s.DropAccounts(&f.accounts, func(x *filter.Flow, untaken flow.Counts) {
 		id := x.Key.ID()
 		if !f.loose.PutAccount(&id, flow.Claim{Peer: x.Note.Peer}, &x.Account, untaken, now+int64(looseIdle), now) {
 			f.end(x, untaken, now)
 		}
 	})
+	f.atLookup = f.atLookup.Add(counted)
 }
 
 // looseFlow is a flow of which no state has an entry.
@@ -112,6 +117,23 @@ func (f *Flows) keep(k flow.Key, a *flow.Account, untaken flow.Counts) {
 	}) {
 		f.addRest(counts)
 	}
+}
+
+// uncount takes back that the filter counted a packet of size bytes, and reports whether
+// it did.
+func (t *Target) uncount(c *flow.Counted, size int, way Direction) bool {
+	return t.State.Uncount(c, way == In, uint64(size), func() (done bool) {
+		if !t.Flows.taking.Load() {
+			return true
+		}
+		less := Traffic{1, uint64(size)}.counts(way)
+		t.Flows.ended.UpdateCounted(c, func(e *flow.Entry[netlogtype.Counts]) {
+			if done = flow.Counts(e.Value).Has(less); done {
+				e.Value = netlogtype.Counts(flow.Counts(e.Value).Sub(less))
+			}
+		})
+		return done
+	})
 }
 
 func (f *Flows) addRest(c netlogtype.Counts) {
@@ -158,7 +180,7 @@ func (f *Flows) addLoose(r *Run, way Direction, now int64, peers filter.Peers) b
 		e.Expires = now + int64(looseIdle)
 		return flow.Touch
 	}
-	if _, known := f.loose.UpdateID(&r.ID, now, func(e *flow.Entry[struct{}]) flow.Action { return refresh(e, false) }); !known {
+	if _, known := f.loose.UpdateID(&r.ID, now, nil, func(e *flow.Entry[struct{}]) flow.Action { return refresh(e, false) }); !known {
 		k := r.ID.Key()
 		peer := peers.PeerOf(k.Peer().Addr())
 		if !f.loose.UpsertID(&r.ID, flow.Claim{Peer: peer}, now, refresh) {
@@ -173,13 +195,7 @@ func (f *Flows) addToRest(r *Run, way Direction) {
 	if !f.taking.Load() {
 		return
 	}
-	var c netlogtype.Counts
-	if way == In {
-		c.RxPackets, c.RxBytes = r.Packets, r.Bytes
-	} else {
-		c.TxPackets, c.TxBytes = r.Packets, r.Bytes
-	}
-	f.addRest(c)
+	f.addRest(netlogtype.Counts(r.counts(way)))
 }
 
 // SetTaking says whether Take is going to be called. What was counted before is not

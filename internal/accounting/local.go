@@ -10,9 +10,12 @@ import (
 // Wrapper was made. A call enters its sums once, and others read them seldom, so
 // that nobody waits for the lock.
 type Local struct {
-	mu      sync.Mutex // guards all below
-	passed  Traffic
-	dropped Drops
+	mu     sync.Mutex // guards all below
+	passed Traffic
+	// atLookup is what of passed the filter has counted where it looked up the flows,
+	// before the call was entered.
+	atLookup Traffic
+	dropped  Drops
 	// cached is what the flow of the verdict cache has carried and Flows does
 	// not know of yet: a flow whose packets come one by one is looked up there
 	// when the cache goes over to another flow, or when somebody asks.
@@ -26,6 +29,7 @@ func (l *Local) Enter(c *Call, t *Target, way Direction, now int64) {
 	cached := c.Cached()
 	l.mu.Lock()
 	l.passed.AddAll(c.Passed)
+	l.atLookup.AddAll(c.atLookup)
 	if cached.Packets != 0 {
 		l.cached.AddAll(cached)
 		l.into = entry{t, nil, way, now}
@@ -70,6 +74,14 @@ func Stop(locals []*Local, f func()) {
 	for _, l := range locals {
 		l.mu.Unlock()
 	}
+}
+
+// AtLookup returns what the filter has counted of what Sum returns as passed.
+func AtLookup(locals []*Local) (t Traffic) {
+	for _, l := range locals {
+		t.AddAll(l.atLookup)
+	}
+	return t
 }
 
 // Sum adds up all locals, which are stopped.

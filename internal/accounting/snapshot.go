@@ -11,6 +11,10 @@ type Snapshot struct {
 	loose   *flow.Snapshot[struct{}]
 	refused *flow.Snapshot[sourceRefusals]
 
+	// AtLookup is what filters had counted where they looked up the flows: calls that
+	// go on at the moment have not entered it yet. Collect completes it.
+	AtLookup flow.Counts
+
 	looseParts   [][]flow.Record[struct{}]
 	refusedParts [][]flow.Record[sourceRefusals]
 }
@@ -19,7 +23,7 @@ type Snapshot struct {
 // filter in force, with accounts of f, or nil. Each Begin needs its Collect before the
 // next one.
 func (f *Flows) Begin(s *filter.State) *Snapshot {
-	snap := &Snapshot{loose: f.loose.Begin(), refused: f.refused.Begin()}
+	snap := &Snapshot{loose: f.loose.Begin(), refused: f.refused.Begin(), AtLookup: f.atLookup}
 	if s != nil {
 		snap.state = s.BeginSnapshot()
 	}
@@ -30,8 +34,10 @@ func (f *Flows) Begin(s *filter.State) *Snapshot {
 func (s *Snapshot) Collect() {
 	if s.state != nil {
 		s.state.Collect()
+		s.AtLookup = s.AtLookup.Add(s.state.Counted)
 	}
-	s.looseParts, s.refusedParts = s.loose.Collect(), s.refused.Collect()
+	s.looseParts, _ = s.loose.Collect()
+	s.refusedParts, _ = s.refused.Collect()
 }
 
 // Len returns the number of flows.

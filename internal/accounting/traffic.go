@@ -5,7 +5,10 @@
 // once, at its end: into its Local and, by flow, into Flows.
 package accounting
 
-import "tstun/filter"
+import (
+	"tstun/filter"
+	"tstun/flow"
+)
 
 // Traffic is a number of packets and the sum of their lengths.
 type Traffic struct {
@@ -28,6 +31,14 @@ func (t *Traffic) AddAll(other Traffic) {
 func (t *Traffic) Sub(size int) {
 	t.Packets--
 	t.Bytes -= uint64(size)
+}
+
+// counts returns t as the counts of a flow.
+func (t Traffic) counts(way Direction) flow.Counts {
+	if way == In {
+		return flow.Counts{RxPackets: t.Packets, RxBytes: t.Bytes}
+	}
+	return flow.Counts{TxPackets: t.Packets, TxBytes: t.Bytes}
 }
 
 // Direction says which way packets go.

@@ -21,6 +21,10 @@ type Frame struct {
 	Stamp flow.Stamp // while it holds, the filter would repeat its verdict
 	Reply Reply      // to be sent back for Packet
 	Waits bool       // for the first fragment of its datagram: Inbound has not judged it
+	// Counting is Packet, if the filter has counted it in its flow's account, which it
+	// does if Count is set.
+	Counting flow.Counting
+	Count    bool
 
 	// Untranslated is Packet's bytes before NAT, if Config.KeepUntranslated and
 	// its peer has NAT, or else empty. The memory is the Frame's.
@@ -113,7 +117,7 @@ func (f *Frame) InjectedOut() {
 func (f *Frame) recordAndTranslate() {
 	peer := f.Config.Peers.find(f.Packet.Dst.Addr())
 	if m := f.Config.Filter; m != nil && !f.Cached {
-		f.Stamp = m.RecordRun(&f.Packet, &f.ID, f.Now, peer.flags(), f.Config.Peers.forFilter())
+		f.Stamp = m.RecordRun(&f.Packet, &f.ID, f.Now, peer.flags(), f.Config.Peers.forFilter(), f.counting(false))
 	}
 	if f.Packet.IsTCPHandshake() {
 		f.clampMSS(peer)
@@ -247,7 +251,11 @@ func (f *Frame) mainIn(peer *Peer) filter.Verdict {
 	if f.isForPeerAPI() {
 		flags |= filter.Exempt
 	}
-	v, stamp := m.InRun(&f.Packet, &f.ID, f.Now, flags, f.Config.Peers.forFilter())
+	var count *flow.Counting
+	if f.Config.Hooks.PostFilterIn == nil { // which may drop the packet
+		count = f.counting(true)
+	}
+	v, stamp := m.InRun(&f.Packet, &f.ID, f.Now, flags, f.Config.Peers.forFilter(), count)
 	switch {
 	case v.Response == filter.Drop:
 		f.Reply = f.Config.Reject.reply(&f.Packet, v.Reason)
@@ -255,6 +263,15 @@ func (f *Frame) mainIn(peer *Peer) filter.Verdict {
 		f.Stamp = stamp
 	}
 	return v
+}
+
+// counting returns what the filter may count, or nil.
+func (f *Frame) counting(in bool) *flow.Counting {
+	if !f.Count {
+		return nil
+	}
+	f.Counting = flow.Counting{In: in, Bytes: uint64(len(f.Packet.Buffer()))}
+	return &f.Counting
 }
 
 // isForPeerAPI reports whether the packet opens a connection to the peer API,
