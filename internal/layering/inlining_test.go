@@ -26,7 +26,7 @@ var hot = map[string][]string{
 		"(*Peers).forFilter", "(*VerdictCache).Revalidate", "Reject.reply", "accept", "drop", "handled",
 	},
 	"accounting": {
-		"(*Call).Begin", "(*Call).Cached", "(*Call).CountCached", "(*Call).Uncount",
+		"(*Call).Begin", "(*Call).Cached", "(*Call).CountCached",
 		"(*Drops).Add", "(*Drops).reset", "(*Traffic).Add", "(*Traffic).AddAll", "(*Traffic).Sub",
 	},
 	"fragqueue": {"(*Queue).IsDue"},
