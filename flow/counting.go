@@ -1,5 +1,7 @@
 package flow
 
+import "math"
+
 // Counting is the packet that UpdateID counts in the entry that it finds, under the same
 // lock, if its function returns Count. AddID does it afterwards, by another look-up.
 type Counting struct {
@@ -21,14 +23,24 @@ func (c *Counted) Done() bool { return c.done }
 
 // countIn counts c in the account of slot r, whose key has the hash h.
 func (s *shard[V]) countIn(r ref, h uint64, c *Counting, now int64) {
+	way := tx
 	if c.In {
+		way = rx
 		s.counted.RxPackets++
 		s.counted.RxBytes += c.Bytes
 	} else {
 		s.counted.TxPackets++
 		s.counted.TxBytes += c.Bytes
 	}
-	s.add(r, c.In, 1, c.Bytes, now)
+	i := uint32(r - 1)
+	p, slot := &s.counts[i/2], i%2
+	if p.last[slot] < 0 && p.packets[slot][way] < math.MaxUint32 {
+		p.last[slot] = min(-now, -1) // as add does, without the call
+		p.bytes[slot][way] += c.Bytes
+		p.packets[slot][way]++
+	} else {
+		s.add(r, c.In, 1, c.Bytes, now)
+	}
 	c.Counted = Counted{h, s.ends, true}
 }
 

@@ -22,7 +22,7 @@ type Frame struct {
 	Reply Reply      // to be sent back for Packet
 	Waits bool       // for the first fragment of its datagram: Inbound has not judged it
 	// Counting is Packet, if the filter has counted it in its flow's account, which it
-	// does if Count is set.
+	// does if Count is set. Whoever reads that empties Counting.Counted.
 	Counting flow.Counting
 	Count    bool
 
@@ -270,7 +270,7 @@ func (f *Frame) counting(in bool) *flow.Counting {
 	if !f.Count {
 		return nil
 	}
-	f.Counting = flow.Counting{In: in, Bytes: uint64(len(f.Packet.Buffer()))}
+	f.Counting.In, f.Counting.Bytes = in, uint64(len(f.Packet.Buffer()))
 	return &f.Counting
 }
 
