@@ -10,9 +10,9 @@ import (
 	"tstun/internal/rig/craft"
 )
 
-// A socket that is flooded, and whose program reads, gets a good part of what
-// comes, and all that it does not get is counted: what came is what was read and
-// what was dropped.
+// A socket that is flooded, and whose program reads, gets some of what comes while it
+// comes, and all that it does not get is counted: what came is what was read and what was
+// dropped.
 func TestFloodIsCounted(t *testing.T) {
 	n := newNode(t, 0)
 	n.start(t)
@@ -27,25 +27,26 @@ func TestFloodIsCounted(t *testing.T) {
 			}
 		}
 	}()
-	const batches, batch = 200, 64
+	const least, batch = 200 * 64, 64
 	var bufs [][]byte
 	for range batch {
 		bufs = append(bufs, craft.UDP(netip.MustParseAddr(peer4), 5, n.v4, openPort, "a flood"))
 	}
 	bufs = rig.Wire(bufs...)
-	for range batches {
+	// On a busy machine, the reader's goroutine may come late.
+	sent := uint64(0)
+	for until := time.Now().Add(patience); sent < least || read.Load() < least/10 && time.Now().Before(until); sent += batch {
 		if _, err := n.w.Write(bufs, rig.Offset); err != nil {
 			t.Fatal(err)
 		}
 	}
-	const sent = batches * batch
 	for until := time.Now().Add(patience); read.Load()+n.s.Counters().Dropped() != sent && time.Now().Before(until); {
 		time.Sleep(time.Millisecond)
 	}
 	c := n.s.Counters()
 	if got := read.Load(); got+c.Dropped() != sent || c.In.Packets != sent {
 		t.Errorf("sent %d, read %d and counted %+v", sent, got, c)
-	} else if got < sent/10 {
+	} else if got < least/10 {
 		t.Errorf("read %d of %d: %+v", got, sent, c)
 	}
 	pc.Close()
