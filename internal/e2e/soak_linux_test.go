@@ -157,18 +157,17 @@ const (
 	// hundred more at one time than at another.
 	smallRoom, buffers = 1 << 20, 256 << 16
 	// ended is how long the filter remembers a connection that has ended, and
-	// forgotten how long a side does, that switches its statistics. Each takes at most
-	// perFlow bytes.
-	ended, forgotten, perFlow = time.Minute, 2 * time.Minute, 1024
+	// forgotten how long a side does, that switches its statistics. perFlow is by how
+	// much the memory for each may vary: a table is between an eighth and two thirds full.
+	ended, forgotten, perFlow = time.Minute, 2 * time.Minute, 256
 )
 
 func (s *soak) wantFlat(before, after footprint) {
 	s.t.Logf("after a quarter: %+v, at the end: %+v", before, after)
 	room := uint64(smallRoom)
-	if *soakTime/4 < forgotten {
-		for _, side := range s.sides {
-			room += 2 * perFlow * uint64(side.transferred+side.refused)
-		}
+	for _, side := range s.sides { // each of whose connections the other one has as well
+		remembered := float64(side.transferred+side.refused) * min(1, forgotten.Seconds()/soakTime.Seconds())
+		room += 2 * perFlow * uint64(remembered)
 	}
 	if after.small > before.small+room || after.heap > before.heap+room+buffers {
 		s.t.Errorf("from %d bytes, %d of them in small objects, the heap grew to %d and %d", before.heap, before.small, after.heap, after.small)
