@@ -8,6 +8,6 @@
 // into shards with a lock each. The garbage collector does not scan its entries.
 // Idle entries expire a few at a time. A full table evicts the entry of the lowest
 // priority, or refuses the new one. Entries are charged to peers, each of which has
-// a share. The filter keeps its connection state in one table, the statistics keep
-// their counters in another.
+// a share. A table may keep an account of each entry, of what its flow has carried: the
+// filter's holds so both state and statistics.
 package flow
