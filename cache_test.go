@@ -67,12 +67,22 @@ func (s *twins) both(f func(r *fickleRig)) {
 
 // fickle is a Write that loses packets by what is in them.
 func (r *fickleRig) fickle(bufs [][]byte, offset int) (int, error) {
+	return lose(bufs, func(i int) bool {
+		b := bufs[i][offset:]
+		if crc32.ChecksumIEEE(b)%8 == 0 {
+			return true
+		}
+		r.written = append(r.written, bytes.Clone(b))
+		return false
+	})
+}
+
+// lose is a Write that loses packet i if isLost says so.
+func lose(bufs [][]byte, isLost func(i int) bool) (int, error) {
 	var lost []int
-	for i, b := range bufs {
-		if crc32.ChecksumIEEE(b[offset:])%8 == 0 {
+	for i := range bufs {
+		if isLost(i) {
 			lost = append(lost, i)
-		} else {
-			r.written = append(r.written, bytes.Clone(b[offset:]))
 		}
 	}
 	if lost == nil {

@@ -12,24 +12,7 @@ import (
 	"tstun/ipproto"
 	"tstun/netlogtype"
 	"tstun/packet"
-	"tstun/tundev"
 )
-
-// losing makes the device lose packet i of each call for which lost(i) is true.
-func losing(r *rig.Rig, lost func(i int) bool) {
-	r.Dev.OnWrite(func(bufs [][]byte, _ int) (int, error) {
-		var list []int
-		for i := range bufs {
-			if lost(i) {
-				list = append(list, i)
-			}
-		}
-		if list == nil {
-			return len(bufs), nil
-		}
-		return len(bufs) - len(list), &tundev.WriteError{Lost: list, Err: errFickle}
-	})
-}
 
 // TestLostPacketsAddUp: packets of known flows are counted where the filter looks these up.
 // What the device refuses afterwards is a drop, in counters, records and statistics,
@@ -40,7 +23,9 @@ func TestLostPacketsAddUp(t *testing.T) {
 	f := r.Allow(rig.To(rig.Port(80)))
 	r.W.SetStatisticsEnabled(true)
 	r.W.SetFlowRecordsEnabled(true)
-	losing(r, func(int) bool { return rand.IntN(4) == 0 })
+	r.Dev.OnWrite(func(bufs [][]byte, _ int) (int, error) {
+		return lose(bufs, func(int) bool { return rand.IntN(4) == 0 })
+	})
 	var work, look sync.WaitGroup
 	for g := range writers {
 		work.Go(func() {

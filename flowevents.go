@@ -52,6 +52,7 @@ func (w *Wrapper) SetFlowEvents(e *FlowEvents) {
 
 // ExpireFlows forgets flows that have ended, so that FlowEvents is told of them, and gives
 // back the memory that was for many where few are left. It takes about 1 ms for 100,000
-// flows, and holds no lock for longer than a shard of the table takes, some microseconds.
+// flows, and holds no lock for longer than a shard of the table takes: some microseconds, or
+// some ten where it gives memory back.
 // Without it both happens bit by bit, as others need their places.
 func (w *Wrapper) ExpireFlows() { w.flows.Expire(w.config.Load().state, clock.Now()) }

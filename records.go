@@ -159,8 +159,8 @@ func (w *Wrapper) Flows() *FlowSnapshot {
 			s.snapshot = w.flows.Begin(w.config.Load().state)
 		})
 	})
-	s.snapshot.Collect()
 	w.configMu.Unlock()
+	s.snapshot.Collect()
 	s.Counters.QueueOverflows = s.Counters.Out.Drops[filter.ReasonQueueFull]
 	s.Time = clock.Time(s.now)
 	counted := s.snapshot.AtLookup

@@ -192,10 +192,10 @@ func (s *State) Add(id *flow.ID, in bool, packets, bytes uint64, now int64) bool
 	return s.flows.AddID(id, in, packets, bytes, now)
 }
 
-// Uncount takes back that InRun counted a packet of so many bytes, and reports whether it
-// did: see flow.Table.Uncount.
-func (s *State) Uncount(c *flow.Counted, in bool, bytes uint64, ended func() bool) bool {
-	return s.flows.Uncount(c, in, bytes, ended)
+// Uncount takes back that InRun counted a packet, as less, and reports whether it did: see
+// flow.Table.Uncount.
+func (s *State) Uncount(c *flow.Counted, less flow.Counts, ended func() bool) bool {
+	return s.flows.Uncount(c, less, ended)
 }
 
 // Untaken returns for how many flows TakeCounts would call its function, at most.

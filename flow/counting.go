@@ -44,19 +44,15 @@ func (s *shard[V]) countIn(r ref, h uint64, c *Counting, now int64) {
 	c.Counted = Counted{h, s.ends, true}
 }
 
-// Uncount takes back that c, of so many bytes, was counted, and reports whether it did. It
-// does not if Take has returned it: then it stays counted. If its account has ended since,
-// ended says whether it is taken back; it runs under the shard's lock.
-func (t *Table[V]) Uncount(c *Counted, in bool, bytes uint64, ended func() bool) bool {
+// Uncount takes back that c was counted, as less, and reports whether it did. It does not if
+// Take has returned it: then it stays counted. If its account has ended since, ended says
+// whether it is taken back; it runs under the shard's lock.
+func (t *Table[V]) Uncount(c *Counted, less Counts, ended func() bool) bool {
 	s := &t.shards[c.hash>>t.shift]
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	if s.counts == nil {
 		return false
-	}
-	less := Counts{TxPackets: 1, TxBytes: bytes}
-	if in {
-		less = Counts{RxPackets: 1, RxBytes: bytes}
 	}
 	r := s.findHash(c.hash)
 	switch {

@@ -44,14 +44,10 @@ func TestMemoryPerEntry(t *testing.T) {
 		t.Skip("fills a large table")
 	}
 	const n = 1_000_000
-	var before, after runtime.MemStats
-	runtime.GC()
-	runtime.ReadMemStats(&before)
+	before := heapInUse()
 	table := flow.New[state](flow.Config{Limit: n})
 	fill(table, n)
-	runtime.GC()
-	runtime.ReadMemStats(&after)
-	per := float64(after.HeapAlloc-before.HeapAlloc) / n
+	per := float64(heapInUse()-before) / n
 	t.Logf("%.1f bytes per entry of %d", per, table.Len())
 	if per > 160 {
 		t.Errorf("%.1f bytes per entry, want at most 160", per)

@@ -32,9 +32,9 @@ func (t *Table[V]) Begin() *Snapshot[V] {
 }
 
 // Collect ends the Snapshot and returns its records, in parts, and what UpdateID had
-// counted since KeepAccounts. Their order is
-// arbitrary. Expired entries are among them. An entry that left the table after Begin
-// may be missing, and new ones without counts may be there.
+// counted since KeepAccounts. Their order is arbitrary. Expired entries are among them. An
+// entry that left the table after Begin may be missing, and new ones without counts may be
+// there.
 func (snap *Snapshot[V]) Collect() (parts [][]Record[V], counted Counts) {
 	t := snap.table
 	for i := range t.shards {
@@ -77,10 +77,7 @@ func (s *shard[V]) copyFor(snap *Snapshot[V]) {
 		return
 	}
 	s.copied = snap.serial
-	var part []Record[V]
-	if s.count > 0 {
-		part = make([]Record[V], 0, s.count)
-	}
+	part := make([]Record[V], 0, s.count)
 	for r := ref(1); int(r) <= len(s.slots); r++ {
 		if s.at(r).live() {
 			part = append(part, s.record(r))
@@ -88,9 +85,7 @@ func (s *shard[V]) copyFor(snap *Snapshot[V]) {
 	}
 	snap.mu.Lock()
 	snap.counted = snap.counted.Add(s.counted)
-	if part != nil {
-		snap.parts = append(snap.parts, part)
-	}
+	snap.parts = append(snap.parts, part)
 	snap.mu.Unlock()
 }
 

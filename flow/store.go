@@ -7,8 +7,8 @@ const none ref = 0
 
 // store is a hash table with open addressing and buckets of two slots, called pairs.
 // An entry is in its home pair or, where that was full, in the first later one that was
-// not. It stays in its slot until the store grows or shrinks. There is no index beside the slots,
-// so most look-ups wait for memory once: with a small value, a pair is two
+// not. It stays in its slot until the store grows or shrinks. There is no index beside the
+// slots, so most look-ups wait for memory once: with a small value, a pair is two
 // neighbouring cache lines, which are read at the same time.
 type store[V any] struct {
 	slots  []Entry[V]   // slots[r-1] is the slot r

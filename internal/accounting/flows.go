@@ -122,11 +122,11 @@ func (f *Flows) keep(k flow.Key, a *flow.Account, untaken flow.Counts) {
 // uncount takes back that the filter counted a packet of size bytes, and reports whether
 // it did.
 func (t *Target) uncount(c *flow.Counted, size int, way Direction) bool {
-	return t.State.Uncount(c, way == In, uint64(size), func() (done bool) {
+	less := Traffic{1, uint64(size)}.counts(way)
+	return t.State.Uncount(c, less, func() (done bool) {
 		if !t.Flows.taking.Load() {
 			return true
 		}
-		less := Traffic{1, uint64(size)}.counts(way)
 		t.Flows.ended.UpdateCounted(c, func(e *flow.Entry[netlogtype.Counts]) {
 			if done = flow.Counts(e.Value).Has(less); done {
 				e.Value = netlogtype.Counts(flow.Counts(e.Value).Sub(less))
